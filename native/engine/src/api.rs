@@ -1,0 +1,199 @@
+//! The engine's vocabulary: what it is told and what it asks. Knows nothing of Node; `src/native/binding.ts` is its twin, in
+//! the same words and order. Public API of the crate; kept free of behaviour.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How bytes travel, as `connection_security_policy` and the authorization questions see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    MutualTls,
+    NodeLocal,
+    Plaintext,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Json,
+    Plain,
+}
+
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    pub node: String,
+    pub bpffs: PathBuf,
+    pub cgroup_root: PathBuf,
+    pub pods_cgroup: Option<PathBuf>,
+    pub threads: usize,
+    pub trust_domains: Vec<String>,
+    /// A path, `stdout` or `off`.
+    pub access_log: String,
+    pub access_log_format: LogFormat,
+    pub question_timeout: Duration,
+    pub connect_timeout: Duration,
+    pub version: String,
+    pub cluster_id: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSpec {
+    pub uid: Arc<str>,
+    pub netns: PathBuf,
+    pub addresses: Vec<IpAddr>,
+    pub identity: Arc<str>,
+    pub workload: Arc<str>,
+    pub probe_ports: Vec<u16>,
+}
+
+/// Key material; `Debug` is left out on purpose so that it never reaches a log.
+pub struct IdentityCertificate {
+    pub spiffe_id: Arc<str>,
+    pub certificate_chain: String,
+    pub private_key: String,
+    pub roots: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkloadDescriptor {
+    pub uid: Arc<str>,
+    pub name: Arc<str>,
+    pub namespace: Arc<str>,
+    pub workload: Arc<str>,
+    pub canonical_service: Arc<str>,
+    pub canonical_revision: Arc<str>,
+    pub principal: Arc<str>,
+    pub app: Arc<str>,
+    pub version: Arc<str>,
+    pub cluster: Arc<str>,
+    pub region: Arc<str>,
+    pub zone: Arc<str>,
+    pub workload_type: Arc<str>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceDescriptor {
+    pub key: Arc<str>,
+    pub hostname: Arc<str>,
+    pub name: Arc<str>,
+    pub namespace: Arc<str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    Hbone,
+    Tcp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub workload: Arc<str>,
+    pub pod_uid: Option<Arc<str>>,
+    pub address: IpAddr,
+    /// 0: the port that the client asked for.
+    pub port: u16,
+    pub protocol: Protocol,
+    pub identities: Arc<[Arc<str>]>,
+    pub weight: u32,
+    pub local: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSet {
+    pub id: Arc<str>,
+    pub version: u64,
+    pub endpoints: Vec<Endpoint>,
+}
+
+pub type QuestionId = u64;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OutboundQuestion {
+    pub pod: Arc<str>,
+    pub destination: IpAddr,
+    pub port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct InboundQuestion {
+    pub pod: Arc<str>,
+    pub peer: Option<Arc<str>>,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub port: u16,
+    pub transport: Transport,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Question {
+    Outbound(OutboundQuestion),
+    Inbound(InboundQuestion),
+}
+
+/// What of the question mattered; see the twin for the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AnswerMask {
+    pub prefix_length: u8,
+    pub any_port: bool,
+    pub any_destination: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OutboundAction {
+    Passthrough { workload: Option<Arc<str>> },
+    Connect { endpoint_set: (Arc<str>, u64), allow_local: bool },
+    Deny { reason: Arc<str> },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboundVerdict {
+    pub action: OutboundAction,
+    pub service: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundVerdict {
+    pub allow: bool,
+    pub policy: Option<Arc<str>>,
+    pub reason: Option<Arc<str>>,
+    pub source_workload: Option<Arc<str>>,
+    pub service: Option<Arc<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Outbound(OutboundVerdict),
+    Inbound(InboundVerdict),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub id: QuestionId,
+    pub generation: u64,
+    pub keys: Vec<Arc<str>>,
+    pub mask: AnswerMask,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Clone, Debug)]
+pub enum EngineEvent {
+    Questions(Vec<(QuestionId, Question)>),
+    Tampering { pod: Option<Arc<str>>, what: String, restored: bool },
+    Released { pod: Arc<str> },
+    /// `fields` is a JSON object in text.
+    Log { level: LogLevel, message: String, fields: String },
+}
+
+/// Where the engine's events go. Called from engine threads; must not block.
+pub trait EventSink: Send + Sync + 'static {
+    fn emit(&self, event: EngineEvent);
+}

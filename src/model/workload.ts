@@ -1,0 +1,116 @@
+import type { Policy } from './policy.ts';
+
+/** A place of traffic: a pod, a WorkloadEntry, an inline endpoint. The shape is that of Istio's WDS `Workload`. */
+export interface Workload {
+  /** `<cluster>//Pod/<namespace>/<name>` and the other forms of WDS. */
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  /** Canonical text (see address.ts). */
+  readonly addresses: readonly string[];
+  /** A host-network workload shares its address with its node and is never found by it. */
+  readonly hostNetwork: boolean;
+  readonly protocol: 'hbone' | 'tcp';
+  readonly trustDomain: string;
+  readonly serviceAccount: string;
+  readonly node: string;
+  readonly workloadName: string;
+  readonly workloadType: 'deployment' | 'cronjob' | 'pod' | 'job';
+  readonly canonicalName: string;
+  readonly canonicalRevision: string;
+  /** Labels `app` and `version`, where they are set. */
+  readonly app: string;
+  readonly version: string;
+  readonly clusterId: string;
+  readonly locality: Locality;
+  /** `namespace/hostname` → service port → target port. */
+  readonly services: ReadonlyMap<string, ReadonlyMap<number, number>>;
+  /** `namespace/name` of the selector policies that apply; namespace-wide and global ones apply by their scope. */
+  readonly authorizationPolicies: readonly string[];
+  readonly status: 'healthy' | 'unhealthy';
+  /** Relative weight, at least 1. */
+  readonly capacity: number;
+  /** Kubernetes UID where the workload is a pod: an address that is reused by another pod is another destination. */
+  readonly podUid: string | null;
+  /** A NetworkPolicy selects it, so its traffic must cross the veth, where the CNI sees it (design: `sameNode: auto`). */
+  readonly selectedByNetworkPolicy: boolean;
+}
+
+export interface Locality {
+  readonly region: string;
+  readonly zone: string;
+  readonly subzone: string;
+}
+
+export type RoutingScope = 'region' | 'zone' | 'subzone' | 'node' | 'cluster' | 'network';
+
+export interface LoadBalancing {
+  readonly mode: 'standard' | 'strict' | 'failover' | 'passthrough';
+  readonly scopes: readonly RoutingScope[];
+  readonly healthPolicy: 'only-healthy' | 'allow-all';
+}
+
+/** The shape of Istio's WDS `Service`. */
+export interface Service {
+  readonly name: string;
+  readonly namespace: string;
+  readonly hostname: string;
+  /** Canonical text; none for a headless service. */
+  readonly vips: readonly string[];
+  /** Service port → target port; 0 where the target is named and differs from pod to pod. */
+  readonly ports: ReadonlyMap<number, number>;
+  readonly subjectAltNames: readonly string[];
+  readonly loadBalancing: LoadBalancing;
+}
+
+/** A pod of this node, as its agent needs it. */
+export interface LocalPod {
+  readonly uid: string;
+  readonly workload: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** Where the network namespace is; null where nothing names it. */
+  readonly netns: string | null;
+  readonly addresses: readonly string[];
+  readonly identity: string;
+  readonly probePorts: readonly number[];
+  /** The labels say that the pod belongs to the mesh. */
+  readonly wanted: boolean;
+}
+
+/** Mesh-wide settings: the document `kind: MeshSettings` of `ambit.dev/v1alpha1`. */
+export interface MeshSettings {
+  readonly trustDomain: string;
+  readonly trustDomainAliases: readonly string[];
+  readonly rootNamespace: string;
+  readonly clusterDomain: string;
+  readonly clusterId: string;
+  readonly network: string;
+  /** `auto`: joined without a wire unless a NetworkPolicy selects either pod; the others force one way. */
+  readonly sameNode: 'auto' | 'local' | 'tls';
+  /** What to do with the parts of a policy that L4 cannot honour: fail closed, or as Istio does. */
+  readonly unenforceable: 'deny' | 'ignore';
+}
+
+/** Everything that a node's decisions stand on. */
+export interface MeshState {
+  readonly settings: MeshSettings;
+  /** By uid. */
+  readonly workloads: ReadonlyMap<string, Workload>;
+  /** By `namespace/hostname`. */
+  readonly services: ReadonlyMap<string, Service>;
+  /** By `namespace/name`. */
+  readonly policies: ReadonlyMap<string, Policy>;
+  /** By pod UID; only pods of the node asked for. */
+  readonly localPods: ReadonlyMap<string, LocalPod>;
+  /** Parts of the manifests that are not honoured, each with what that means. */
+  readonly conditions: readonly Condition[];
+}
+
+export interface Condition {
+  /** `AuthorizationPolicy default/name`. */
+  readonly resource: string;
+  readonly type: string;
+  readonly reason: string;
+  readonly message: string;
+}

@@ -1,0 +1,263 @@
+/**
+ * The boundary to the Rust engine: the only place that declares it, data only.
+ *
+ * Rules of the boundary: `null` says "absent" and a missing field is a bug, because the two must not look alike across a
+ * language boundary; the same word names the same thing in `native/engine/src/api.rs`, in the same order; addresses are
+ * canonical text (IPv4-mapped IPv6 is written as IPv4, IPv6 compressed), ports and counts are numbers, times are
+ * milliseconds since the epoch.
+ */
+
+/** How bytes travel, as the metric `connection_security_policy` and the authorization questions see it. */
+export type Transport = 'mutual_tls' | 'node_local' | 'plaintext';
+
+export interface EngineOptions {
+  /** Name of the node; part of the pin folder, so that two agents on one machine never meet. */
+  readonly node: string;
+  /** Mount point of a bpffs that outlives this process. */
+  readonly bpffs: string;
+  /** Mount point of the cgroup2 tree; capture hooks attach to its root. */
+  readonly cgroupRoot: string;
+  /** cgroup folder (relative to cgroupRoot) whose processes never count as the node's own probers; null: no such folder. */
+  readonly podsCgroup: string | null;
+  /** Engine threads, 1 to 4. */
+  readonly threads: number;
+  /** Trust domains whose client certificates are accepted, the own one first. */
+  readonly trustDomains: readonly string[];
+  /** A path, `stdout` or `off`. */
+  readonly accessLog: string;
+  readonly accessLogFormat: 'json' | 'plain';
+  /** How long a flow waits for an answer before it is closed. Milliseconds. */
+  readonly questionTimeout: number;
+  /** How long a handshake or a dial may take. Milliseconds. */
+  readonly connectTimeout: number;
+  /** Value of `istio_build`'s tag and of the source cluster in baggage. */
+  readonly version: string;
+  readonly clusterId: string;
+}
+
+/** A pod to take in. Its certificate is given apart by `setIdentity`, before or after. */
+export interface PodSpec {
+  /** The pod's Kubernetes UID; a new UID at an old address is another pod. */
+  readonly uid: string;
+  /** Path of the pod's network namespace. */
+  readonly netns: string;
+  /** All of the pod's addresses. */
+  readonly addresses: readonly string[];
+  /** SPIFFE ID of its service account. */
+  readonly identity: string;
+  /** Its workload's uid: names the WorkloadDescriptor used in logs and metrics. */
+  readonly workload: string;
+  /** Ports that the pod's own probes and lifecycle hooks name. */
+  readonly probePorts: readonly number[];
+}
+
+export interface IdentityCertificate {
+  readonly spiffeId: string;
+  /** Leaf first, then intermediates; PEM. */
+  readonly certificateChain: string;
+  /** PKCS#8 PEM; stays in memory. */
+  readonly privateKey: string;
+  /** Root bundle; PEM. */
+  readonly roots: string;
+}
+
+/** What logs and metrics say about a workload. `unknown` is written where a value is empty. */
+export interface WorkloadDescriptor {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly workload: string;
+  readonly canonicalService: string;
+  readonly canonicalRevision: string;
+  readonly principal: string;
+  readonly app: string;
+  readonly version: string;
+  readonly cluster: string;
+  readonly region: string;
+  readonly zone: string;
+  /** `deployment`, `cronjob`, `pod` or `job`; used in `baggage`. */
+  readonly workloadType: string;
+}
+
+export interface ServiceDescriptor {
+  /** `namespace/hostname`. */
+  readonly key: string;
+  readonly hostname: string;
+  readonly name: string;
+  readonly namespace: string;
+}
+
+export interface Endpoint {
+  /** uid of the workload; names its descriptor. */
+  readonly workload: string;
+  /** Pod UID where the endpoint is a pod: tunnels are pooled by it, so that a reused address is another tunnel. */
+  readonly podUid: string | null;
+  readonly address: string;
+  /** 0: the port that the client asked for. */
+  readonly port: number;
+  /** `hbone`: tunnel to address:15008; `tcp`: plain. */
+  readonly protocol: 'hbone' | 'tcp';
+  /** SPIFFE IDs of which the server must show one. */
+  readonly identities: readonly string[];
+  /** Relative capacity, at least 1. */
+  readonly weight: number;
+  /** The endpoint is a pod of this node that may be joined without a wire. Both ends must allow it. */
+  readonly local: boolean;
+}
+
+export interface EndpointSet {
+  readonly id: string;
+  readonly version: number;
+  readonly endpoints: readonly Endpoint[];
+}
+
+/** Asked once per kind of flow. */
+export interface OutboundQuestion {
+  readonly kind: 'outbound';
+  readonly id: number;
+  readonly pod: string;
+  readonly destination: string;
+  readonly port: number;
+}
+
+export interface InboundQuestion {
+  readonly kind: 'inbound';
+  readonly id: number;
+  readonly pod: string;
+  /** Verified SPIFFE ID, or null for plaintext. */
+  readonly peer: string | null;
+  readonly source: string;
+  /** The pod's own address that was asked for. */
+  readonly destination: string;
+  readonly port: number;
+  readonly transport: Transport;
+}
+
+/**
+ * What of the question mattered. An answer is reused for every question that agrees on it: the destination's (outbound)
+ * or source's (inbound) first `prefixLength` bits, the port unless `anyPort`. Pod, peer and transport always matter; for
+ * inbound, so does the pod's own address unless `anyDestination` (outbound answers say true).
+ */
+export interface AnswerMask {
+  readonly prefixLength: number;
+  readonly anyPort: boolean;
+  readonly anyDestination: boolean;
+}
+
+interface AnswerBase {
+  readonly id: number;
+  /** The store's generation that the answer was computed at. */
+  readonly generation: number;
+  /** Every key that was read to find it, also those that were not there. */
+  readonly keys: readonly string[];
+  readonly mask: AnswerMask;
+}
+
+export interface OutboundAnswer extends AnswerBase {
+  readonly kind: 'outbound';
+  readonly action: 'passthrough' | 'connect' | 'deny';
+  /** For `connect`. */
+  readonly endpointSet: { readonly id: string; readonly version: number } | null;
+  /** For `connect`: the source may be joined to a local endpoint without a wire. */
+  readonly allowLocal: boolean;
+  /** `namespace/hostname`, where a service was asked for. */
+  readonly service: string | null;
+  /** For `passthrough` to a known workload: its uid. */
+  readonly workload: string | null;
+  /** For `deny`: a stable code, such as `no_healthy_upstream`. */
+  readonly reason: string | null;
+}
+
+export interface InboundAnswer extends AnswerBase {
+  readonly kind: 'inbound';
+  readonly action: 'allow' | 'deny';
+  /** For `deny`: the policy's `namespace/name`, where one decided. */
+  readonly policy: string | null;
+  /** For `deny`: a stable code, such as `policy_denied` or `no_allow_policy_matched`. */
+  readonly reason: string | null;
+  /** uid of the workload at the source, where it is known and fits the peer's identity. */
+  readonly sourceWorkload: string | null;
+  /** A service of which the pod is an endpoint at this port: `namespace/hostname`. */
+  readonly service: string | null;
+}
+
+export type Question = OutboundQuestion | InboundQuestion;
+export type Answer = OutboundAnswer | InboundAnswer;
+
+export type EngineEvent =
+  | { readonly kind: 'questions'; readonly questions: readonly Question[] }
+  /** Somebody changed our rule, route, link or setting in a pod's namespace; `restored` says whether it is mended. */
+  | { readonly kind: 'tampering'; readonly pod: string | null; readonly what: string; readonly restored: boolean }
+  /** A pod's last flow after `unenrol` has ended and nothing of us is left in its namespace. */
+  | { readonly kind: 'released'; readonly pod: string }
+  /** For the agent's log. */
+  | { readonly kind: 'log'; readonly level: 'error' | 'warn' | 'info' | 'debug'; readonly message: string; readonly fields: string };
+
+export interface FlowInfo {
+  readonly id: number;
+  readonly pod: string;
+  readonly direction: 'inbound' | 'outbound';
+  readonly source: string;
+  readonly originalDestination: string;
+  readonly actualDestination: string;
+  readonly transport: Transport;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  readonly openedAt: number;
+  /** The inbound question that let the flow in, kept so that a changed policy can be asked again. */
+  readonly question: InboundQuestion | null;
+}
+
+export interface HealthReport {
+  /** The kernel says that every program of ours is effective, on every enrolled pod. */
+  readonly effective: boolean;
+  /** What is missing, in words for an operator. */
+  readonly missing: readonly string[];
+  readonly pods: number;
+}
+
+/** A pod that a former agent of this node left captured. */
+export interface AdoptedPod {
+  readonly uid: string;
+}
+
+/**
+ * The engine. Construct it on the main thread only. Methods that touch the kernel return promises and fail with an
+ * EngineError; the others return at once. `stop` ends and joins every native thread: afterwards each call is an
+ * `ILLEGAL_STATE` error.
+ */
+export interface NativeEngine {
+  /** Opens or adopts the kernel state. Resolves with the pods that a former agent left captured. */
+  start(): Promise<readonly AdoptedPod[]>;
+  /** Takes a pod in, or adopts what is pinned for it; a second call with the same uid updates addresses and ports. */
+  enrol(pod: PodSpec): Promise<void>;
+  /** New connections are no longer captured; open ones stay, and `released` follows. Also for adopted pods. */
+  unenrol(uid: string): Promise<void>;
+  /** The pod is gone or going: GOAWAY on its tunnels, flows closed, nothing kept. */
+  forget(uid: string): Promise<void>;
+  setIdentity(certificate: IdentityCertificate): void;
+  removeIdentity(spiffeId: string): void;
+  setWorkloads(descriptors: readonly WorkloadDescriptor[]): void;
+  removeWorkloads(uids: readonly string[]): void;
+  setServices(descriptors: readonly ServiceDescriptor[]): void;
+  removeServices(keys: readonly string[]): void;
+  setEndpointSet(set: EndpointSet): void;
+  removeEndpointSet(id: string): void;
+  answer(answers: readonly Answer[]): void;
+  /** Drops what is cached or under way and read one of the keys at an older generation. */
+  invalidate(generation: number, keys: readonly string[]): void;
+  flows(): readonly FlowInfo[];
+  closeFlows(ids: readonly number[], reason: string): void;
+  /** Prometheus text of the engine's families. */
+  metricsText(): string;
+  health(): Promise<HealthReport>;
+  /** No new flows are accepted, GOAWAY on tunnels, waits for open flows at most `deadline` milliseconds, then closes them. */
+  drain(deadline: number): Promise<{ readonly closed: number; readonly forced: number }>;
+  stop(): Promise<void>;
+}
+
+export interface NativeModule {
+  readonly Engine: new (options: EngineOptions, onEvent: (event: EngineEvent) => void) => NativeEngine;
+  /** Removes everything that an agent of that node left in the kernel; returns what was removed, in words. */
+  detach(node: string, bpffs: string, cgroupRoot: string): readonly string[];
+}
