@@ -1,7 +1,7 @@
 //! The engine's vocabulary: what it is told and what it asks. Knows nothing of Node; `src/native/binding.ts` is its twin, in
 //! the same words and order. Public API of the crate; kept free of behaviour.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,9 +141,16 @@ pub struct AnswerMask {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutboundAction {
-    Passthrough { workload: Option<Arc<str>> },
-    Connect { endpoint_set: (Arc<str>, u64), allow_local: bool },
-    Deny { reason: Arc<str> },
+    Passthrough {
+        workload: Option<Arc<str>>,
+    },
+    Connect {
+        endpoint_set: (Arc<str>, u64),
+        allow_local: bool,
+    },
+    Deny {
+        reason: Arc<str>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -187,13 +194,63 @@ pub enum LogLevel {
 #[derive(Clone, Debug)]
 pub enum EngineEvent {
     Questions(Vec<(QuestionId, Question)>),
-    Tampering { pod: Option<Arc<str>>, what: String, restored: bool },
-    Released { pod: Arc<str> },
+    Tampering {
+        pod: Option<Arc<str>>,
+        what: String,
+        restored: bool,
+    },
+    Released {
+        pod: Arc<str>,
+    },
     /// `fields` is a JSON object in text.
-    Log { level: LogLevel, message: String, fields: String },
+    Log {
+        level: LogLevel,
+        message: String,
+        fields: String,
+    },
 }
 
 /// Where the engine's events go. Called from engine threads; must not block.
 pub trait EventSink: Send + Sync + 'static {
     fn emit(&self, event: EngineEvent);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    Inbound,
+    Outbound,
+}
+
+#[derive(Clone, Debug)]
+pub struct FlowInfo {
+    pub id: u64,
+    pub pod: Arc<str>,
+    pub direction: Direction,
+    pub source: SocketAddr,
+    pub original_destination: SocketAddr,
+    pub actual_destination: SocketAddr,
+    pub transport: Transport,
+    pub bytes_sent: u64,
+    pub bytes_received: u64,
+    /// Milliseconds since the epoch.
+    pub opened_at: u64,
+    pub question: Option<InboundQuestion>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthReport {
+    pub effective: bool,
+    pub missing: Vec<String>,
+    pub pods: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdoptedPod {
+    pub uid: Arc<str>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrainReport {
+    pub closed: usize,
+    pub forced: usize,
 }

@@ -1,1 +1,5 @@
+//! The engine: carries the bytes of captured connections as the decisions of its owner say. Knows nothing of Node.
 
+pub mod api;
+pub mod engine;
+pub mod error;
