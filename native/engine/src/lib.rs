@@ -1,5 +1,8 @@
 //! The engine: carries the bytes of captured connections as the decisions of its owner say. Knows nothing of Node.
 
 pub mod api;
+pub mod decisions;
+pub mod directory;
 pub mod engine;
 pub mod error;
+pub mod telemetry;
