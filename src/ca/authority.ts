@@ -1,4 +1,15 @@
+import type { X509Certificate } from 'node:crypto';
+import { createPrivateKey } from 'node:crypto';
+import { resolve } from 'node:path';
 import { AmbitError } from '../config/errors.ts';
+import { issueLeaf } from './certificates.ts';
+import type { Issuer } from './certificates.ts';
+import { readAuthorityFiles } from './files.ts';
+import { findPath, parseBundle, toPem, validFrom, validTo } from './chain.ts';
+import { importIssuer } from './keys.ts';
+import { parseSpiffeId } from '../model/identity.ts';
+
+export { initialiseAuthority } from './initialise.ts';
 
 export interface CertificateRequest {
   /** `spiffe://<trust domain>/ns/<namespace>/sa/<service account>`. */
@@ -8,7 +19,7 @@ export interface CertificateRequest {
 }
 
 export interface SignedCertificate {
-  /** PEM, leaf first, then the intermediate. */
+  /** PEM, leaf first, then the intermediates. */
   readonly certificateChain: string;
   /** PKCS#8 PEM. Belongs in memory only. */
   readonly privateKey: string;
@@ -21,19 +32,107 @@ export interface SignedCertificate {
 
 /** Signs certificates for workloads with a key on disk. */
 export interface Authority {
+  /** @throws AmbitError `CA_REQUEST_INVALID` for a malformed request, `CA_EXPIRED` when the authority's own time is up. */
   sign(request: CertificateRequest): Promise<SignedCertificate>;
   /** PEM of the roots to trust. */
   readonly roots: string;
-  /** When the intermediate or the root ends, whichever is first. Milliseconds since the epoch. */
+  /** When the first certificate on the way to the root ends. Milliseconds since the epoch. */
   readonly notAfter: number;
 }
 
-/** Makes root and intermediate in a new or empty folder. @throws AmbitError `CA_EXISTS` and others. */
-export function initialiseAuthority(_directory: string): Promise<void> {
-  return Promise.reject(new AmbitError('CA_INVALID', 'not written yet'));
+export interface LoadOptions {
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
 }
 
+const minimumTtl = 60_000;
+const maximumTtl = 90 * 86_400_000;
+
 /** @throws AmbitError `CA_UNREADABLE`, `CA_INSECURE`, `CA_INVALID` or `CA_EXPIRED`, each saying what to do. */
-export function loadAuthority(_directory: string): Promise<Authority> {
-  return Promise.reject(new AmbitError('CA_INVALID', 'not written yet'));
+export async function loadAuthority(directory: string, options: LoadOptions = {}): Promise<Authority> {
+  const now = options.now ?? Date.now;
+  const files = await readAuthorityFiles(resolve(directory));
+  const roots = parseBundle(files.rootCertificate, 'root-cert.pem');
+  const [certificate] = parseBundle(files.certificate, 'ca-cert.pem');
+  const key = parseKey(files.key);
+  if (certificate === undefined || !certificate.ca) throw invalid('ca-cert.pem is not the certificate of a CA');
+  if (!certificate.checkPrivateKey(key)) throw invalid('ca-key.pem is not the key of ca-cert.pem');
+  const path = findPath(certificate, parseBundle(files.chain, 'cert-chain.pem'), roots);
+  const issuer = await importIssuer(certificate, key);
+  const authority = new LoadedAuthority(issuer, path, roots, now);
+  authority.checkValid(now());
+  return authority;
+}
+
+class LoadedAuthority implements Authority {
+  readonly roots: string;
+  readonly notAfter: number;
+  readonly #notBefore: number;
+  readonly #issuer: Issuer;
+  readonly #intermediates: string;
+  readonly #now: () => number;
+
+  /** `path` leads from the signing certificate to the one below the root, then the root. */
+  constructor(issuer: Issuer, path: readonly X509Certificate[], roots: readonly X509Certificate[], now: () => number) {
+    this.#issuer = issuer;
+    this.#now = now;
+    this.#intermediates = path.slice(0, -1).map(toPem).join('');
+    this.roots = roots.map(toPem).join('');
+    this.#notBefore = Math.max(...path.map(validFrom));
+    this.notAfter = Math.min(...path.map(validTo));
+  }
+
+  checkValid(now: number): void {
+    if (now + minimumTtl > this.notAfter) {
+      const when = new Date(this.notAfter).toISOString();
+      throw new AmbitError(
+        'CA_EXPIRED',
+        `the CA's certificates end ${when}: make new ones and give them to every node`,
+      );
+    }
+    if (now < this.#notBefore) {
+      const when = new Date(this.#notBefore).toISOString();
+      throw new AmbitError(
+        'CA_INVALID',
+        `the CA's certificates begin ${when}: this machine's clock is behind, or theirs was ahead`,
+      );
+    }
+  }
+
+  async sign(request: CertificateRequest): Promise<SignedCertificate> {
+    checkRequest(request);
+    const now = this.#now();
+    this.checkValid(now);
+    const notAfter = Math.min(now + request.ttl, this.notAfter);
+    const leaf = await issueLeaf(this.#issuer, { ...request, now, notAfter, earliest: this.#notBefore });
+    const certificateChain = leaf.certificate + this.#intermediates;
+    return { ...leaf, certificateChain, roots: this.roots };
+  }
+}
+
+function checkRequest(request: CertificateRequest): void {
+  if (parseSpiffeId(request.spiffeId) === null) {
+    throw new AmbitError(
+      'CA_REQUEST_INVALID',
+      `${JSON.stringify(request.spiffeId)} is not spiffe://<trust domain>/ns/<namespace>/sa/<service account>`,
+    );
+  }
+  if (!Number.isFinite(request.ttl) || request.ttl < minimumTtl || request.ttl > maximumTtl) {
+    throw new AmbitError('CA_REQUEST_INVALID', `a certificate lives from 1m to 90d, not ${request.ttl} ms`);
+  }
+}
+
+function parseKey(pem: string): ReturnType<typeof createPrivateKey> {
+  try {
+    return createPrivateKey(pem);
+  } catch (cause) {
+    // The cause may quote what it read; a key is never repeated in a message.
+    throw new AmbitError('CA_INVALID', 'ca-key.pem holds no private key that can be read without a passphrase', {
+      cause: new Error(cause instanceof Error ? cause.name : 'unknown error'),
+    });
+  }
+}
+
+function invalid(message: string): AmbitError {
+  return new AmbitError('CA_INVALID', message);
 }
