@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
 
-use super::CancelHandle;
-use crate::api::{InboundQuestion, ServiceDescriptor, Transport, WorkloadDescriptor};
+use super::traffic::Series;
+use super::{CancelHandle, Telemetry};
+use crate::api::{Direction, InboundQuestion, ServiceDescriptor, Transport, WorkloadDescriptor};
 
 /// Which sides of a flow this engine reports. A node-local join is one relay and two reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,6 +13,38 @@ pub enum Reporters {
     Source,
     Destination,
     Both,
+}
+
+impl Reporters {
+    pub(super) fn each(self) -> &'static [Reporter] {
+        match self {
+            Self::Source => &[Reporter::Source],
+            Self::Destination => &[Reporter::Destination],
+            Self::Both => &[Reporter::Source, Reporter::Destination],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reporter {
+    Source,
+    Destination,
+}
+
+impl Reporter {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Destination => "destination",
+        }
+    }
+
+    pub(super) fn direction(self) -> Direction {
+        match self {
+            Self::Source => Direction::Outbound,
+            Self::Destination => Direction::Inbound,
+        }
+    }
 }
 
 /// `response_flags` of the metrics.
@@ -23,6 +58,21 @@ pub enum ResponseFlags {
     NetworkPolicy,
     IdentityError,
     CertificateRevoked,
+}
+
+impl ResponseFlags {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::None => "-",
+            Self::Deny => "DENY",
+            Self::Connect => "CONNECT",
+            Self::TlsFailure => "TLS_FAILURE",
+            Self::Http2HandshakeFailure => "H2_HANDSHAKE_FAILURE",
+            Self::NetworkPolicy => "NETWORK_POLICY",
+            Self::IdentityError => "IDENTITY_ERROR",
+            Self::CertificateRevoked => "CERT_REVOKED",
+        }
+    }
 }
 
 /// What logs and metrics say about a flow; cheap to clone.
@@ -45,8 +95,20 @@ pub struct FlowDescription {
     pub destination_workload: Option<Arc<WorkloadDescriptor>>,
     pub service: Option<Arc<ServiceDescriptor>>,
     pub transport: Transport,
+    /// Verified, or the engine's own pod's.
     pub source_identity: Option<Arc<str>>,
+    /// Verified, or the engine's own pod's.
     pub destination_identity: Option<Arc<str>>,
+}
+
+impl FlowDescription {
+    /// The enrolled pod on the reporter's side.
+    pub(super) fn pod(&self, reporter: Reporter) -> Option<&Arc<str>> {
+        match reporter {
+            Reporter::Source => self.source_pod.as_ref(),
+            Reporter::Destination => self.destination_pod.as_ref(),
+        }
+    }
 }
 
 pub struct FlowStart {
@@ -86,21 +148,71 @@ impl FlowEnd {
     }
 }
 
+/// One side's view of an open flow.
+pub(super) struct Report {
+    pub(super) id: u64,
+    pub(super) reporter: Reporter,
+    pub(super) series: Arc<Series>,
+}
+
+pub(super) struct OpenFlow {
+    pub(super) description: Arc<FlowDescription>,
+    pub(super) reports: Vec<Report>,
+    pub(super) question: Option<InboundQuestion>,
+    pub(super) cancel: CancelHandle,
+    pub(super) opened: Instant,
+    pub(super) opened_at: SystemTime,
+    pub(super) received: AtomicU64,
+    pub(super) sent: AtomicU64,
+}
+
 /// An open flow's counters. Dropped without `finish` it counts as aborted.
-pub struct FlowTelemetry {}
+pub struct FlowTelemetry {
+    telemetry: Arc<Telemetry>,
+    flow: Arc<OpenFlow>,
+    finished: bool,
+}
 
 impl FlowTelemetry {
+    pub(super) fn new(telemetry: Arc<Telemetry>, flow: Arc<OpenFlow>) -> Self {
+        Self {
+            telemetry,
+            flow,
+            finished: false,
+        }
+    }
+
     /// Request bytes, from the client to the server.
-    pub fn received(&self, _bytes: u64) {
-        unimplemented!()
+    pub fn received(&self, bytes: u64) {
+        self.flow.received.fetch_add(bytes, Ordering::Relaxed);
+        for report in &self.flow.reports {
+            report.series.received(bytes);
+        }
     }
 
     /// Response bytes, from the server to the client.
-    pub fn sent(&self, _bytes: u64) {
-        unimplemented!()
+    pub fn sent(&self, bytes: u64) {
+        self.flow.sent.fetch_add(bytes, Ordering::Relaxed);
+        for report in &self.flow.reports {
+            report.series.sent(bytes);
+        }
     }
 
-    pub fn finish(self, _end: FlowEnd) {
-        unimplemented!()
+    pub fn finish(mut self, end: FlowEnd) {
+        self.end(end);
+    }
+
+    fn end(&mut self, end: FlowEnd) {
+        self.finished = true;
+        self.telemetry.close(&self.flow, end);
+    }
+}
+
+impl Drop for FlowTelemetry {
+    fn drop(&mut self) {
+        if !self.finished {
+            let error = "the engine gave the connection up before its end";
+            self.end(FlowEnd::failed(ResponseFlags::None, error));
+        }
     }
 }

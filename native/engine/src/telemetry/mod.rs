@@ -1,17 +1,36 @@
 //! Metrics, the access log and the table of open flows. Nothing here takes a lock when bytes move.
 
+mod access_log;
 mod cancel;
 mod flow;
+mod flow_table;
+mod histogram;
+mod labels;
+mod log_line;
 mod registry;
+#[cfg(test)]
+mod tests;
+mod text;
+mod time_text;
+mod traffic;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
 
 use crate::api::{FlowInfo, LogFormat};
 
+use access_log::AccessLog;
+use flow::{OpenFlow, Report, Reporter};
+use flow_table::FlowTable;
+use log_line::{LogRecord, Transfer};
+use traffic::Traffic;
+
 pub use cancel::CancelHandle;
 pub use flow::{FlowDescription, FlowEnd, FlowStart, FlowTelemetry, Reporters, ResponseFlags};
-pub use registry::{Counter, Gauge, Histogram, Registry};
+pub use histogram::Histogram;
+pub use registry::{Counter, Gauge, Registry};
 
 #[derive(Clone, Debug)]
 pub struct TelemetryOptions {
@@ -23,75 +42,169 @@ pub struct TelemetryOptions {
 }
 
 /// One for the whole engine.
-pub struct Telemetry {}
+pub struct Telemetry {
+    registry: Registry,
+    traffic: Traffic,
+    table: FlowTable,
+    log: AccessLog,
+    last_id: AtomicU64,
+}
 
 impl Telemetry {
     /// Opens the access log and starts its thread.
     ///
     /// # Errors
     /// When the log file cannot be opened or its thread cannot be started.
-    pub fn new(_options: &TelemetryOptions) -> io::Result<Arc<Self>> {
-        unimplemented!()
+    pub fn new(options: &TelemetryOptions) -> io::Result<Arc<Self>> {
+        let registry = Registry::default();
+        let log = AccessLog::start(&options.access_log, options.access_log_format, &registry)?;
+        // The component's name is ztunnel's, because boards look for it.
+        let build = [("component", "ztunnel"), ("tag", &options.version)];
+        registry
+            .gauge("istio_build", "The version that runs.", &build)
+            .set(1);
+        Ok(Arc::new(Self {
+            traffic: Traffic::new(&registry),
+            registry,
+            table: FlowTable::default(),
+            log,
+            last_id: AtomicU64::new(0),
+        }))
     }
 
     /// Where other parts of the engine register counters of their own.
     #[must_use]
     pub fn registry(&self) -> &Registry {
-        unimplemented!()
+        &self.registry
     }
 
     /// A flow that was let in and whose relay begins.
     #[must_use]
-    pub fn open(self: &Arc<Self>, _start: FlowStart) -> FlowTelemetry {
-        unimplemented!()
+    pub fn open(self: &Arc<Self>, start: FlowStart) -> FlowTelemetry {
+        let description = Arc::new(start.description);
+        let reporters = description.reporters.each().iter();
+        let reports = reporters.map(|reporter| self.report(&description, *reporter));
+        let flow = Arc::new(OpenFlow {
+            reports: reports.collect(),
+            description,
+            question: start.question,
+            cancel: start.cancel,
+            opened: Instant::now(),
+            opened_at: SystemTime::now(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+        });
+        self.table.insert(&flow);
+        FlowTelemetry::new(self.clone(), flow)
     }
 
     /// A flow that ended before it was opened: counts it as failed and logs `connection failed`.
-    pub fn reject(&self, _flow: &FlowDescription, _end: &FlowEnd) {
-        unimplemented!()
+    pub fn reject(&self, flow: &FlowDescription, end: &FlowEnd) {
+        let description = Arc::new(flow.clone());
+        let end = Arc::new(end.clone());
+        for reporter in flow.reporters.each() {
+            self.failed(&description, *reporter, &end);
+            self.log(&description, *reporter, &end, None);
+        }
     }
 
     /// The open flows; both rows of a node-local join.
     #[must_use]
     pub fn flows(&self) -> Vec<FlowInfo> {
-        unimplemented!()
+        self.table.infos()
     }
 
     /// Cancels the flows with these ids; unknown ids are ignored. Returns how many were cancelled.
-    pub fn close_flows(&self, _ids: &[u64], _reason: &str) -> usize {
-        unimplemented!()
+    pub fn close_flows(&self, ids: &[u64], reason: &str) -> usize {
+        self.table.cancel_ids(ids, reason)
     }
 
     /// Cancels every flow of a pod. Returns how many.
-    pub fn close_pod(&self, _uid: &str, _reason: &str) -> usize {
-        unimplemented!()
+    pub fn close_pod(&self, uid: &str, reason: &str) -> usize {
+        self.table.cancel_pod(uid, reason)
     }
 
     /// Cancels every flow. Returns how many.
-    pub fn close_all(&self, _reason: &str) -> usize {
-        unimplemented!()
+    pub fn close_all(&self, reason: &str) -> usize {
+        self.table.cancel_all(reason)
     }
 
     /// Open flows of a pod, both directions.
     #[must_use]
-    pub fn open_flows(&self, _uid: &str) -> usize {
-        unimplemented!()
+    pub fn open_flows(&self, uid: &str) -> usize {
+        self.table.of_pod(uid)
     }
 
-    /// Open flows of all pods.
+    /// Open flows of all pods; a node-local join is one.
     #[must_use]
     pub fn all_open_flows(&self) -> usize {
-        unimplemented!()
+        self.table.len()
     }
 
     /// Prometheus text of every family.
     #[must_use]
     pub fn render(&self) -> String {
-        unimplemented!()
+        let mut out = String::new();
+        self.traffic.render(&mut out);
+        self.registry.render(&mut out);
+        out
     }
 
     /// Writes what is queued and joins the log's thread; later flows are counted but not logged.
     pub fn shut_down(&self) {
-        unimplemented!()
+        self.log.stop();
+    }
+
+    fn report(&self, description: &FlowDescription, reporter: Reporter) -> Report {
+        Report {
+            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
+            reporter,
+            series: self.traffic.opened(description, reporter),
+        }
+    }
+
+    fn close(&self, flow: &OpenFlow, end: FlowEnd) {
+        self.table.remove(flow);
+        let transfer = Transfer {
+            received: flow.received.load(Ordering::Relaxed),
+            sent: flow.sent.load(Ordering::Relaxed),
+            duration: flow.opened.elapsed(),
+        };
+        let end = Arc::new(end);
+        for report in &flow.reports {
+            self.traffic.closed(&report.series, report.reporter);
+            if end.error.is_some() {
+                self.failed(&flow.description, report.reporter, &end);
+            }
+            self.log(&flow.description, report.reporter, &end, Some(transfer));
+        }
+    }
+
+    fn failed(&self, flow: &FlowDescription, reporter: Reporter, end: &FlowEnd) {
+        self.traffic.failed(flow, reporter, end.response_flags);
+        if let Some(policy) = &end.policy {
+            let help = "Connections that an authorization policy refused or ended.";
+            let labels = [("reporter", reporter.label()), ("policy", policy)];
+            let denied = self
+                .registry
+                .counter("ambit_policy_denied_connections", help, &labels);
+            denied.increment();
+        }
+    }
+
+    fn log(
+        &self,
+        description: &Arc<FlowDescription>,
+        reporter: Reporter,
+        end: &Arc<FlowEnd>,
+        transfer: Option<Transfer>,
+    ) {
+        self.log.write(LogRecord {
+            time: SystemTime::now(),
+            description: description.clone(),
+            reporter,
+            end: end.clone(),
+            transfer,
+        });
     }
 }

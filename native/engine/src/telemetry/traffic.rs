@@ -1,0 +1,175 @@
+//! The `istio_tcp_*` families: Istio's names and labels, so that boards and Kiali read them unchanged.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::flow::{FlowDescription, Reporter, ResponseFlags};
+use super::labels::{write_labels, write_other_labels};
+use super::registry::{Counter, Gauge, Registry};
+use super::text::{write_header, write_sample};
+
+/// Label sets kept; peers can make new ones (by names of workloads), so their number is bounded.
+const SERIES_BOUND: usize = 20_000;
+
+/// All families of one label set.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    opened: AtomicU64,
+    closed: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Series {
+    pub(super) fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// A label set with `response_flags` has failures only, one without has failures seldom.
+    fn shows(&self, family: &str) -> bool {
+        let counted = if family == FAILED {
+            &self.failed
+        } else {
+            &self.opened
+        };
+        counted.load(Ordering::Relaxed) > 0
+    }
+}
+
+type Field = fn(&Series) -> &AtomicU64;
+
+const FAILED: &str = "istio_tcp_connections_failed_total";
+
+/// Name, help and where it is kept.
+const FAMILIES: [(&str, &str, Field); 5] = [
+    (
+        "istio_tcp_connections_opened_total",
+        "TCP connections opened.",
+        |series| &series.opened,
+    ),
+    (
+        "istio_tcp_connections_closed_total",
+        "TCP connections closed.",
+        |series| &series.closed,
+    ),
+    (
+        "istio_tcp_received_bytes_total",
+        "Bytes of requests: from the client to the server.",
+        |series| &series.received,
+    ),
+    (
+        "istio_tcp_sent_bytes_total",
+        "Bytes of responses: from the server to the client.",
+        |series| &series.sent,
+    ),
+    (
+        FAILED,
+        "TCP connections refused or ended by an error.",
+        |series| &series.failed,
+    ),
+];
+
+pub(super) struct Traffic {
+    series: RwLock<HashMap<Box<str>, Arc<Series>>>,
+    bound: usize,
+    overflow: Counter,
+    sockets: [Gauge; 2],
+}
+
+impl Traffic {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self::bounded(registry, SERIES_BOUND)
+    }
+
+    pub(super) fn bounded(registry: &Registry, bound: usize) -> Self {
+        let sockets = [Reporter::Source, Reporter::Destination].map(|reporter| {
+            let help = "TCP connections open now.";
+            let labels = [("reporter", reporter.label())];
+            registry.gauge("istio_tcp_sockets_open", help, &labels)
+        });
+        let overflow = registry.counter(
+            "ambit_traffic_series_overflow",
+            "Flows counted under labels that say `other`, because there were too many label sets.",
+            &[],
+        );
+        let series = RwLock::default();
+        Self {
+            series,
+            bound,
+            overflow,
+            sockets,
+        }
+    }
+
+    pub(super) fn opened(&self, flow: &FlowDescription, reporter: Reporter) -> Arc<Series> {
+        let series = self.series(flow, reporter, ResponseFlags::None);
+        series.opened.fetch_add(1, Ordering::Relaxed);
+        self.sockets[reporter as usize].add(1);
+        series
+    }
+
+    pub(super) fn closed(&self, series: &Series, reporter: Reporter) {
+        series.closed.fetch_add(1, Ordering::Relaxed);
+        self.sockets[reporter as usize].add(-1);
+    }
+
+    pub(super) fn failed(&self, flow: &FlowDescription, reporter: Reporter, flags: ResponseFlags) {
+        let series = self.series(flow, reporter, flags);
+        series.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn render(&self, out: &mut String) {
+        let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        for (name, help, field) in FAMILIES {
+            write_header(out, name, "counter", help);
+            for (labels, series) in series.iter() {
+                if series.shows(name) {
+                    let value = field(series).load(Ordering::Relaxed);
+                    write_sample(out, name, labels, value);
+                }
+            }
+        }
+    }
+
+    fn series(
+        &self,
+        flow: &FlowDescription,
+        reporter: Reporter,
+        flags: ResponseFlags,
+    ) -> Arc<Series> {
+        thread_local! {
+            // Some thirty labels: written into the same memory each time, for it happens at every open.
+            static LABELS: RefCell<String> = RefCell::default();
+        }
+        LABELS.with_borrow_mut(|labels| {
+            labels.clear();
+            write_labels(labels, flow, reporter, flags);
+            match self.known(labels) {
+                Some(series) => series,
+                None => self.add(labels, reporter),
+            }
+        })
+    }
+
+    fn known(&self, labels: &str) -> Option<Arc<Series>> {
+        let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        series.get(labels).cloned()
+    }
+
+    fn add(&self, labels: &mut String, reporter: Reporter) -> Arc<Series> {
+        let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
+        if series.len() >= self.bound && !series.contains_key(labels.as_str()) {
+            self.overflow.increment();
+            labels.clear();
+            write_other_labels(labels, reporter);
+        }
+        series.entry(labels.as_str().into()).or_default().clone()
+    }
+}
