@@ -1,0 +1,92 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+
+/**
+ * The families that TypeScript fills; those of the byte path come from the engine as text. All of a process's metrics are
+ * made here, once, so that a name cannot have two meanings.
+ */
+export interface AgentMetrics {
+  readonly registry: Registry;
+  readonly upcallQuestions: Counter<'kind' | 'action'>;
+  readonly upcallFailures: Counter;
+  readonly decisionSeconds: Histogram<'kind'>;
+  readonly loopLagSeconds: Histogram;
+  readonly invalidatedKeys: Counter;
+  readonly stateGeneration: Gauge;
+  readonly manifestErrors: Gauge;
+  readonly conditions: Gauge;
+  readonly certificateExpiry: Gauge<'identity'>;
+  readonly certificateRequests: Counter<'result'>;
+  readonly podsEnrolled: Gauge;
+  readonly podsPending: Gauge;
+  readonly podsStarted: Counter;
+  readonly podsStopped: Counter;
+  readonly enrolmentFailures: Counter;
+  readonly tampering: Counter<'restored'>;
+  readonly uncaughtErrors: Counter;
+}
+
+const DECISION_BUCKETS = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 100e-3, 1];
+const LAG_BUCKETS = [1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 3, 10];
+
+/** @param version value of `istio_build`'s label `tag` */
+export function createAgentMetrics(version: string): AgentMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = <T extends string>(name: string, help: string, labelNames: readonly T[] = []): Counter<T> =>
+    new Counter({ name, help, labelNames: [...labelNames], registers });
+  const gauge = <T extends string>(name: string, help: string, labelNames: readonly T[] = []): Gauge<T> =>
+    new Gauge({ name, help, labelNames: [...labelNames], registers });
+  collectDefaultMetrics({ register: registry });
+  gauge('istio_build', 'Version of the component.', ['component', 'tag']).set(
+    { component: 'ztunnel', tag: version },
+    1,
+  );
+  return {
+    registry,
+    upcallQuestions: counter('ambit_upcall_questions_total', 'Questions of the engine that were answered.', [
+      'kind',
+      'action',
+    ]),
+    upcallFailures: counter('ambit_upcall_failures_total', 'Questions denied because deciding them failed.'),
+    decisionSeconds: new Histogram({
+      name: 'ambit_upcall_decision_seconds',
+      help: 'Time to decide one question, without its way through the queue.',
+      labelNames: ['kind'],
+      buckets: DECISION_BUCKETS,
+      registers,
+    }),
+    loopLagSeconds: new Histogram({
+      name: 'ambit_event_loop_lag_seconds',
+      help: 'How late a timer of JavaScript fires. Delays new kinds of flows, never bytes of known ones.',
+      buckets: LAG_BUCKETS,
+      registers,
+    }),
+    invalidatedKeys: counter('ambit_invalidated_keys_total', 'Keys whose answers the engine was told to drop.'),
+    stateGeneration: gauge('ambit_state_generation', 'Generation of the state that decisions are made on.'),
+    manifestErrors: gauge('ambit_manifest_errors', 'Documents that do not parse or validate at the moment.'),
+    conditions: gauge('ambit_conditions', 'Parts of the manifests that are not honoured at the moment.'),
+    certificateExpiry: gauge('ambit_certificate_expiry_timestamp_seconds', 'When the certificate in use ends.', [
+      'identity',
+    ]),
+    certificateRequests: counter('ambit_certificate_requests_total', 'Certificates asked for.', ['result']),
+    podsEnrolled: gauge('workload_manager_active_proxy_count', 'Pods of this node that are enrolled.'),
+    podsPending: gauge('workload_manager_pending_proxy_count', 'Pods that are wanted and not enrolled yet.'),
+    podsStarted: counter('workload_manager_proxies_started_total', 'Pods enrolled.'),
+    podsStopped: counter('workload_manager_proxies_stopped_total', 'Pods un-enrolled or forgotten.'),
+    enrolmentFailures: counter('ambit_enrolment_failures_total', 'Attempts to enrol a pod that failed.'),
+    tampering: counter('ambit_tampering_total', 'Rules, routes, links or settings of ours that somebody changed.', [
+      'restored',
+    ]),
+    uncaughtErrors: counter('ambit_uncaught_errors_total', 'Errors that nothing caught. The agent keeps serving.'),
+  };
+}
+
+/**
+ * One page out of two: a family that both declare is taken from `native`, because Prometheus refuses a page that declares
+ * a family twice.
+ */
+export function mergeExpositions(own: string, native: string): string {
+  const declared = new Set([...native.matchAll(/^# TYPE (\S+)/gm)].map((match) => match[1]));
+  const kept = own.split('\n\n').filter((family) => !declared.has(/^# TYPE (\S+)/m.exec(family)?.[1]));
+  return `${[...kept.map((family) => family.trimEnd()), native.trimEnd()].filter((text) => text !== '').join('\n')}\n`;
+}

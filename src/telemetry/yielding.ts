@@ -1,0 +1,20 @@
+import { setImmediate } from 'node:timers/promises';
+
+/** Longest time that one piece of work may keep questions of the engine waiting. Milliseconds. */
+export const LONGEST_SLICE_MS = 10;
+
+/** Lets long work give way: `await slices.pause()` in its loop costs a clock reading until the slice is used up. */
+export class Slices {
+  #started = performance.now();
+
+  /** True once the slice is used up: then `pause` should be awaited. */
+  get exhausted(): boolean {
+    return performance.now() - this.#started >= LONGEST_SLICE_MS;
+  }
+
+  async pause(): Promise<void> {
+    if (!this.exhausted) return;
+    await setImmediate();
+    this.#started = performance.now();
+  }
+}

@@ -1,0 +1,206 @@
+import type { MeshState } from '../model/workload.ts';
+import type {
+  Answer,
+  InboundAnswer,
+  InboundQuestion,
+  NativeEngine,
+  OutboundAnswer,
+  OutboundQuestion,
+  Question,
+} from '../native/binding.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { Descriptors } from './descriptors.ts';
+import { EndpointSets } from './endpoint-sets.ts';
+import { decideInbound } from './inbound.ts';
+import { decideOutbound } from './outbound.ts';
+import type { OutboundDecision } from './outbound.ts';
+import { RecordingView } from './recording-view.ts';
+import { differenceOf } from './state-difference.ts';
+import type { StateDifference } from './state-difference.ts';
+import { WorkloadStore } from './workload-store.ts';
+import type { Invalidation } from './workload-store.ts';
+
+type PlaneEngine = Pick<
+  NativeEngine,
+  | 'invalidate'
+  | 'setEndpointSet'
+  | 'removeEndpointSet'
+  | 'setWorkloads'
+  | 'removeWorkloads'
+  | 'setServices'
+  | 'removeServices'
+>;
+
+export interface DecisionPlaneDependencies {
+  readonly node: string;
+  readonly engine: PlaneEngine;
+  /** A state without workloads, services, policies and pods. */
+  readonly initial: MeshState;
+  readonly logger: Logger;
+  /** Told of every change, with how many keys the engine was told to forget. */
+  readonly onChange: (generation: number, invalidated: number) => void;
+}
+
+/** Answers that failed to be decided read this key, so that they can be dropped and tried again. */
+const FAILED_DECISIONS = 'failed-decisions';
+
+/**
+ * State in, answers out. Keeps the order that the engine's cache rests on: an answer reaches the engine before any
+ * invalidation of a later generation, and what an answer names reaches the engine before the answer.
+ */
+export class DecisionPlane {
+  readonly #store: WorkloadStore;
+  readonly #descriptors: Descriptors;
+  readonly #endpointSets: EndpointSets;
+  readonly #engine: PlaneEngine;
+  readonly #logger: Logger;
+  readonly #onChange: DecisionPlaneDependencies['onChange'];
+  #lastApply: Promise<void> = Promise.resolve();
+
+  constructor(dependencies: DecisionPlaneDependencies) {
+    this.#engine = dependencies.engine;
+    this.#logger = dependencies.logger;
+    this.#onChange = dependencies.onChange;
+    this.#store = new WorkloadStore(dependencies.node, dependencies.initial);
+    this.#descriptors = new Descriptors(dependencies.engine);
+    this.#endpointSets = new EndpointSets(dependencies.engine);
+  }
+
+  get state(): MeshState {
+    return this.#store.state;
+  }
+
+  get generation(): number {
+    return this.#store.generation;
+  }
+
+  /** Resolves when decisions stand on the new state. States are applied in the order of the calls. */
+  apply(next: MeshState): Promise<void> {
+    const applied = this.#lastApply.then(() => this.#apply(next));
+    // A failed apply must not keep the next one from being tried; its caller sees the error.
+    this.#lastApply = applied.catch(() => undefined);
+    return applied;
+  }
+
+  /** The engine has confirmed that it serves the pod, or that it does not any more. */
+  setEnrolled(uid: string, enrolled: boolean): void {
+    this.#forget(this.#store.setEnrolled(uid, enrolled));
+  }
+
+  /** Decides, and sends the engine what the answer names. */
+  decide(question: Question): Answer {
+    const answer = question.kind === 'outbound' ? this.#decideOutbound(question) : this.#decideInbound(question);
+    this.#store.noteAnswered(answer.keys);
+    return answer;
+  }
+
+  /** For a question that could not be decided; `retryFailed` has it asked again. */
+  denyFailed(question: Question): Answer {
+    const base = {
+      id: question.id,
+      generation: this.#store.generation,
+      keys: [FAILED_DECISIONS],
+      mask: {
+        prefixLength: question.kind === 'outbound' ? hostLength(question.destination) : hostLength(question.source),
+        anyPort: false,
+        anyDestination: question.kind === 'outbound',
+      },
+      action: 'deny',
+      reason: 'decision_failed',
+      service: null,
+    } as const;
+    this.#store.noteAnswered(base.keys);
+    return question.kind === 'outbound'
+      ? { ...base, kind: 'outbound', endpointSet: null, allowLocal: false, workload: null }
+      : { ...base, kind: 'inbound', policy: null, sourceWorkload: null };
+  }
+
+  /** Has the engine ask again what failed to be decided. */
+  retryFailed(): void {
+    this.#forget(this.#store.touch(FAILED_DECISIONS));
+  }
+
+  async #apply(next: MeshState): Promise<void> {
+    const difference = await differenceOf(this.#store.state, next);
+    const invalidation = this.#store.commit(difference);
+    this.#descriptors.update(difference);
+    this.#forget(invalidation);
+    this.#descriptors.removeGone(difference);
+    this.#describeLocalPods(difference);
+  }
+
+  #forget(invalidation: Invalidation): void {
+    if (invalidation.keys.length > 0) {
+      this.#engine.invalidate(invalidation.generation, invalidation.keys);
+      this.#endpointSets.drop(invalidation.keys);
+    }
+    this.#onChange(invalidation.generation, invalidation.keys.length);
+  }
+
+  /** A pod's own descriptor names it in every record, so it is there before its first flow. */
+  #describeLocalPods(difference: StateDifference): void {
+    const uids = [...difference.next.localPods.values()].map((pod) => pod.workload);
+    this.#descriptors.ensureWorkloads(uids.flatMap((uid) => this.#store.workload(uid) ?? []));
+  }
+
+  #decideOutbound(question: OutboundQuestion): OutboundAnswer {
+    const view = new RecordingView(this.#store);
+    const decision = decideOutbound(view, question);
+    this.#describeOutbound(decision);
+    const { service } = decision;
+    return {
+      kind: 'outbound',
+      id: question.id,
+      generation: this.#store.generation,
+      keys: view.readKeys(),
+      mask: decision.mask,
+      action: decision.action,
+      endpointSet:
+        decision.action === 'connect' ? this.#endpointSets.ensure(decision.target.set, decision.target.keys) : null,
+      allowLocal: decision.action === 'connect' && decision.allowLocal,
+      service: service === null ? null : `${service.namespace}/${service.hostname}`,
+      workload: decision.action === 'passthrough' ? (decision.workload?.uid ?? null) : null,
+      reason: decision.action === 'deny' ? decision.reason : null,
+    };
+  }
+
+  #describeOutbound(decision: OutboundDecision): void {
+    const { service } = decision;
+    if (service !== null) this.#descriptors.ensureService(`${service.namespace}/${service.hostname}`, service);
+    if (decision.action === 'passthrough' && decision.workload !== null) {
+      this.#descriptors.ensureWorkloads([decision.workload]);
+    }
+    if (decision.action === 'connect') {
+      const { endpoints } = decision.target.set;
+      this.#descriptors.ensureWorkloads(endpoints.flatMap(({ workload }) => this.#store.workload(workload) ?? []));
+    }
+  }
+
+  #decideInbound(question: InboundQuestion): InboundAnswer {
+    const view = new RecordingView(this.#store);
+    const decision = decideInbound(view, question);
+    const { sourceWorkload, service } = decision;
+    if (sourceWorkload !== null) this.#descriptors.ensureWorkloads([sourceWorkload]);
+    const known = service === null ? null : this.#store.service(service);
+    if (service !== null && known !== null) this.#descriptors.ensureService(service, known);
+    for (const policy of decision.dryRunMatches) {
+      this.#logger.info({ policy, pod: question.pod, peer: question.peer }, 'dry-run policy matches');
+    }
+    return {
+      kind: 'inbound',
+      id: question.id,
+      generation: this.#store.generation,
+      keys: view.readKeys(),
+      mask: decision.mask,
+      action: decision.allowed ? 'allow' : 'deny',
+      policy: decision.allowed ? null : decision.policy,
+      reason: decision.reason,
+      sourceWorkload: sourceWorkload?.uid ?? null,
+      service,
+    };
+  }
+}
+
+function hostLength(address: string): number {
+  return address.includes(':') ? 128 : 32;
+}

@@ -1,0 +1,122 @@
+import type { Family, IpAddress } from '../model/address.ts';
+import { formatSpiffeId } from '../model/identity.ts';
+import type { RoutingScope, Service, Workload } from '../model/workload.ts';
+import type { Endpoint } from '../native/binding.ts';
+import type { MeshView } from './mesh-view.ts';
+import { mayJoinLocally } from './same-node.ts';
+
+/** A set of endpoints before it has a version. The id names everything that its content depends on but the mesh itself. */
+export interface EndpointSetDraft {
+  readonly id: string;
+  readonly endpoints: readonly Endpoint[];
+}
+
+/** The one endpoint of traffic to a workload's own address; the port is the one that the client asked for. */
+export function workloadEndpoint(view: MeshView, workload: Workload, address: IpAddress): EndpointSetDraft {
+  return {
+    id: `workload/${workload.uid}/${address.text}`,
+    endpoints: [endpointOf(view, workload, address.text, 0, [])],
+  };
+}
+
+/** The endpoints behind a port of a service, as the source sees them. Empty where none can take the connection. */
+export function serviceEndpoints(
+  view: MeshView,
+  source: Workload,
+  service: Service,
+  port: number,
+  family: Family,
+): EndpointSetDraft {
+  const key = `${service.namespace}/${service.hostname}`;
+  const candidates = view.endpoints(key).flatMap((workload) => candidateOf(workload, service, key, port, family));
+  const chosen = inScope(candidates, source, service);
+  return {
+    id: `service/${key}/${port}/v${family}${scopeSuffix(source, service)}`,
+    endpoints: chosen.map(({ workload, address, target }) =>
+      endpointOf(view, workload, address, target, service.subjectAltNames),
+    ),
+  };
+}
+
+interface Candidate {
+  readonly workload: Workload;
+  readonly address: string;
+  readonly target: number;
+}
+
+function candidateOf(workload: Workload, service: Service, key: string, port: number, family: Family): Candidate[] {
+  if (workload.status === 'unhealthy' && service.loadBalancing.healthPolicy !== 'allow-all') return [];
+  const address = addressFor(workload, family);
+  const target = workload.services.get(key)?.get(port) ?? service.ports.get(port) ?? 0;
+  // 0 says that the target is named, so only the endpoint's own map could have told its number.
+  return address === null || target === 0 || !service.ports.has(port) ? [] : [{ workload, address, target }];
+}
+
+/** Of the family that the client used, else whichever there is: both ends of a tunnel need not share it. */
+function addressFor(workload: Workload, family: Family): string | null {
+  const sameFamily = workload.addresses.find((address) => address.includes(':') === (family === 6));
+  return sameFamily ?? workload.addresses[0] ?? null;
+}
+
+function endpointOf(
+  view: MeshView,
+  workload: Workload,
+  address: string,
+  port: number,
+  subjectAltNames: readonly string[],
+): Endpoint {
+  return {
+    workload: workload.uid,
+    podUid: workload.podUid,
+    address,
+    port,
+    protocol: workload.protocol,
+    identities: [identityOf(workload), ...subjectAltNames],
+    weight: Math.max(1, workload.capacity),
+    local: workload.protocol === 'hbone' && mayJoinLocally(view, workload),
+  };
+}
+
+export function identityOf(workload: Workload): string {
+  const { trustDomain, namespace, serviceAccount } = workload;
+  return formatSpiffeId({ trustDomain, namespace, serviceAccount });
+}
+
+/** STRICT keeps what matches in all scopes, FAILOVER the group that matches in most of the leading ones. */
+function inScope(candidates: readonly Candidate[], source: Workload, service: Service): readonly Candidate[] {
+  const { mode, scopes } = service.loadBalancing;
+  if (mode !== 'strict' && mode !== 'failover') return candidates;
+  const ranked = candidates.map((candidate) => ({
+    candidate,
+    rank: leadingMatches(scopes, source, candidate.workload),
+  }));
+  const wanted = mode === 'strict' ? scopes.length : Math.max(0, ...ranked.map(({ rank }) => rank));
+  return ranked.filter(({ rank }) => rank === wanted).map(({ candidate }) => candidate);
+}
+
+function leadingMatches(scopes: readonly RoutingScope[], source: Workload, target: Workload): number {
+  const differing = scopes.findIndex((scope) => scopeValue(scope, source) !== scopeValue(scope, target));
+  return differing < 0 ? scopes.length : differing;
+}
+
+/** Every workload known here is in one network. */
+function scopeValue(scope: RoutingScope, workload: Workload): string {
+  switch (scope) {
+    case 'region':
+    case 'zone':
+    case 'subzone':
+      return workload.locality[scope];
+    case 'node':
+      return workload.node;
+    case 'cluster':
+      return workload.clusterId;
+    case 'network':
+      return '';
+  }
+}
+
+function scopeSuffix(source: Workload, service: Service): string {
+  const { mode, scopes } = service.loadBalancing;
+  if (mode !== 'strict' && mode !== 'failover') return '';
+  return `/${scopes.map((scope) => `${scope}=${scopeValue(scope, source)}`).join(',')}`;
+}

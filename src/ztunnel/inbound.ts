@@ -1,0 +1,115 @@
+import { commonPrefixLength, parseAddress } from '../model/address.ts';
+import type { Cidr, IpAddress } from '../model/address.ts';
+import { authorize } from '../model/authorization.ts';
+import type { AuthorizationResult, CompiledPolicy, DenyReason } from '../model/authorization.ts';
+import { parseSpiffeId } from '../model/identity.ts';
+import type { SpiffeId } from '../model/identity.ts';
+import type { Workload } from '../model/workload.ts';
+import type { AnswerMask, InboundQuestion } from '../native/binding.ts';
+import { identityOf } from './endpoint-selection.ts';
+import type { MeshView } from './mesh-view.ts';
+
+export type InboundDenyReason = DenyReason | 'unknown_destination' | 'invalid_address' | 'invalid_peer';
+
+export interface InboundDecision {
+  readonly allowed: boolean;
+  readonly policy: string | null;
+  readonly reason: InboundDenyReason | null;
+  readonly sourceWorkload: Workload | null;
+  /** `namespace/hostname`. */
+  readonly service: string | null;
+  readonly mask: AnswerMask;
+  readonly dryRunMatches: readonly string[];
+}
+
+const WHOLE_POD: AnswerMask = { prefixLength: 0, anyPort: true, anyDestination: true };
+
+/** Whether a connection may reach a pod of this node: the destination decides, by what it verified itself. */
+export function decideInbound(view: MeshView, question: InboundQuestion): InboundDecision {
+  const pod = view.localPod(question.pod);
+  const workload = pod === null ? null : view.workload(pod.workload);
+  if (workload === null) return denied('unknown_destination');
+  const peer = question.peer === null ? null : parseSpiffeId(question.peer);
+  if (question.peer !== null && peer === null) return denied('invalid_peer');
+  const source = parseAddress(question.source);
+  const destination = parseAddress(question.destination);
+  if (source === null || destination === null) return denied('invalid_address');
+  const result = authorizeAt(view, workload, { peer, source, destination, port: question.port });
+  return {
+    allowed: result.decision.allowed,
+    policy: result.decision.policy,
+    reason: result.decision.allowed ? null : result.decision.reason,
+    sourceWorkload: sourceWorkload(view, source, question.peer),
+    service: serviceAt(view, workload, question.port),
+    mask: maskOf(view, workload, source, result),
+    dryRunMatches: result.dryRunMatches,
+  };
+}
+
+function denied(reason: InboundDenyReason): InboundDecision {
+  return {
+    allowed: false,
+    policy: null,
+    reason,
+    sourceWorkload: null,
+    service: null,
+    mask: WHOLE_POD,
+    dryRunMatches: [],
+  };
+}
+
+interface Connection {
+  readonly peer: SpiffeId | null;
+  readonly source: IpAddress;
+  readonly destination: IpAddress;
+  readonly port: number;
+}
+
+/** Policies of the mesh, of the namespace, and those that the workload names. A named one that is not known denies. */
+function authorizeAt(view: MeshView, workload: Workload, connection: Connection): AuthorizationResult {
+  const policies: CompiledPolicy[] = [
+    ...view.globalPolicies(),
+    ...(workload.namespace === '' ? [] : view.namespacePolicies(workload.namespace)),
+  ];
+  const unknown: string[] = [];
+  for (const key of workload.authorizationPolicies) {
+    const policy = view.policy(key);
+    if (policy === null) unknown.push(key);
+    else policies.push(policy);
+  }
+  return authorize(policies, connection, unknown);
+}
+
+/** Named only if it is who it says: an address alone can be another's by now, or spoofed where there is no identity. */
+function sourceWorkload(view: MeshView, source: IpAddress, peer: string | null): Workload | null {
+  const workload = view.ownerOf(source)?.workload ?? null;
+  if (workload === null || peer === null) return workload;
+  return identityOf(workload) === peer ? workload : null;
+}
+
+/** A service that the pod is an endpoint of at this port; the first by name where there are several. */
+function serviceAt(view: MeshView, workload: Workload, port: number): string | null {
+  for (const key of [...workload.services.keys()].sort()) {
+    const targets = workload.services.get(key)?.values() ?? [];
+    if ([...targets].includes(port) && view.service(key) !== null) return key;
+  }
+  return null;
+}
+
+/** The widest set of connections that get this very answer, the names in it for logs and metrics included. */
+function maskOf(view: MeshView, workload: Workload, source: IpAddress, result: AuthorizationResult): AnswerMask {
+  const { sourceBlocks, destination, port } = result.dependencies;
+  const lengths = sourceBlocks.map((block) => distinguishingLength(source, block));
+  return {
+    prefixLength: Math.max(view.holePrefixLength(source), ...lengths),
+    anyPort: !port && workload.services.size === 0,
+    anyDestination: !destination,
+  };
+}
+
+/** How many bits of the address it takes to know whether it lies in the block. */
+function distinguishingLength(address: IpAddress, block: Cidr): number {
+  if (address.family !== block.family) return 0;
+  const common = commonPrefixLength(address.bytes, block.bytes, block.prefixLength);
+  return common === block.prefixLength ? common : common + 1;
+}

@@ -1,0 +1,23 @@
+import { addressLength, cidrOf } from '../model/address.ts';
+import type { IpAddress } from '../model/address.ts';
+
+/**
+ * Names of what a decision may read, also of what it looked for and did not find. The engine knows them as opaque text: an
+ * invalidation names keys, and every answer that read one of them is dropped.
+ */
+export const keys = {
+  settings: 'settings',
+  /** The list of mesh-wide policies, and each of them. */
+  globalPolicies: 'policies/',
+  pod: (uid: string): string => `pod/${uid}`,
+  workload: (uid: string): string => `workload/${uid}`,
+  /** A service with all of its endpoints. */
+  service: (key: string): string => `service/${key}`,
+  /** The list of a namespace's own policies, and each of them. */
+  namespacePolicies: (namespace: string): string => `policies/${namespace}`,
+  /** One policy that a workload names. */
+  policy: (key: string): string => `policy/${key}`,
+  /** Who answers to the addresses of a block, the full length standing for one address. */
+  block: (address: IpAddress, prefixLength: number): string => `block/${cidrOf(address, prefixLength).text}`,
+  address: (address: IpAddress): string => keys.block(address, addressLength(address.family)),
+} as const;

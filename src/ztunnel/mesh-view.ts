@@ -1,0 +1,33 @@
+import type { IpAddress } from '../model/address.ts';
+import type { CompiledPolicy } from '../model/authorization.ts';
+import type { LocalPod, MeshSettings, Service, Workload } from '../model/workload.ts';
+
+/** What lives at an address. */
+export interface AddressOwner {
+  readonly workload: Workload | null;
+  readonly service: Service | null;
+}
+
+/**
+ * The mesh as one decision sees it. Each method is one thing that may change the decision, so that a recorder in front of
+ * it (`RecordingView`) knows everything that the decision stands on.
+ */
+export interface MeshView {
+  /** Name of the node that decides; never changes. */
+  readonly node: string;
+  settings(): MeshSettings;
+  localPod(uid: string): LocalPod | null;
+  /** The engine has confirmed that it serves the pod. */
+  isEnrolled(uid: string): boolean;
+  workload(uid: string): Workload | null;
+  service(key: string): Service | null;
+  /** Workloads that name the service, in the order of their uids. */
+  endpoints(serviceKey: string): readonly Workload[];
+  /** Null where nobody in the mesh answers to the address. */
+  ownerOf(address: IpAddress): AddressOwner | null;
+  /** Length of the widest block around the address in which no address is known; the full length for a known one. */
+  holePrefixLength(address: IpAddress): number;
+  globalPolicies(): readonly CompiledPolicy[];
+  namespacePolicies(namespace: string): readonly CompiledPolicy[];
+  policy(key: string): CompiledPolicy | null;
+}

@@ -1,0 +1,86 @@
+import type { IpAddress } from '../model/address.ts';
+import type { CompiledPolicy } from '../model/authorization.ts';
+import type { LocalPod, MeshSettings, Service, Workload } from '../model/workload.ts';
+import { keys } from './keys.ts';
+import type { AddressOwner, MeshView } from './mesh-view.ts';
+
+/** Writes down the key of everything that is read through it, also of what is not there. One per decision. */
+export class RecordingView implements MeshView {
+  readonly #view: MeshView;
+  readonly #read = new Set<string>();
+
+  constructor(view: MeshView) {
+    this.#view = view;
+  }
+
+  get node(): string {
+    return this.#view.node;
+  }
+
+  readKeys(): readonly string[] {
+    return [...this.#read];
+  }
+
+  settings(): MeshSettings {
+    this.#read.add(keys.settings);
+    return this.#view.settings();
+  }
+
+  localPod(uid: string): LocalPod | null {
+    this.#read.add(keys.pod(uid));
+    return this.#view.localPod(uid);
+  }
+
+  isEnrolled(uid: string): boolean {
+    this.#read.add(keys.pod(uid));
+    return this.#view.isEnrolled(uid);
+  }
+
+  workload(uid: string): Workload | null {
+    this.#read.add(keys.workload(uid));
+    return this.#view.workload(uid);
+  }
+
+  service(key: string): Service | null {
+    this.#read.add(keys.service(key));
+    return this.#view.service(key);
+  }
+
+  endpoints(serviceKey: string): readonly Workload[] {
+    this.#read.add(keys.service(serviceKey));
+    return this.#view.endpoints(serviceKey);
+  }
+
+  ownerOf(address: IpAddress): AddressOwner | null {
+    const owner = this.#view.ownerOf(address);
+    if (owner === null) {
+      this.#read.add(keys.block(address, this.#view.holePrefixLength(address)));
+      return null;
+    }
+    this.#read.add(keys.address(address));
+    if (owner.workload !== null) this.#read.add(keys.workload(owner.workload.uid));
+    if (owner.service !== null) this.#read.add(keys.service(`${owner.service.namespace}/${owner.service.hostname}`));
+    return owner;
+  }
+
+  holePrefixLength(address: IpAddress): number {
+    const length = this.#view.holePrefixLength(address);
+    this.#read.add(keys.block(address, length));
+    return length;
+  }
+
+  globalPolicies(): readonly CompiledPolicy[] {
+    this.#read.add(keys.globalPolicies);
+    return this.#view.globalPolicies();
+  }
+
+  namespacePolicies(namespace: string): readonly CompiledPolicy[] {
+    this.#read.add(keys.namespacePolicies(namespace));
+    return this.#view.namespacePolicies(namespace);
+  }
+
+  policy(key: string): CompiledPolicy | null {
+    this.#read.add(keys.policy(key));
+    return this.#view.policy(key);
+  }
+}
