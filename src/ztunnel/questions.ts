@@ -2,7 +2,7 @@ import type { Answer, NativeEngine, Question } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
-import { Slices } from '../telemetry/yielding.ts';
+import { Slices } from '../timing/slices.ts';
 
 /** What decides; throwing is allowed. */
 export interface Decider {

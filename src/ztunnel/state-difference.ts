@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MeshState } from '../model/workload.ts';
-import { Slices } from '../telemetry/yielding.ts';
+import { Slices } from '../timing/slices.ts';
 
 export interface Change<T> {
   readonly key: string;
