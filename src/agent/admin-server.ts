@@ -1,0 +1,117 @@
+import { once } from 'node:events';
+import type { RequestListener, ServerResponse } from 'node:http';
+import { isLogLevel, LOG_LEVELS } from '../telemetry/logger.ts';
+import type { Logger, Logging, LogLevel } from '../telemetry/logger.ts';
+import { Slices } from '../timing/slices.ts';
+import { configDump } from './config-dump.ts';
+import type { DumpSources } from './config-dump.ts';
+import { routeRequests, sendText } from './http-routes.ts';
+
+export interface AdminServerDependencies {
+  readonly sources: () => DumpSources;
+  readonly logging: Pick<Logging, 'setLevel' | 'setComponentLevel' | 'reset' | 'describe' | 'componentNames'>;
+  readonly logger: Logger;
+}
+
+/** The pages for operators, on localhost only: whoever reaches them sees every workload, policy and connection. */
+export function adminHandler(dependencies: AdminServerDependencies): RequestListener {
+  return routeRequests(
+    [
+      {
+        method: 'GET',
+        path: '/',
+        handle: (_url, response) => {
+          sendText(response, 200, INDEX, 'text/html');
+        },
+      },
+      { method: 'GET', path: '/config_dump', handle: (_url, response) => sendDump(dependencies.sources(), response) },
+      {
+        method: 'POST',
+        path: '/logging',
+        handle: (url, response) => {
+          setLogging(dependencies.logging, url.searchParams, response);
+        },
+      },
+    ],
+    dependencies.logger,
+  );
+}
+
+const INDEX = `<!doctype html>
+<title>ambit agent</title>
+<h1>ambit agent</h1>
+<ul>
+<li><a href="config_dump">config_dump</a>: workloads, services, policies, certificates and connections as JSON</li>
+<li>POST logging: show the log levels; ?level=LEVEL, ?level=COMPONENT=LEVEL,… or ?reset change them</li>
+</ul>
+`;
+
+/** Pieces go out in chunks of this size, because a write per piece would cost more than the pieces. */
+const CHUNK_LENGTH = 64 * 1024;
+
+async function sendDump(sources: DumpSources, response: ServerResponse): Promise<void> {
+  response.writeHead(200, { 'content-type': 'application/json' });
+  const closed = new AbortController();
+  response.once('close', () => {
+    closed.abort();
+  });
+  const slices = new Slices();
+  let chunk = '';
+  for (const piece of configDump(sources)) {
+    chunk += piece;
+    if (slices.exhausted) await slices.pause();
+    if (closed.signal.aborted) return;
+    if (chunk.length < CHUNK_LENGTH) continue;
+    if (!response.write(chunk)) await drained(response, closed.signal);
+    chunk = '';
+  }
+  response.end(chunk);
+}
+
+/** A reader that stops reading must not make the dump pile up in memory; one that goes away ends the wait. */
+async function drained(response: ServerResponse, closed: AbortSignal): Promise<void> {
+  try {
+    await once(response, 'drain', { signal: closed });
+  } catch (error) {
+    if (!closed.aborted) throw error;
+  }
+}
+
+function setLogging(
+  logging: AdminServerDependencies['logging'],
+  parameters: URLSearchParams,
+  response: ServerResponse,
+): void {
+  if (parameters.has('reset')) logging.reset();
+  const wanted = parameters.get('level');
+  const changes = wanted === null ? [] : parseLevels(wanted);
+  if (changes === null) {
+    const expected = `LEVEL or COMPONENT=LEVEL, separated by commas; LEVEL is one of ${LOG_LEVELS.join(', ')}`;
+    sendText(response, 400, `not a list of levels: write ${expected}\n`);
+    return;
+  }
+  for (const { component, level } of changes) {
+    if (component === null) logging.setLevel(level);
+    else logging.setComponentLevel(component, level);
+  }
+  const components = logging.componentNames().join(', ');
+  sendText(response, 200, `current log level is ${logging.describe()}\ncomponents: ${components}\n`);
+}
+
+interface LevelChange {
+  readonly component: string | null;
+  readonly level: LogLevel;
+}
+
+/** `info` or `enrolment=debug,engine=warn`. Null where any part of it is neither: then nothing is changed. */
+function parseLevels(text: string): readonly LevelChange[] | null {
+  const changes: LevelChange[] = [];
+  for (const part of text.toLowerCase().split(',')) {
+    const separator = part.indexOf('=');
+    const component = separator < 0 ? null : part.slice(0, separator);
+    const level = part.slice(separator + 1);
+    if (!isLogLevel(level) || (component !== null && !/^[a-z][a-z0-9-]{0,63}$/.test(component))) return null;
+    changes.push({ component, level });
+  }
+  return changes;
+}

@@ -1,0 +1,312 @@
+import { isDeepStrictEqual } from 'node:util';
+import { errorCode } from '../config/errors.ts';
+import type { LocalPod } from '../model/workload.ts';
+import type { AdoptedPod, NativeEngine, PodSpec } from '../native/binding.ts';
+import { errorFields } from '../telemetry/error-fields.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { AgentMetrics } from '../telemetry/metrics.ts';
+import { backOffDelay } from '../timing/back-off.ts';
+import { ConcurrencyLimit } from '../timing/concurrency-limit.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+
+export interface EnrolmentDependencies {
+  readonly engine: Pick<NativeEngine, 'enrol' | 'unenrol' | 'forget'>;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Pick<
+    AgentMetrics,
+    'podsEnrolled' | 'podsPending' | 'podsStarted' | 'podsStopped' | 'enrolmentFailures'
+  >;
+  /** The engine has confirmed that it serves the pod, or is about to let go of it. */
+  readonly onEnrolled: (uid: string, enrolled: boolean) => void;
+}
+
+/** A pod as readiness and the admin page see it. */
+export interface PodStatus {
+  readonly uid: string;
+  readonly name: string;
+  readonly wanted: boolean;
+  readonly enrolled: boolean;
+  /** Attempts to enrol that failed since it was last served. */
+  readonly failures: number;
+  readonly lastError: string | null;
+}
+
+type Goal =
+  | { readonly kind: 'served'; readonly spec: PodSpec }
+  /** It runs, outside the mesh. */
+  | { readonly kind: 'released' }
+  /** It is gone. */
+  | { readonly kind: 'forgotten' };
+
+/** What the engine has, as far as it told us. */
+type Actual =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'served'; readonly spec: PodSpec }
+  /** A former agent left it captured, or an attempt to enrol it failed half-way. */
+  | { readonly kind: 'captured' }
+  /** Un-enrolled; flows may still be open. */
+  | { readonly kind: 'releasing' };
+
+interface Entry {
+  readonly uid: string;
+  name: string;
+  /** A manifest has named it since this agent runs; else a former agent did. */
+  listed: boolean;
+  goal: Goal;
+  actual: Actual;
+  failures: number;
+  lastError: string | null;
+  busy: boolean;
+  cancelRetry: (() => void) | null;
+}
+
+const RETRY = { first: 100, longest: 15_000, jitter: 0.2 };
+/** Kernel work of the engine's own threads: more at once would only wait there. */
+const OPERATIONS_AT_ONCE = 8;
+
+/**
+ * Brings what the engine serves to what the manifests want: pod by pod, one operation of a pod at a time, each failure
+ * tried again later for itself. The newest goal counts; one that changed under way is pursued when the operation ends.
+ */
+export class Enrolment {
+  readonly #dependencies: EnrolmentDependencies;
+  readonly #entries = new Map<string, Entry>();
+  readonly #limit = new ConcurrencyLimit(OPERATIONS_AT_ONCE);
+  /** Wanted pods whose network namespace nothing names; each is told of once. */
+  readonly #withoutNamespace = new Set<string>();
+  #stopped = false;
+
+  constructor(dependencies: EnrolmentDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** To be called once, before the first `reconcile`: pods that a former agent left captured. */
+  adopt(pods: readonly AdoptedPod[]): void {
+    for (const { uid } of pods) {
+      const entry = this.#entry(uid, uid);
+      entry.actual = { kind: 'captured' };
+      entry.goal = { kind: 'released' };
+    }
+  }
+
+  /** @param pods all pods of this node, the unwanted ones included: one that is missing is gone */
+  reconcile(pods: ReadonlyMap<string, LocalPod>): void {
+    for (const pod of pods.values()) {
+      const entry = this.#entry(pod.uid, nameOf(pod));
+      entry.listed = true;
+      this.#setGoal(entry, goalOf(pod));
+    }
+    for (const entry of [...this.#entries.values()]) {
+      if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry));
+    }
+    this.#warnAboutMissingNamespaces(pods);
+    this.#report();
+  }
+
+  /** The engine says that nothing of a pod is left. */
+  released(uid: string): void {
+    const entry = this.#entries.get(uid);
+    if (entry?.actual.kind !== 'releasing') return;
+    entry.actual = { kind: 'nothing' };
+    this.#pursue(entry);
+  }
+
+  status(): readonly PodStatus[] {
+    return [...this.#entries.values()].map(({ uid, name, goal, actual, failures, lastError }) => ({
+      uid,
+      name,
+      wanted: goal.kind === 'served',
+      enrolled: actual.kind === 'served',
+      failures,
+      lastError,
+    }));
+  }
+
+  /** Starts nothing new; what the engine serves stays served. */
+  stop(): void {
+    this.#stopped = true;
+    for (const entry of this.#entries.values()) entry.cancelRetry?.();
+  }
+
+  #entry(uid: string, name: string): Entry {
+    const known = this.#entries.get(uid);
+    if (known !== undefined) {
+      known.name = name;
+      return known;
+    }
+    const entry: Entry = {
+      uid,
+      name,
+      listed: false,
+      goal: { kind: 'released' },
+      actual: { kind: 'nothing' },
+      failures: 0,
+      lastError: null,
+      busy: false,
+      cancelRetry: null,
+    };
+    this.#entries.set(uid, entry);
+    return entry;
+  }
+
+  #setGoal(entry: Entry, goal: Goal): void {
+    if (!isDeepStrictEqual(entry.goal, goal)) {
+      entry.goal = goal;
+      entry.failures = 0;
+      entry.lastError = null;
+      this.#cancelRetry(entry);
+    }
+    if (entry.cancelRetry === null) this.#pursue(entry);
+  }
+
+  #cancelRetry(entry: Entry): void {
+    entry.cancelRetry?.();
+    entry.cancelRetry = null;
+  }
+
+  #pursue(entry: Entry): void {
+    if (entry.busy || this.#stopped) return;
+    const operation = this.#nextOperation(entry);
+    if (operation === null) {
+      if (entry.actual.kind === 'nothing' && entry.goal.kind !== 'served') this.#entries.delete(entry.uid);
+      return;
+    }
+    entry.busy = true;
+    void this.#run(entry, operation);
+  }
+
+  async #run(entry: Entry, operation: () => Promise<void>): Promise<void> {
+    try {
+      await this.#limit.run(operation);
+      entry.failures = 0;
+      entry.lastError = null;
+    } catch (error) {
+      this.#failed(entry, error);
+    }
+    entry.busy = false;
+    this.#report();
+    if (entry.cancelRetry === null) this.#pursue(entry);
+  }
+
+  /** Null: the goal is reached. */
+  #nextOperation(entry: Entry): (() => Promise<void>) | null {
+    const { goal, actual } = entry;
+    if (goal.kind === 'served') {
+      if (actual.kind === 'served' && isDeepStrictEqual(actual.spec, goal.spec)) return null;
+      if (actual.kind === 'served' && !isSamePod(actual.spec, goal.spec)) return () => this.#forget(entry);
+      return () => this.#enrol(entry, goal.spec);
+    }
+    if (actual.kind === 'nothing') return null;
+    if (goal.kind === 'forgotten') return () => this.#forget(entry);
+    return actual.kind === 'releasing' ? null : () => this.#unenrol(entry);
+  }
+
+  async #enrol(entry: Entry, spec: PodSpec): Promise<void> {
+    const { engine, metrics, logger, onEnrolled } = this.#dependencies;
+    const first = entry.actual.kind !== 'served';
+    if (first) entry.actual = { kind: 'captured' };
+    await engine.enrol(spec);
+    entry.actual = { kind: 'served', spec };
+    if (!first) return;
+    metrics.podsStarted.inc();
+    logger.info({ pod: entry.name, uid: entry.uid, identity: spec.identity }, 'pod enrolled');
+    onEnrolled(entry.uid, true);
+  }
+
+  async #unenrol(entry: Entry): Promise<void> {
+    this.#leave(entry);
+    entry.actual = { kind: 'releasing' };
+    try {
+      await ignoringUnknown(this.#dependencies.engine.unenrol(entry.uid), () => {
+        entry.actual = { kind: 'nothing' };
+      });
+    } catch (error) {
+      entry.actual = { kind: 'captured' };
+      throw error;
+    }
+    this.#dependencies.logger.info({ pod: entry.name, uid: entry.uid }, 'pod un-enrolled');
+  }
+
+  async #forget(entry: Entry): Promise<void> {
+    this.#leave(entry);
+    entry.actual = { kind: 'captured' };
+    await ignoringUnknown(this.#dependencies.engine.forget(entry.uid), () => undefined);
+    entry.actual = { kind: 'nothing' };
+    this.#dependencies.logger.info({ pod: entry.name, uid: entry.uid }, 'pod forgotten');
+  }
+
+  /** Others must stop to be joined with the pod before it is let go. */
+  #leave(entry: Entry): void {
+    if (entry.actual.kind !== 'served') return;
+    this.#dependencies.metrics.podsStopped.inc();
+    this.#dependencies.onEnrolled(entry.uid, false);
+  }
+
+  #failed(entry: Entry, error: unknown): void {
+    const { metrics, logger, random, timers } = this.#dependencies;
+    entry.failures++;
+    entry.lastError = errorFields(error).error;
+    metrics.enrolmentFailures.inc();
+    if (this.#stopped) return;
+    const delay = backOffDelay(entry.failures, RETRY, random);
+    const fields = { ...errorFields(error), pod: entry.name, uid: entry.uid, goal: entry.goal.kind, retryInMs: delay };
+    // Said once at the level that operators watch; a pod whose namespace never comes would else fill the log.
+    if (entry.failures === 1) logger.warn(fields, 'pod could not be brought to its goal');
+    else logger.debug({ ...fields, failures: entry.failures }, 'pod still could not be brought to its goal');
+    entry.cancelRetry = timers.after(delay, () => {
+      entry.cancelRetry = null;
+      this.#pursue(entry);
+    });
+  }
+
+  #warnAboutMissingNamespaces(pods: ReadonlyMap<string, LocalPod>): void {
+    for (const pod of pods.values()) {
+      if (!pod.wanted || pod.netns !== null) this.#withoutNamespace.delete(pod.uid);
+      else if (!this.#withoutNamespace.has(pod.uid)) {
+        this.#withoutNamespace.add(pod.uid);
+        const hint = 'pod stays outside the mesh: name its network namespace with the annotation ambit.dev/netns';
+        this.#dependencies.logger.warn({ pod: nameOf(pod), uid: pod.uid }, hint);
+      }
+    }
+    for (const uid of this.#withoutNamespace) if (!pods.has(uid)) this.#withoutNamespace.delete(uid);
+  }
+
+  #report(): void {
+    const pods = this.status();
+    const { podsEnrolled, podsPending } = this.#dependencies.metrics;
+    podsEnrolled.set(pods.filter((pod) => pod.enrolled).length);
+    podsPending.set(pods.filter((pod) => pod.wanted && !pod.enrolled).length);
+  }
+}
+
+function goalOf(pod: LocalPod): Goal {
+  if (!pod.wanted || pod.netns === null) return { kind: 'released' };
+  const { uid, netns, addresses, identity, workload, probePorts } = pod;
+  return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts } };
+}
+
+/** An adopted pod that no manifest knows may still run, so its open connections are left to end by themselves. */
+function goalWithoutPod(entry: Entry): Goal {
+  return entry.listed ? { kind: 'forgotten' } : { kind: 'released' };
+}
+
+/** Anything else makes a new pod under an old uid, whose tunnels and listeners cannot be kept. */
+function isSamePod(left: PodSpec, right: PodSpec): boolean {
+  return left.netns === right.netns && left.identity === right.identity && left.workload === right.workload;
+}
+
+/** What the engine does not know is not there, which is what was asked for. */
+async function ignoringUnknown(operation: Promise<void>, unknown: () => void): Promise<void> {
+  try {
+    await operation;
+  } catch (error) {
+    if (errorCode(error) !== 'UNKNOWN_POD') throw error;
+    unknown();
+  }
+}
+
+function nameOf(pod: LocalPod): string {
+  return `${pod.namespace}/${pod.name}`;
+}
