@@ -4,11 +4,12 @@ import { isLogLevel, LOG_LEVELS } from '../telemetry/logger.ts';
 import type { Logger, Logging, LogLevel } from '../telemetry/logger.ts';
 import { Slices } from '../timing/slices.ts';
 import { configDump } from './config-dump.ts';
+import type { AgentDump } from './agent-servers.ts';
 import type { DumpSources } from './config-dump.ts';
 import { routeRequests, sendText } from './http-routes.ts';
 
 export interface AdminServerDependencies {
-  readonly sources: () => DumpSources;
+  readonly dump: () => AgentDump;
   readonly logging: Pick<Logging, 'setLevel' | 'setComponentLevel' | 'reset' | 'describe' | 'componentNames'>;
   readonly logger: Logger;
 }
@@ -24,7 +25,11 @@ export function adminHandler(dependencies: AdminServerDependencies): RequestList
           sendText(response, 200, INDEX, 'text/html');
         },
       },
-      { method: 'GET', path: '/config_dump', handle: (_url, response) => sendDump(dependencies.sources(), response) },
+      {
+        method: 'GET',
+        path: '/config_dump',
+        handle: (_url, response) => sendDumpOrWait(dependencies.dump(), response),
+      },
       {
         method: 'POST',
         path: '/logging',
@@ -48,6 +53,12 @@ const INDEX = `<!doctype html>
 
 /** Pieces go out in chunks of this size, because a write per piece would cost more than the pieces. */
 const CHUNK_LENGTH = 64 * 1024;
+
+async function sendDumpOrWait(dump: AgentDump, response: ServerResponse): Promise<void> {
+  const { state } = dump;
+  if (state === null) sendText(response, 503, 'the manifests are not read yet\n');
+  else await sendDump({ ...dump, state }, response);
+}
 
 async function sendDump(sources: DumpSources, response: ServerResponse): Promise<void> {
   response.writeHead(200, { 'content-type': 'application/json' });

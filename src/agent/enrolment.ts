@@ -18,6 +18,10 @@ export interface EnrolmentDependencies {
     AgentMetrics,
     'podsEnrolled' | 'podsPending' | 'podsStarted' | 'podsStopped' | 'enrolmentFailures'
   >;
+  /** Awaited before a pod is taken in; what it waits for must end by itself. */
+  readonly prepare: (spec: PodSpec) => Promise<void>;
+  /** `identities` may say something else now. */
+  readonly onChange: () => void;
   /** The engine has confirmed that it serves the pod, or is about to let go of it. */
   readonly onEnrolled: (uid: string, enrolled: boolean) => void;
 }
@@ -113,6 +117,16 @@ export class Enrolment {
     this.#pursue(entry);
   }
 
+  /** Of the pods that are served or shall be. */
+  identities(): ReadonlySet<string> {
+    const identities = new Set<string>();
+    for (const { goal, actual } of this.#entries.values()) {
+      if (goal.kind === 'served') identities.add(goal.spec.identity);
+      if (actual.kind === 'served') identities.add(actual.spec.identity);
+    }
+    return identities;
+  }
+
   status(): readonly PodStatus[] {
     return [...this.#entries.values()].map(({ uid, name, goal, actual, failures, lastError }) => ({
       uid,
@@ -204,7 +218,8 @@ export class Enrolment {
   }
 
   async #enrol(entry: Entry, spec: PodSpec): Promise<void> {
-    const { engine, metrics, logger, onEnrolled } = this.#dependencies;
+    const { engine, metrics, logger, onEnrolled, prepare } = this.#dependencies;
+    await prepare(spec);
     const first = entry.actual.kind !== 'served';
     if (first) entry.actual = { kind: 'captured' };
     await engine.enrol(spec);
@@ -278,6 +293,7 @@ export class Enrolment {
     const { podsEnrolled, podsPending } = this.#dependencies.metrics;
     podsEnrolled.set(pods.filter((pod) => pod.enrolled).length);
     podsPending.set(pods.filter((pod) => pod.wanted && !pod.enrolled).length);
+    this.#dependencies.onChange();
   }
 }
 

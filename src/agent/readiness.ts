@@ -2,6 +2,7 @@ import { describeError } from '../config/errors.ts';
 import type { HealthReport } from '../native/binding.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import type { Timers } from '../timing/timers.ts';
+import type { CertificateStatus } from '../ztunnel/certificates.ts';
 import type { PodStatus } from './enrolment.ts';
 
 export interface ReadinessDependencies {
@@ -9,6 +10,7 @@ export interface ReadinessDependencies {
   /** Asks the kernel, through the engine. */
   readonly health: () => Promise<HealthReport>;
   readonly pods: () => readonly PodStatus[];
+  readonly certificates: () => readonly CertificateStatus[];
 }
 
 /** Whether the node's pods are served, and what is missing if not. */
@@ -51,7 +53,7 @@ export class Readiness {
     const pending = [...this.#startTasks];
     if (this.#draining) pending.push('draining');
     if (this.#fault !== null) pending.push(this.#fault);
-    pending.push(...untriedPods(this.#dependencies.pods()));
+    pending.push(...untriedPods(this.#dependencies.pods()), ...untriedCertificates(this.#dependencies.certificates()));
     // The engine can be asked only after it has started, and no more once it drains.
     if (this.#startTasks.size === 0 && !this.#draining) pending.push(...(await this.#missingInKernel()));
     return { ready: pending.length === 0, pending };
@@ -76,4 +78,11 @@ export class Readiness {
  */
 function untriedPods(pods: readonly PodStatus[]): readonly string[] {
   return pods.filter((pod) => pod.wanted && !pod.enrolled && pod.failures === 0).map((pod) => `pod ${pod.name}`);
+}
+
+/** Likewise: what failed is reported, what was not tried yet holds back. */
+function untriedCertificates(certificates: readonly CertificateStatus[]): readonly string[] {
+  return certificates
+    .filter((certificate) => certificate.state === 'initializing')
+    .map((certificate) => `certificate of ${certificate.identity}`);
 }

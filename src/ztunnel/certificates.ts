@@ -57,6 +57,9 @@ interface Entry {
   failures: number;
   lastError: string | null;
   cancelTimer: () => void;
+  /** Resolves when the first attempt has ended, however it did, or the identity is no longer required. */
+  readonly attempted: Promise<void>;
+  readonly endAttempt: () => void;
 }
 
 /** One certificate and key per identity of the node, from a pod's appearance to the last pod's end. */
@@ -79,24 +82,33 @@ export class CertificateManager {
     }
   }
 
+  /** Waits for the first attempt to get a certificate, not for success: it never rejects. */
+  async attempted(identity: string): Promise<void> {
+    await this.#entries.get(identity)?.attempted;
+  }
+
   status(): readonly CertificateStatus[] {
     return [...this.#entries.values()].map((entry) => this.#statusOf(entry));
   }
 
   /** Ends all timers. What the engine holds stays there. */
   stop(): void {
-    for (const entry of this.#entries.values()) entry.cancelTimer();
+    for (const entry of this.#entries.values()) {
+      entry.cancelTimer();
+      entry.endAttempt();
+    }
     this.#entries.clear();
   }
 
   #add(identity: string): void {
-    const entry: Entry = { identity, current: null, failures: 0, lastError: null, cancelTimer: () => undefined };
+    const entry = newEntry(identity);
     this.#entries.set(identity, entry);
     void this.#request(entry);
   }
 
   #drop(entry: Entry): void {
     entry.cancelTimer();
+    entry.endAttempt();
     this.#entries.delete(entry.identity);
     this.#dependencies.metrics.certificateExpiry.remove({ identity: entry.identity });
     if (entry.current !== null) this.#dependencies.engine.removeIdentity(entry.identity);
@@ -113,6 +125,8 @@ export class CertificateManager {
       if (issued !== null && this.#isLive(entry)) this.#accept(entry, issued);
     } catch (error) {
       if (this.#isLive(entry)) this.#fail(entry, error);
+    } finally {
+      entry.endAttempt();
     }
   }
 
@@ -174,4 +188,20 @@ export class CertificateManager {
       roots: current?.roots ?? null,
     };
   }
+}
+
+function newEntry(identity: string): Entry {
+  let endAttempt: () => void = () => undefined;
+  const attempted = new Promise<void>((resolve) => (endAttempt = resolve));
+  return {
+    identity,
+    current: null,
+    failures: 0,
+    lastError: null,
+    cancelTimer: () => undefined,
+    attempted,
+    endAttempt: () => {
+      endAttempt();
+    },
+  };
 }

@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import type { Registry } from 'prom-client';
+import type { AgentSettings } from '../config/settings.ts';
+import type { MeshState } from '../model/workload.ts';
+import type { NativeEngine } from '../native/binding.ts';
+import type { Logging } from '../telemetry/logger.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+import { adminHandler } from './admin-server.ts';
+import type { DumpSources } from './config-dump.ts';
+import { Listener } from './listener.ts';
+import type { ListenerOptions } from './listener.ts';
+import { metricsHandler } from './metrics-server.ts';
+import { readinessHandler } from './readiness-server.ts';
+import type { Readiness } from './readiness.ts';
+
+/** What the admin page shows; the state is null until the manifests are read. */
+export type AgentDump = Omit<DumpSources, 'state'> & { readonly state: MeshState | null };
+
+export interface AgentServersDependencies {
+  readonly settings: Pick<AgentSettings, 'adminPort' | 'metricsPort' | 'readinessPort' | 'stateDir'>;
+  readonly logging: Logging;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly registry: Registry;
+  readonly readiness: Readiness;
+  readonly engine: () => Pick<NativeEngine, 'metricsText'> | null;
+  readonly dump: () => AgentDump;
+}
+
+/** Name of the readiness socket in --state-dir: told there while a former agent still has the port. */
+const READINESS_SOCKET = 'ready.sock';
+
+/** The agent's pages: admin on localhost, metrics and readiness on every address, readiness on a socket as well. */
+export class AgentServers {
+  readonly #listeners: readonly Listener[];
+
+  constructor(dependencies: AgentServersDependencies) {
+    this.#listeners = listenerOptions(dependencies).map((options) => new Listener(options));
+  }
+
+  start(): void {
+    for (const listener of this.#listeners) listener.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#listeners.map((listener) => listener.stop()));
+  }
+}
+
+function listenerOptions(dependencies: AgentServersDependencies): readonly ListenerOptions[] {
+  const { settings, logging, timers, random, registry, readiness, engine, dump } = dependencies;
+  const logger = logging.component('servers');
+  const common = { timers, random, logger };
+  const anywhere = (port: number): ListenerOptions['place'] => ({ kind: 'port', host: null, port });
+  const ready = readinessHandler(readiness, logger);
+  const { stateDir } = settings;
+  return [
+    {
+      ...common,
+      name: 'admin',
+      place: { kind: 'port', host: '127.0.0.1', port: settings.adminPort },
+      handler: adminHandler({ dump, logging, logger }),
+    },
+    {
+      ...common,
+      name: 'metrics',
+      place: anywhere(settings.metricsPort),
+      handler: metricsHandler({ registry, engine, logger }),
+    },
+    { ...common, name: 'readiness', place: anywhere(settings.readinessPort), handler: ready },
+    ...(stateDir === null
+      ? []
+      : [
+          {
+            ...common,
+            name: 'readiness socket',
+            place: { kind: 'socket', path: join(stateDir, READINESS_SOCKET) } as const,
+            handler: ready,
+          },
+        ]),
+  ];
+}

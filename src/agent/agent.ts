@@ -1,0 +1,316 @@
+import { mkdir } from 'node:fs/promises';
+import { loadAuthority } from '../ca/authority.ts';
+import { AmbitError } from '../config/errors.ts';
+import { ManifestSource } from '../config/manifests/source.ts';
+import type { AgentSettings } from '../config/settings.ts';
+import { deriveMeshState } from '../derive/mesh-state.ts';
+import type { MeshState } from '../model/workload.ts';
+import type { EngineEvent, EngineOptions, NativeEngine, NativeModule } from '../native/binding.ts';
+import { errorFields } from '../telemetry/error-fields.ts';
+import type { Logging } from '../telemetry/logger.ts';
+import { sampleLoopLag } from '../telemetry/loop-lag.ts';
+import type { AgentMetrics } from '../telemetry/metrics.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+import { CertificateManager } from '../ztunnel/certificates.ts';
+import type { CertificateSigner } from '../ztunnel/certificates.ts';
+import { DecisionPlane } from '../ztunnel/decision-plane.ts';
+import { QuestionAnswerer } from '../ztunnel/questions.ts';
+import { AgentServers } from './agent-servers.ts';
+import { engineEventHandler } from './engine-events.ts';
+import { Enrolment } from './enrolment.ts';
+import { cgroupRoot, ensureBpffs } from './host.ts';
+import type { Host } from './host.ts';
+import { aborted, Lifecycle } from './lifecycle.ts';
+import type { ProcessEvents } from './lifecycle.ts';
+import { Readiness } from './readiness.ts';
+import { StatePump } from './state-pump.ts';
+
+export interface AgentDependencies {
+  readonly settings: AgentSettings;
+  readonly version: string;
+  readonly logging: Logging;
+  readonly metrics: AgentMetrics;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly host: Host;
+  readonly native: NativeModule;
+  readonly events: ProcessEvents;
+}
+
+/** What exists once the engine does. */
+interface Node {
+  readonly engine: NativeEngine;
+  readonly plane: DecisionPlane;
+  readonly enrolment: Enrolment;
+  readonly certificates: CertificateManager | null;
+}
+
+/**
+ * The node agent, put together: the one place that knows all parts. `run` returns after the drain that a signal asked for;
+ * what stops the agent from starting is thrown.
+ */
+export class Agent {
+  readonly #dependencies: AgentDependencies;
+  readonly #lifecycle: Lifecycle;
+  readonly #readiness: Readiness;
+  readonly #servers: AgentServers;
+  #node: Node | null = null;
+
+  constructor(dependencies: AgentDependencies) {
+    this.#dependencies = dependencies;
+    const { logging, metrics, timers, events } = dependencies;
+    this.#readiness = new Readiness(
+      {
+        timers,
+        health: () => this.#node?.engine.health() ?? Promise.reject(new Error('the engine is not there yet')),
+        pods: () => this.#node?.enrolment.status() ?? [],
+        certificates: () => this.#node?.certificates?.status() ?? [],
+      },
+      ['manifests', 'engine', 'first enrolment'],
+    );
+    this.#lifecycle = new Lifecycle({
+      events,
+      logger: logging.component('agent'),
+      onFault: (error) => {
+        metrics.uncaughtErrors.inc();
+        this.#readiness.setFault(error);
+      },
+    });
+    this.#servers = this.#createServers();
+  }
+
+  async run(): Promise<void> {
+    // Waiting timers and a drained engine keep no process alive, but the agent's work is not over before `run` is.
+    const alive = setInterval(() => undefined, 2 ** 30);
+    const stopSampling = sampleLoopLag(this.#dependencies.metrics.loopLagSeconds);
+    this.#lifecycle.install();
+    try {
+      await this.#createStateDir();
+      this.#servers.start();
+      await this.#start();
+      await aborted(this.#lifecycle.stopping);
+      await this.#drain();
+    } finally {
+      await this.#stop();
+      this.#lifecycle.uninstall();
+      stopSampling();
+      clearInterval(alive);
+    }
+  }
+
+  /** For root only: it holds the mesh's manifests, and whoever writes there decides what a restart believes. */
+  async #createStateDir(): Promise<void> {
+    const { stateDir } = this.#dependencies.settings;
+    if (stateDir === null) return;
+    try {
+      await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw new AmbitError('STATE_DIR_UNUSABLE', `--state-dir ${stateDir} cannot be made; name another folder`, { cause });
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { settings, logging, host, metrics, timers } = this.#dependencies;
+    await ensureBpffs(host, settings.bpffs, logging.component('host'));
+    const cgroup = await cgroupRoot(host, settings.cgroupRoot);
+    const signer = await this.#loadSigner();
+    let announceFirstState: () => void = () => undefined;
+    const firstStateApplied = new Promise<void>((resolve) => (announceFirstState = resolve));
+    const pump = new StatePump({
+      derive: (resources) => deriveMeshState(resources, { node: settings.node }),
+      apply: async (state) => {
+        await firstStateApplied;
+        await this.#applyState(state);
+      },
+      logger: logging.component('manifests'),
+      metrics,
+    });
+    const source = new ManifestSource({
+      path: settings.manifests,
+      stateDir: settings.stateDir,
+      pollInterval: settings.manifestPoll,
+      timers,
+      onUpdate: (update) => {
+        pump.submit(update);
+      },
+    });
+    const state = pump.derive(await source.start(this.#lifecycle.stopping));
+    this.#readiness.done('manifests');
+    await this.#startEngine(state, cgroup, signer);
+    announceFirstState();
+  }
+
+  /** The engine takes pods in one by one, so the first state is in force before its first question comes. */
+  async #startEngine(state: MeshState, cgroup: string, signer: CertificateSigner | null): Promise<void> {
+    const node = this.#createNode(state, cgroup, signer);
+    this.#node = node;
+    const adopted = await node.engine.start();
+    this.#readiness.done('engine');
+    if (adopted.length > 0) {
+      this.#dependencies.logging.component('agent').info({ pods: adopted.length }, 'took over pods of a former agent');
+    }
+    node.enrolment.adopt(adopted);
+    await this.#applyState(state);
+    this.#readiness.done('first enrolment');
+  }
+
+  #createNode(state: MeshState, cgroup: string, signer: CertificateSigner | null): Node {
+    const { settings, logging, metrics, timers, random, native } = this.#dependencies;
+    let handleEvent: (event: EngineEvent) => void = () => undefined;
+    const engine = new native.Engine(engineOptions(this.#dependencies, state, cgroup), (event) => {
+      handleEvent(event);
+    });
+    const certificates =
+      signer === null
+        ? null
+        : new CertificateManager({
+            signer,
+            engine,
+            timers,
+            random,
+            metrics,
+            logger: logging.component('certificates'),
+          });
+    const plane = new DecisionPlane({
+      node: settings.node,
+      engine,
+      initial: withoutObjects(state),
+      logger: logging.component('decisions'),
+      onChange: (generation, invalidated) => {
+        metrics.stateGeneration.set(generation);
+        metrics.invalidatedKeys.inc(invalidated);
+      },
+    });
+    const answerer = new QuestionAnswerer({
+      decider: plane,
+      engine,
+      metrics,
+      logger: logging.component('decisions'),
+      later: (milliseconds, callback) => void timers.after(milliseconds, callback),
+    });
+    const enrolment: Enrolment = new Enrolment({
+      engine,
+      timers,
+      random,
+      metrics,
+      logger: logging.component('enrolment'),
+      // A pod that is captured before it has a certificate would refuse what reaches it in between.
+      prepare: async (spec) => {
+        certificates?.require(enrolment.identities());
+        await certificates?.attempted(spec.identity);
+      },
+      onChange: () => {
+        certificates?.require(enrolment.identities());
+      },
+      onEnrolled: (uid, enrolled) => {
+        plane.setEnrolled(uid, enrolled);
+      },
+    });
+    handleEvent = engineEventHandler({ answerer, enrolment, metrics, logger: logging.component('engine') });
+    return { engine, plane, enrolment, certificates };
+  }
+
+  async #applyState(state: MeshState): Promise<void> {
+    if (this.#node === null || this.#lifecycle.stopping.aborted) return;
+    const { plane, enrolment } = this.#node;
+    this.#warnAboutTrustDomains(plane.state, state);
+    await plane.apply(state);
+    enrolment.reconcile(state.localPods);
+  }
+
+  #warnAboutTrustDomains(before: MeshState, after: MeshState): void {
+    if (trustDomains(before).join() === trustDomains(after).join()) return;
+    const text = 'trust domains have changed: restart the agent, until then tunnels of the former ones are accepted';
+    this.#dependencies.logging.component('agent').warn({ before: trustDomains(before) }, text);
+  }
+
+  async #loadSigner(): Promise<CertificateSigner | null> {
+    const { settings, logging } = this.#dependencies;
+    const logger = logging.component('certificates');
+    if (settings.ca === null) {
+      logger.warn({}, 'no --ca: pods get no identity, so nothing can reach them or leave them through a tunnel');
+      return null;
+    }
+    const authority = await loadAuthority(settings.ca);
+    const danger =
+      'this node signs certificates itself, for any identity: whoever steals the folder, or root on this node, can be ' +
+      'every workload of the mesh';
+    logger.warn({ folder: settings.ca, notAfter: new Date(authority.notAfter).toISOString() }, danger);
+    return { sign: (spiffeId) => authority.sign({ spiffeId, ttl: settings.certificateTtl }) };
+  }
+
+  /** Hooks stay in place, closed: a pod never falls out of the mesh because its agent is replaced. */
+  async #drain(): Promise<void> {
+    this.#readiness.setDraining();
+    const { settings, logging } = this.#dependencies;
+    this.#node?.enrolment.stop();
+    const drained = this.#node?.engine.drain(settings.drainDeadline);
+    const report = await Promise.race([drained, aborted(this.#lifecycle.forcing)]);
+    if (report !== undefined) logging.component('agent').info({ ...report }, 'drained');
+  }
+
+  /** Ends whatever was started, also after a start that failed half-way. */
+  async #stop(): Promise<void> {
+    this.#node?.enrolment.stop();
+    this.#node?.certificates?.stop();
+    try {
+      await this.#node?.engine.stop();
+    } catch (error) {
+      this.#dependencies.logging.component('agent').error(errorFields(error), 'the engine did not stop cleanly');
+    }
+    await this.#servers.stop();
+  }
+
+  #createServers(): AgentServers {
+    const { settings, version, logging, metrics, timers, random } = this.#dependencies;
+    return new AgentServers({
+      settings,
+      logging,
+      timers,
+      random,
+      registry: metrics.registry,
+      readiness: this.#readiness,
+      engine: () => this.#node?.engine ?? null,
+      dump: () => ({
+        state: this.#node?.plane.state ?? null,
+        certificates: this.#node?.certificates?.status() ?? [],
+        flows: this.#node?.engine.flows() ?? [],
+        pods: this.#node?.enrolment.status() ?? [],
+        settings: { ...settings },
+        version,
+      }),
+    });
+  }
+}
+
+function engineOptions({ settings, version }: AgentDependencies, state: MeshState, cgroup: string): EngineOptions {
+  return {
+    node: settings.node,
+    bpffs: settings.bpffs,
+    cgroupRoot: cgroup,
+    podsCgroup: settings.podsCgroup,
+    threads: settings.threads,
+    trustDomains: trustDomains(state),
+    accessLog: settings.accessLog,
+    accessLogFormat: settings.accessLogFormat,
+    questionTimeout: settings.questionTimeout,
+    connectTimeout: settings.connectTimeout,
+    version,
+    clusterId: state.settings.clusterId,
+  };
+}
+
+function trustDomains({ settings }: MeshState): readonly string[] {
+  return [settings.trustDomain, ...settings.trustDomainAliases];
+}
+
+function withoutObjects({ settings }: MeshState): MeshState {
+  return {
+    settings,
+    workloads: new Map(),
+    services: new Map(),
+    policies: new Map(),
+    localPods: new Map(),
+    conditions: [],
+  };
+}

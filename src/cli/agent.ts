@@ -1,0 +1,69 @@
+import type { Command } from 'commander';
+import { destination } from 'pino';
+import { Agent } from '../agent/agent.ts';
+import { linuxHost } from '../agent/host.ts';
+import { agentSettingTable, resolveAgentSettings } from '../config/settings.ts';
+import type { SettingDescription } from '../config/settings.ts';
+import { loadNative } from '../native/loader.ts';
+import type { NativeTrace } from '../native/loader.ts';
+import { Logging } from '../telemetry/logger.ts';
+import { createAgentMetrics } from '../telemetry/metrics.ts';
+import { systemTimers } from '../timing/timers.ts';
+import { EXIT_STATUS_HELP } from './command.ts';
+import type { CommandContext, RegisterCommand } from './command.ts';
+
+const HELP = `
+Each flag is also a variable, AMBIT_ and its name in capitals: --log-level is AMBIT_LOG_LEVEL. A flag wins.
+AMBIT_TRACE_NATIVE=1 logs every call into the engine.
+
+Examples:
+  ambit agent --node worker-1 --manifests /etc/ambit --ca /var/lib/ambit/ca
+  nsenter --net=/run/netns/worker-1 ambit agent --node worker-1 --manifests mesh.yaml --ca ca
+${EXIT_STATUS_HELP}
+SIGTERM and SIGINT drain: open connections may go on for --drain-deadline. A second signal ends them. Captured pods stay
+closed until the next agent, or until \`ambit detach\`.
+`;
+
+export const registerAgent: RegisterCommand = (program, context) => {
+  const command = program.command('agent').description('Serve the pods of this node.').addHelpText('after', HELP);
+  for (const setting of agentSettingTable) addOption(command, setting);
+  command.action(async (flags: Record<string, unknown>) => {
+    await runAgent(flags, context);
+  });
+};
+
+/** Without commander's own defaults: what a flag does not say, the environment may. */
+function addOption(command: Command, { flag, value, meaning, default: fallback, required }: SettingDescription): void {
+  const suffix = required ? ' (required)' : fallback === null ? '' : ` (default: ${fallback})`;
+  command.option(`--${flag} <${value}>`, meaning + suffix);
+}
+
+async function runAgent(flags: Readonly<Record<string, unknown>>, context: CommandContext): Promise<void> {
+  const settings = resolveAgentSettings(flags, context.environment);
+  const logging = new Logging({
+    level: settings.logLevel,
+    format: settings.logFormat,
+    // Synchronous: the last lines before an end are the ones that are needed.
+    destination: destination({ fd: process.stdout.fd, sync: true }),
+  });
+  const agent = new Agent({
+    settings,
+    version: context.version,
+    logging,
+    metrics: createAgentMetrics(context.version),
+    timers: systemTimers,
+    random: Math.random,
+    host: linuxHost,
+    native: loadNative(context.addon, nativeTrace(context, logging)),
+    events: process,
+  });
+  await agent.run();
+}
+
+function nativeTrace({ environment }: CommandContext, logging: Logging): NativeTrace | null {
+  if ((environment['AMBIT_TRACE_NATIVE'] ?? '') === '') return null;
+  const logger = logging.component('native');
+  return (call, milliseconds) => {
+    logger.info({ call, ms: Number(milliseconds.toFixed(3)) }, 'native call');
+  };
+}

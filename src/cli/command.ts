@@ -1,0 +1,21 @@
+import type { Command } from 'commander';
+
+/** What a command may touch besides its own arguments. */
+export interface CommandContext {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly output: (text: string) => void;
+  readonly version: string;
+  /** Path of the native addon. */
+  readonly addon: string;
+}
+
+/** One file, one command. A command that fails throws; the exit status follows from the error's code. */
+export type RegisterCommand = (program: Command, context: CommandContext) => void;
+
+export const EXIT_STATUS_HELP = `
+Exit status:
+  0  done
+  1  something failed
+  2  wrong flags or settings, or a file that they name is unusable
+  3  this machine lacks what is needed: a kernel feature, a mount, the built addon
+`;
