@@ -105,7 +105,9 @@ export class Agent {
     try {
       await mkdir(stateDir, { recursive: true, mode: 0o700 });
     } catch (cause) {
-      throw new AmbitError('STATE_DIR_UNUSABLE', `--state-dir ${stateDir} cannot be made; name another folder`, { cause });
+      throw new AmbitError('STATE_DIR_UNUSABLE', `--state-dir ${stateDir} cannot be made; name another folder`, {
+        cause,
+      });
     }
   }
 

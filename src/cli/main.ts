@@ -1,40 +1,10 @@
-// @peculiar/x509 needs the metadata API before anything of it is loaded.
+// What bin/ambit runs. @peculiar/x509 needs the metadata API before anything of it is loaded.
 import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { Command, CommanderError } from 'commander';
-import { EXIT, exitCodeOf } from '../agent/exit-codes.ts';
-import { describeError } from '../config/errors.ts';
-import { registerAgent } from './agent.ts';
-import { registerCa } from './ca.ts';
-import { EXIT_STATUS_HELP } from './command.ts';
-import type { CommandContext } from './command.ts';
-import { registerDetach } from './detach.ts';
-import { registerVersion } from './version.ts';
+import { main } from './program.ts';
 
-const commands = [registerAgent, registerCa, registerDetach, registerVersion];
-
-/** @param commandArguments without the names of node and script. @returns the exit status */
-export async function main(commandArguments: readonly string[], context: CommandContext): Promise<number> {
-  const program = new Command('ambit')
-    .description('A service mesh for Kubernetes without sidecars.')
-    .version(context.version, '-V, --version', 'Print the version.')
-    .showHelpAfterError('Run with --help for what is allowed.')
-    .addHelpText('after', EXIT_STATUS_HELP)
-    .exitOverride();
-  for (const register of commands) register(program, context);
-  try {
-    await program.parseAsync(commandArguments, { from: 'user' });
-    return EXIT.ok;
-  } catch (error) {
-    // Commander has said what is wrong already; help and version arrive as errors, too.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-    process.stderr.write(`ambit: ${describeError(error)}\n`);
-    return exitCodeOf(error);
-  }
-}
-
-/** dist/src/cli/main.js lies three folders below the package. */
+/** This file lies three folders below the package once it is built. */
 function packagePath(path: string): string {
   return fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 }
@@ -44,12 +14,11 @@ function packageVersion(): string {
   return version;
 }
 
-/** What bin/ambit runs. Ends the process by its exit code, so that what is still to be written is written. */
-export async function runFromShell(): Promise<void> {
-  process.exitCode = await main(process.argv.slice(2), {
-    environment: process.env,
-    output: (text) => process.stdout.write(text),
-    version: packageVersion(),
-    addon: packagePath('build/ambit.node'),
-  });
-}
+const status = await main(process.argv.slice(2), {
+  environment: process.env,
+  output: (text) => process.stdout.write(text),
+  version: packageVersion(),
+  addon: packagePath('build/ambit.node'),
+});
+// Whatever still holds the event loop must not keep an ended command running; writes to files and pipes are done by now.
+process.exit(status);

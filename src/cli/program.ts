@@ -1,0 +1,31 @@
+import { Command, CommanderError } from 'commander';
+import { EXIT, exitCodeOf } from '../agent/exit-codes.ts';
+import { describeError } from '../config/errors.ts';
+import { registerAgent } from './agent.ts';
+import { registerCa } from './ca.ts';
+import { EXIT_STATUS_HELP } from './command.ts';
+import type { CommandContext } from './command.ts';
+import { registerDetach } from './detach.ts';
+import { registerVersion } from './version.ts';
+
+const commands = [registerAgent, registerCa, registerDetach, registerVersion];
+
+/** @param commandArguments without the names of node and script. @returns the exit status */
+export async function main(commandArguments: readonly string[], context: CommandContext): Promise<number> {
+  const program = new Command('ambit')
+    .description('A service mesh for Kubernetes without sidecars.')
+    .version(context.version, '-V, --version', 'Print the version.')
+    .showHelpAfterError('Run with --help for what is allowed.')
+    .addHelpText('after', EXIT_STATUS_HELP)
+    .exitOverride();
+  for (const register of commands) register(program, context);
+  try {
+    await program.parseAsync(commandArguments, { from: 'user' });
+    return EXIT.ok;
+  } catch (error) {
+    // Commander has said what is wrong already; help and version arrive as errors, too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    process.stderr.write(`ambit: ${describeError(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
