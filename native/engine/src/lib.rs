@@ -6,3 +6,4 @@ pub mod directory;
 pub mod engine;
 pub mod error;
 pub mod telemetry;
+pub mod tls;
