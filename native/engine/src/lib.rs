@@ -3,7 +3,11 @@
 pub mod api;
 pub mod decisions;
 pub mod directory;
+pub mod drain;
 pub mod engine;
 pub mod error;
+pub mod flows;
+pub mod hbone;
+pub mod relay;
 pub mod telemetry;
 pub mod tls;

@@ -47,7 +47,7 @@ fn handshake(
         server_error = server_error.or(server
             .process_new_packets()
             .err()
-            .map(|error| error.to_string()));
+            .map(|error| format!("{error:?}")));
         let mut wire = Vec::new();
         while server.wants_write() {
             server.write_tls(&mut wire).expect("memory");
@@ -56,7 +56,7 @@ fn handshake(
         client_error = client_error.or(client
             .process_new_packets()
             .err()
-            .map(|error| error.to_string()));
+            .map(|error| format!("{error:?}")));
     }
     (client_error, server_error)
 }
@@ -79,11 +79,7 @@ fn a_server_of_another_identity_is_refused() {
         credentials(&authority.issue(SERVER)),
     );
     let (client_error, _) = handshake(&client, &["spiffe://cluster.local/ns/b/sa/other"], &server);
-    assert!(
-        client_error
-            .expect("refused")
-            .contains("none of the identities expected")
-    );
+    assert!(client_error.expect("refused").contains("NotExpected"));
 }
 
 #[test]
@@ -119,7 +115,7 @@ fn a_client_of_another_trust_domain_is_refused() {
     assert!(
         server_error
             .expect("refused")
-            .contains("trust domain elsewhere")
+            .contains("TrustDomain(\"elsewhere\")")
     );
 }
 

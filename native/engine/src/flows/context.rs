@@ -1,0 +1,157 @@
+//! What flows are given: the engine's shared parts, the pod that they belong to, their thread.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use ambit_intercept::Netns;
+use ambit_intercept::sockets::PortRing;
+
+use super::refusal::{Reason, RefusalCounters, Refused};
+use crate::api::{PodSpec, WorkloadDescriptor};
+use crate::decisions::Decisions;
+use crate::directory::Directory;
+use crate::drain::{Drain, Watcher};
+use crate::hbone::PORT;
+use crate::hbone::pool::Pool;
+use crate::telemetry::{FlowDescription, Telemetry};
+use crate::tls::IdentityStore;
+
+/// Open flows and tunnels of one pod, over all threads: beyond that, only this pod's new ones are refused.
+const MAX_OPEN: usize = 16_384;
+/// Handshakes under way at one pod's HBONE listeners.
+const MAX_HANDSHAKES: usize = 512;
+
+/// Parts of the engine that every thread uses.
+pub struct Shared {
+    pub identities: IdentityStore,
+    pub decisions: Arc<Decisions>,
+    pub directory: Arc<Directory>,
+    pub telemetry: Arc<Telemetry>,
+    pub refusals: RefusalCounters,
+    pub connect_timeout: Duration,
+}
+
+impl Shared {
+    /// Counts and logs a flow that was not let through.
+    pub fn refuse(&self, description: &FlowDescription, refused: &Refused) {
+        self.refusals.count(refused.reason);
+        self.telemetry.reject(description, &refused.end());
+    }
+
+    pub fn workload(&self, uid: Option<&Arc<str>>) -> Option<Arc<WorkloadDescriptor>> {
+        uid.and_then(|uid| self.directory.workload(uid))
+    }
+}
+
+/// An enrolled pod, the same for all threads.
+pub struct Pod {
+    spec: RwLock<Arc<PodSpec>>,
+    pub netns: Arc<Netns>,
+    pub mark: u32,
+    pub listener_ports: Vec<u16>,
+    pub ports: PortRing,
+    pub drain: Arc<Drain>,
+    handshakes: AtomicUsize,
+}
+
+impl Pod {
+    pub fn new(
+        spec: PodSpec,
+        netns: Arc<Netns>,
+        mark: u32,
+        listener_ports: Vec<u16>,
+        drain: Arc<Drain>,
+    ) -> Arc<Self> {
+        Arc::new(Pod {
+            spec: RwLock::new(Arc::new(spec)),
+            netns,
+            mark,
+            listener_ports,
+            ports: PortRing::default(),
+            drain,
+            handshakes: AtomicUsize::new(0),
+        })
+    }
+
+    pub fn spec(&self) -> Arc<PodSpec> {
+        self.spec
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub fn update(&self, spec: PodSpec) {
+        *self.spec.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(spec);
+    }
+
+    /// Ports that nobody may have us dial: our own listeners.
+    pub fn is_own_port(&self, port: u16) -> bool {
+        port == PORT || self.listener_ports.contains(&port)
+    }
+
+    /// The pod's address of the family of `like`.
+    pub fn address_like(&self, like: IpAddr) -> Option<IpAddr> {
+        self.spec()
+            .addresses
+            .iter()
+            .copied()
+            .find(|address| address.is_ipv4() == like.is_ipv4())
+    }
+
+    /// A place for one more flow or tunnel, where there is one.
+    pub fn admit(&self) -> Option<Watcher> {
+        (self.drain.open() < MAX_OPEN).then(|| self.drain.watch())
+    }
+
+    pub fn begin_handshake(self: &Arc<Self>) -> Option<Handshake> {
+        let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        let handshake = Handshake { pod: self.clone() };
+        (before < MAX_HANDSHAKES).then_some(handshake)
+    }
+}
+
+/// One handshake under way.
+pub struct Handshake {
+    pod: Arc<Pod>,
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.pod.handshakes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What belongs to one engine thread.
+pub struct ThreadContext {
+    pub shared: Arc<Shared>,
+    pub pool: Rc<Pool>,
+    pub pods: RefCell<HashMap<Arc<str>, Arc<Pod>>>,
+}
+
+impl ThreadContext {
+    pub fn new(shared: Arc<Shared>) -> Rc<Self> {
+        Rc::new(ThreadContext {
+            shared,
+            pool: Pool::new(),
+            pods: RefCell::default(),
+        })
+    }
+
+    pub fn pod(&self, uid: &str) -> Option<Arc<Pod>> {
+        self.pods.borrow().get(uid).cloned()
+    }
+
+    pub fn count(&self, reason: Reason) {
+        self.shared.refusals.count(reason);
+    }
+}
+
+/// The socket's idea of an address, with IPv4 written as such: a dual-stack listener hands out v4-mapped ones.
+pub fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

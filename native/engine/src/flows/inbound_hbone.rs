@@ -1,0 +1,273 @@
+//! Tunnels from other nodes, and the streams on them.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, StatusCode};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::context::{Handshake, Pod, ThreadContext, canonical};
+use super::dial::dial_application;
+use super::inbound_plaintext::permitted;
+use super::join::join;
+use super::refusal::{Reason, Refused};
+use crate::api::{InboundQuestion, Transport};
+use crate::drain::{Phase, Watcher};
+use crate::hbone::headers::{TargetError, forwarded_port, response_headers, target};
+use crate::hbone::server::{AcceptError, Incoming, ServerConnection, accept, drive};
+use crate::relay::{reset, stream_leg, tcp_leg};
+use crate::telemetry::{FlowDescription, Reporters};
+
+/// The TCP connection under a tunnel, and who is at its other end.
+#[derive(Clone)]
+struct Tunnel {
+    peer: SocketAddr,
+    hit: SocketAddr,
+    identity: Arc<str>,
+}
+
+/// One accepted connection, to its end.
+pub async fn serve(
+    context: Rc<ThreadContext>,
+    pod: Arc<Pod>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    watcher: Watcher,
+) {
+    let Ok(hit) = socket.local_addr().map(canonical) else {
+        return context.count(Reason::Socket);
+    };
+    let Some(handshake) = pod.begin_handshake() else {
+        reset(&socket);
+        return context.count(Reason::TooManyHandshakes);
+    };
+    match Box::pin(shake_hands(&context, &pod, socket, handshake)).await {
+        Err(reason) => context.count(reason),
+        Ok((connection, identity)) => {
+            let tunnel = Tunnel {
+                peer: canonical(peer),
+                hit,
+                identity,
+            };
+            Box::pin(carry(&context, &pod, connection, tunnel)).await;
+        }
+    }
+    drop(watcher);
+}
+
+async fn shake_hands(
+    context: &ThreadContext,
+    pod: &Pod,
+    socket: TcpStream,
+    handshake: Handshake,
+) -> Result<(ServerConnection, Arc<str>), Reason> {
+    let limit = context.shared.connect_timeout;
+    socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
+    let shaking = async {
+        let credentials = context
+            .shared
+            .identities
+            .wait(&pod.spec().identity, limit)
+            .await
+            .ok_or(Reason::NoIdentity)?;
+        accept(socket, credentials.server())
+            .await
+            .map_err(|error| match error {
+                AcceptError::Tls(_) => Reason::TlsFailed,
+                AcceptError::Http2(_) => Reason::Http2Failed,
+            })
+    };
+    let shaken = timeout(limit, shaking)
+        .await
+        .unwrap_or(Err(Reason::HandshakeTimeout));
+    drop(handshake);
+    shaken
+}
+
+async fn carry(
+    context: &Rc<ThreadContext>,
+    pod: &Arc<Pod>,
+    connection: ServerConnection,
+    tunnel: Tunnel,
+) {
+    let on_stream = |incoming: Incoming| match pod.admit() {
+        Some(watcher) => {
+            let flow = stream(
+                context.clone(),
+                pod.clone(),
+                tunnel.clone(),
+                incoming,
+                watcher,
+            );
+            tokio::task::spawn_local(flow);
+        }
+        None => {
+            context.count(Reason::TooManyFlows);
+            incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
+        }
+    };
+    let ended = drive(
+        connection,
+        on_stream,
+        pod.drain.reached(Phase::Draining),
+        pod.drain.reached(Phase::Closed),
+    )
+    .await;
+    // A peer that vanished is no violation; one that broke the protocol is.
+    if ended.is_err_and(|error| !error.is_io()) {
+        context.count(Reason::Http2Violation);
+    }
+}
+
+/// A refusal and the status that tells the peer of it.
+struct Answer(StatusCode, Refused);
+
+impl From<Refused> for Answer {
+    fn from(refused: Refused) -> Self {
+        let denied = matches!(refused.reason, Reason::PolicyDenied);
+        Answer(
+            if denied {
+                StatusCode::UNAUTHORIZED
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            },
+            refused,
+        )
+    }
+}
+
+async fn stream(
+    context: Rc<ThreadContext>,
+    pod: Arc<Pod>,
+    tunnel: Tunnel,
+    incoming: Incoming,
+    watcher: Watcher,
+) {
+    let mut description = describe(&context, &pod, &tunnel);
+    match Box::pin(connect(
+        &context,
+        &pod,
+        &tunnel,
+        &incoming,
+        &mut description,
+    ))
+    .await
+    {
+        Err(Answer(status, refused)) => {
+            incoming.refuse(status);
+            context.shared.refuse(&description, &refused);
+        }
+        Ok((socket, question)) => {
+            let mut headers = HeaderMap::new();
+            response_headers(&mut headers, description.destination_workload.as_deref());
+            match incoming.accept(headers) {
+                Ok((send, receive)) => {
+                    join(
+                        context,
+                        description,
+                        Some(question),
+                        stream_leg(send, receive, ()),
+                        tcp_leg(socket),
+                    )
+                    .await;
+                }
+                Err(error) => {
+                    reset(&socket);
+                    context.shared.refuse(
+                        &description,
+                        &Refused::new(Reason::TunnelFailed, error.to_string()),
+                    );
+                }
+            }
+        }
+    }
+    drop(watcher);
+}
+
+fn describe(context: &ThreadContext, pod: &Pod, tunnel: &Tunnel) -> FlowDescription {
+    let spec = pod.spec();
+    FlowDescription {
+        reporters: Reporters::Destination,
+        source_pod: None,
+        destination_pod: Some(spec.uid.clone()),
+        source: tunnel.peer,
+        original_destination: tunnel.hit,
+        destination: tunnel.hit,
+        hbone_address: None,
+        source_workload: None,
+        destination_workload: context.shared.workload(Some(&spec.workload)),
+        service: None,
+        transport: Transport::MutualTls,
+        source_identity: Some(tunnel.identity.clone()),
+        destination_identity: Some(spec.identity.clone()),
+    }
+}
+
+async fn connect(
+    context: &ThreadContext,
+    pod: &Pod,
+    tunnel: &Tunnel,
+    incoming: &Incoming,
+    description: &mut FlowDescription,
+) -> Result<(TcpStream, InboundQuestion), Answer> {
+    let target = requested(pod, tunnel, incoming)?;
+    description.hbone_address = Some(target);
+    description.original_destination = target;
+    let question = InboundQuestion {
+        pod: pod.spec().uid.clone(),
+        peer: Some(tunnel.identity.clone()),
+        source: tunnel.peer.ip(),
+        destination: target.ip(),
+        port: target.port(),
+        transport: Transport::MutualTls,
+    };
+    permitted(context, &question, description).await?;
+    let own_port = forwarded_port(incoming.request().headers());
+    let socket = dial_application(
+        pod,
+        tunnel.peer,
+        own_port,
+        target,
+        context.shared.connect_timeout,
+    )
+    .await?;
+    Ok((socket, question))
+}
+
+/// The target, once it is certain that it is this pod's application and nothing else.
+fn requested(pod: &Pod, tunnel: &Tunnel, incoming: &Incoming) -> Result<SocketAddr, Answer> {
+    let refuse =
+        |status, reason, message: String| Err(Answer(status, Refused::new(reason, message)));
+    let request = incoming.request();
+    if request.method() != Method::CONNECT {
+        let message = format!("the method {} is not CONNECT", request.method());
+        return refuse(StatusCode::BAD_REQUEST, Reason::NotConnect, message);
+    }
+    let asked = match target(request) {
+        Ok(asked) => asked,
+        Err(TargetError::Malformed) => {
+            let message = "the authority is not an address and a port".to_owned();
+            return refuse(StatusCode::BAD_REQUEST, Reason::BadAuthority, message);
+        }
+        Err(TargetError::Hostname) => {
+            let message = "the authority is a name, which is not resolved here".to_owned();
+            return refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Reason::HostnameAuthority,
+                message,
+            );
+        }
+    };
+    let asked = canonical(asked);
+    if asked.ip() != tunnel.hit.ip() {
+        let message = format!("asked for {asked} by way of {}", tunnel.hit.ip());
+        return refuse(StatusCode::BAD_REQUEST, Reason::ForeignAuthority, message);
+    }
+    if pod.is_own_port(asked.port()) {
+        let message = format!("{asked} is a port of the mesh itself");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, Reason::SelfCall, message);
+    }
+    Ok(asked)
+}

@@ -1,0 +1,149 @@
+//! Connections from outside that speak no HBONE: no identity, and policy decides what that is worth.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ambit_intercept::sockets::prepare_accepted;
+use tokio::net::TcpStream;
+
+use super::context::{Pod, ThreadContext, canonical};
+use super::dial::dial_application;
+use super::join::join;
+use super::refusal::{Reason, Refused};
+use crate::api::{InboundQuestion, Transport};
+use crate::drain::Watcher;
+use crate::relay::{reset, tcp_leg};
+use crate::telemetry::{FlowDescription, Reporters};
+
+/// One accepted connection, to its end.
+pub async fn serve(
+    context: Rc<ThreadContext>,
+    pod: Arc<Pod>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    watcher: Watcher,
+) {
+    let Ok(destination) = socket.local_addr().map(canonical) else {
+        return context.count(Reason::Socket);
+    };
+    let client = canonical(peer);
+    let mut description = describe(&context, &pod, client, destination);
+    let question = question(&pod, client, destination);
+    match Box::pin(connect(
+        &context,
+        &pod,
+        &socket,
+        &question,
+        &mut description,
+    ))
+    .await
+    {
+        Err(refused) => {
+            reset(&socket);
+            context.shared.refuse(&description, &refused);
+        }
+        Ok(stream) => {
+            join(
+                context,
+                description,
+                Some(question),
+                tcp_leg(socket),
+                tcp_leg(stream),
+            )
+            .await
+        }
+    }
+    drop(watcher);
+}
+
+fn describe(
+    context: &ThreadContext,
+    pod: &Pod,
+    client: SocketAddr,
+    destination: SocketAddr,
+) -> FlowDescription {
+    let spec = pod.spec();
+    FlowDescription {
+        reporters: Reporters::Destination,
+        source_pod: None,
+        destination_pod: Some(spec.uid.clone()),
+        source: client,
+        original_destination: destination,
+        destination,
+        hbone_address: None,
+        source_workload: None,
+        destination_workload: context.shared.workload(Some(&spec.workload)),
+        service: None,
+        transport: Transport::Plaintext,
+        source_identity: None,
+        destination_identity: None,
+    }
+}
+
+fn question(pod: &Pod, client: SocketAddr, destination: SocketAddr) -> InboundQuestion {
+    InboundQuestion {
+        pod: pod.spec().uid.clone(),
+        peer: None,
+        source: client.ip(),
+        destination: destination.ip(),
+        port: destination.port(),
+        transport: Transport::Plaintext,
+    }
+}
+
+async fn connect(
+    context: &ThreadContext,
+    pod: &Pod,
+    socket: &TcpStream,
+    question: &InboundQuestion,
+    description: &mut FlowDescription,
+) -> Result<TcpStream, Refused> {
+    let destination = description.original_destination;
+    if pod.is_own_port(destination.port()) {
+        return Err(Refused::new(
+            Reason::SelfCall,
+            format!("{destination} is a port of the mesh itself"),
+        ));
+    }
+    prepare_accepted(socket).map_err(|error| Refused::new(Reason::Socket, error.to_string()))?;
+    permitted(context, question, description).await?;
+    dial_application(
+        pod,
+        description.source,
+        None,
+        destination,
+        context.shared.connect_timeout,
+    )
+    .await
+}
+
+/// Asks whether a flow may enter, and fills in what the answer tells of it.
+pub async fn permitted(
+    context: &ThreadContext,
+    question: &InboundQuestion,
+    description: &mut FlowDescription,
+) -> Result<(), Refused> {
+    let verdict = context.shared.decisions.inbound(question.clone()).await?;
+    if description.source_workload.is_none() {
+        description.source_workload = context.shared.workload(verdict.source_workload.as_ref());
+    }
+    if description.service.is_none() {
+        description.service = verdict
+            .service
+            .as_ref()
+            .and_then(|key| context.shared.directory.service(key));
+    }
+    if verdict.allow {
+        return Ok(());
+    }
+    let message = match (&verdict.policy, &verdict.reason) {
+        (Some(policy), _) => format!("denied by the policy {policy}"),
+        (None, Some(reason)) => format!("denied: {reason}"),
+        (None, None) => "denied".to_owned(),
+    };
+    Err(Refused {
+        policy: verdict.policy.clone(),
+        ..Refused::new(Reason::PolicyDenied, message)
+    })
+}

@@ -1,0 +1,53 @@
+//! From two legs to a relay that is measured and can be cut.
+
+use std::rc::Rc;
+
+use super::context::ThreadContext;
+use crate::api::InboundQuestion;
+use crate::relay::{ByteSink, ByteSource, Leg, LegError, Relay, RelayError};
+use crate::telemetry::{CancelHandle, FlowDescription, FlowEnd, FlowStart, ResponseFlags};
+
+/// Relays until both ends are done, one breaks off, or the flow is cut.
+pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
+    context: Rc<ThreadContext>,
+    description: FlowDescription,
+    question: Option<InboundQuestion>,
+    client: Leg<ClientSource, ClientSink>,
+    server: Leg<ServerSource, ServerSink>,
+) where
+    ClientSource: ByteSource,
+    ClientSink: ByteSink,
+    ServerSource: ByteSource,
+    ServerSink: ByteSink,
+{
+    let cancel = CancelHandle::new();
+    let flow = context.shared.telemetry.open(FlowStart {
+        description,
+        question,
+        cancel: cancel.clone(),
+    });
+    let mut relay = Relay::new(client, server);
+    let end = tokio::select! {
+        ended = relay.run(|bytes| flow.received(bytes), |bytes| flow.sent(bytes)) => end_of(ended),
+        reason = cancel.cancelled() => {
+            relay.reset();
+            FlowEnd::failed(ResponseFlags::None, &*reason)
+        }
+    };
+    flow.finish(end);
+}
+
+/// A reset by either end is a way to say goodbye, as in stock peers' logs; everything else is an error.
+fn end_of(ended: Result<(), RelayError>) -> FlowEnd {
+    match ended {
+        Ok(()) | Err(RelayError::Client(LegError::Reset) | RelayError::Server(LegError::Reset)) => {
+            FlowEnd::complete()
+        }
+        Err(RelayError::Client(error)) => {
+            FlowEnd::failed(ResponseFlags::None, format!("client: {error}"))
+        }
+        Err(RelayError::Server(error)) => {
+            FlowEnd::failed(ResponseFlags::None, format!("server: {error}"))
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The way of each kind of flow from its listener to its relay.
+
+mod accept;
+mod context;
+mod dial;
+mod inbound_hbone;
+mod inbound_plaintext;
+mod join;
+mod node_local;
+mod outbound;
+mod refusal;
+mod tunnel;
+
+pub use accept::{PodListeners, serve};
+pub use context::{Pod, Shared, ThreadContext};
+pub use refusal::{Reason, RefusalCounters, Refused};
