@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::material::{Material, provider, unsent_server_name};
-use super::verify::{ExpectServer, PeerIdentityError, peer_identity};
+use super::verify::{ExpectServer, peer_identity};
 use crate::api::IdentityCertificate;
 use crate::error::{EngineError, ErrorCode};
 
@@ -124,12 +124,12 @@ fn check_subject(certificate: &IdentityCertificate) -> Result<(), EngineError> {
             )
         },
     )?;
-    let named = peer_identity(&leaf).or_else(|error: PeerIdentityError| {
-        Err(EngineError::caused(
+    let named = peer_identity(&leaf).map_err(|error| {
+        EngineError::caused(
             ErrorCode::InvalidIdentity,
             "the certificate names no identity",
             error,
-        ))
+        )
     })?;
     if *named == *certificate.spiffe_id {
         return Ok(());

@@ -1,0 +1,270 @@
+//! The engine as its owner sees it. Methods that touch the kernel block; call them from a thread of your own.
+
+mod running;
+mod thread;
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use crate::api::{
+    AdoptedPod, Answer, DrainReport, EndpointSet, EngineOptions, EventSink, FlowInfo, HealthReport,
+    IdentityCertificate, PodSpec, ServiceDescriptor, WorkloadDescriptor,
+};
+use crate::decisions::{DecisionLimits, Decisions};
+use crate::directory::Directory;
+use crate::error::{EngineError, ErrorCode};
+use crate::flows::{RefusalCounters, Shared};
+use crate::telemetry::{Telemetry, TelemetryOptions};
+use crate::tls::IdentityStore;
+use running::Running;
+
+enum State {
+    New,
+    Running(Arc<Running>),
+    Stopped,
+}
+
+/// `Send + Sync`; every method takes `&self`, so one `Arc<Engine>` serves the control thread and JavaScript's.
+pub struct Engine {
+    options: EngineOptions,
+    sink: Arc<dyn EventSink>,
+    shared: Arc<Shared>,
+    state: RwLock<State>,
+}
+
+fn illegal_state() -> EngineError {
+    EngineError::new(
+        ErrorCode::IllegalState,
+        "the engine is not running; call start first and nothing after stop",
+    )
+}
+
+impl Engine {
+    /// Makes the engine's parts and opens the access log; touches neither kernel nor network.
+    pub fn new(options: EngineOptions, sink: Arc<dyn EventSink>) -> Result<Engine, EngineError> {
+        let telemetry_options = TelemetryOptions {
+            access_log: options.access_log.clone(),
+            access_log_format: options.access_log_format,
+            version: options.version.clone(),
+        };
+        let telemetry = Telemetry::new(&telemetry_options).map_err(|error| {
+            EngineError::caused(
+                ErrorCode::Io,
+                format!("the access log {} cannot be opened", options.access_log),
+                error,
+            )
+        })?;
+        let limits = DecisionLimits {
+            question_timeout: options.question_timeout,
+            ..DecisionLimits::default()
+        };
+        let shared = Arc::new(Shared {
+            identities: IdentityStore::new(&options.trust_domains),
+            decisions: Decisions::new(sink.clone(), limits, telemetry.registry()),
+            directory: Arc::new(Directory::new()),
+            refusals: RefusalCounters::new(telemetry.registry()),
+            connect_timeout: options.connect_timeout,
+            telemetry,
+        });
+        Ok(Engine {
+            options,
+            sink,
+            shared,
+            state: RwLock::new(State::New),
+        })
+    }
+
+    fn running(&self) -> Result<Arc<Running>, EngineError> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Running(running) => Ok(running.clone()),
+            State::New | State::Stopped => Err(illegal_state()),
+        }
+    }
+
+    /// What may be told before `start`, but not after `stop`.
+    fn parts(&self) -> Result<&Shared, EngineError> {
+        match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
+            State::Stopped => Err(illegal_state()),
+            State::New | State::Running(_) => Ok(&self.shared),
+        }
+    }
+
+    /// Blocks: opens or adopts the kernel state and starts the threads.
+    pub fn start(&self) -> Result<Vec<AdoptedPod>, EngineError> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(*state, State::New) {
+            return Err(EngineError::new(
+                ErrorCode::IllegalState,
+                "the engine has been started before",
+            ));
+        }
+        // Not having the hard limit only means fewer flows; the accept loops live with that.
+        let _ = ambit_intercept::sockets::raise_file_limit();
+        let running = Running::open(&self.options, self.shared.clone(), self.sink.clone())?;
+        let adopted = running
+            .adopted()
+            .into_iter()
+            .map(|uid| AdoptedPod { uid })
+            .collect();
+        *state = State::Running(Arc::new(running));
+        Ok(adopted)
+    }
+
+    /// Blocks.
+    pub fn enrol(&self, pod: PodSpec) -> Result<(), EngineError> {
+        if pod.addresses.is_empty() {
+            let message = format!(
+                "the pod {} has no address yet; enrol it once it has",
+                pod.uid
+            );
+            return Err(EngineError::new(ErrorCode::InvalidArgument, message));
+        }
+        self.running()?.enrol(pod)
+    }
+
+    /// Blocks.
+    pub fn unenrol(&self, uid: &str) -> Result<(), EngineError> {
+        self.running()?.unenrol(uid)
+    }
+
+    /// Blocks.
+    pub fn forget(&self, uid: &str) -> Result<(), EngineError> {
+        self.running()?.forget(uid)
+    }
+
+    pub fn set_identity(&self, certificate: IdentityCertificate) -> Result<(), EngineError> {
+        self.parts()?.identities.set(&certificate)
+    }
+
+    pub fn remove_identity(&self, spiffe_id: &str) -> Result<(), EngineError> {
+        self.parts()?.identities.remove(spiffe_id);
+        Ok(())
+    }
+
+    pub fn set_workloads(&self, descriptors: Vec<WorkloadDescriptor>) -> Result<(), EngineError> {
+        self.parts()?.directory.set_workloads(descriptors);
+        Ok(())
+    }
+
+    pub fn remove_workloads(&self, uids: &[Arc<str>]) -> Result<(), EngineError> {
+        self.parts()?.directory.remove_workloads(uids);
+        Ok(())
+    }
+
+    pub fn set_services(&self, descriptors: Vec<ServiceDescriptor>) -> Result<(), EngineError> {
+        self.parts()?.directory.set_services(descriptors);
+        Ok(())
+    }
+
+    pub fn remove_services(&self, keys: &[Arc<str>]) -> Result<(), EngineError> {
+        self.parts()?.directory.remove_services(keys);
+        Ok(())
+    }
+
+    pub fn set_endpoint_set(&self, set: EndpointSet) -> Result<(), EngineError> {
+        self.parts()?.directory.set_endpoint_set(set);
+        Ok(())
+    }
+
+    pub fn remove_endpoint_set(&self, id: &str) -> Result<(), EngineError> {
+        self.parts()?.directory.remove_endpoint_set(id);
+        Ok(())
+    }
+
+    pub fn answer(&self, answers: Vec<Answer>) -> Result<(), EngineError> {
+        self.parts()?.decisions.answer(answers);
+        Ok(())
+    }
+
+    pub fn invalidate(&self, generation: u64, keys: &[Arc<str>]) -> Result<(), EngineError> {
+        self.parts()?.decisions.invalidate(generation, keys);
+        Ok(())
+    }
+
+    pub fn flows(&self) -> Result<Vec<FlowInfo>, EngineError> {
+        Ok(self.parts()?.telemetry.flows())
+    }
+
+    pub fn close_flows(&self, ids: &[u64], reason: &str) -> Result<(), EngineError> {
+        self.parts()?.telemetry.close_flows(ids, reason);
+        Ok(())
+    }
+
+    /// Prometheus text: the traffic, the engine's own counters and, while it runs, the kernel's.
+    pub fn metrics_text(&self) -> Result<String, EngineError> {
+        let mut text = self.parts()?.telemetry.render();
+        if let Ok(running) = self.running() {
+            append_kernel_counters(&mut text, &running.counters());
+        }
+        Ok(text)
+    }
+
+    /// Blocks: asks the kernel.
+    pub fn health(&self) -> Result<HealthReport, EngineError> {
+        Ok(self.running()?.health())
+    }
+
+    /// Blocks until the open flows ended or `deadline` passed.
+    pub fn drain(&self, deadline: Duration) -> Result<DrainReport, EngineError> {
+        Ok(self.running()?.drain(deadline))
+    }
+
+    /// Blocks: ends and joins every thread. Afterwards each call is an `ILLEGAL_STATE` error.
+    pub fn stop(&self) -> Result<(), EngineError> {
+        let former = {
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *state, State::Stopped)
+        };
+        match former {
+            State::Stopped => return Err(illegal_state()),
+            State::New => {}
+            State::Running(running) => end(running)?,
+        }
+        self.shared.telemetry.shut_down();
+        Ok(())
+    }
+}
+
+/// Another call may hold the running engine for a moment longer; each is bounded in time, but not by us.
+fn end(mut running: Arc<Running>) -> Result<(), EngineError> {
+    const PATIENCE: u32 = 500;
+    for _ in 0..PATIENCE {
+        match Arc::try_unwrap(running) {
+            Ok(last) => {
+                last.stop();
+                return Ok(());
+            }
+            Err(shared) => running = shared,
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(EngineError::new(
+        ErrorCode::Timeout,
+        "another call still uses the engine; stop it from one thread only",
+    ))
+}
+
+fn append_kernel_counters(text: &mut String, counters: &[(&'static str, u64)]) {
+    text.push_str("# HELP ambit_intercept_events What the programs in the kernel saw, by kind.\n");
+    text.push_str("# TYPE ambit_intercept_events counter\n");
+    for (name, value) in counters {
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "ambit_intercept_events_total{{event=\"{name}\"}} {value}"
+        );
+    }
+}
+
+/// Removes everything that an agent of `node` left in the kernel; says what it removed, in words.
+pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String>, EngineError> {
+    ambit_intercept::detach(node, bpffs, cgroup_root).map_err(|error| {
+        EngineError::caused(
+            ErrorCode::Intercept,
+            "what an agent left could not be removed",
+            error,
+        )
+    })
+}

@@ -1,0 +1,127 @@
+//! One engine thread: a runtime of its own, its listeners in every pod, its own tunnels.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+use ambit_intercept::ThreadListeners;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::flows::{Pod, PodListeners, Shared, ThreadContext, serve};
+
+/// What the control side asks of a thread. Unbounded, since only the control side sends, one at a time.
+enum Command {
+    Take {
+        pod: Arc<Pod>,
+        listeners: ThreadListeners,
+        taken: mpsc::Sender<io::Result<()>>,
+    },
+    /// The pod is no neighbour any more; its flows go on.
+    Withdraw(Arc<Pod>),
+    /// Its tunnels end too.
+    Forget(Arc<str>),
+    Stop,
+}
+
+pub struct EngineThread {
+    commands: UnboundedSender<Command>,
+    handle: JoinHandle<()>,
+}
+
+impl EngineThread {
+    pub fn start(index: usize, shared: Arc<Shared>) -> io::Result<Self> {
+        let (commands, inbox) = unbounded_channel();
+        let (started, outcome) = mpsc::channel();
+        let handle = std::thread::Builder::new()
+            .name(format!("ambit-engine-{index}"))
+            .spawn(move || {
+                match Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(LocalOptions::default())
+                {
+                    Ok(runtime) => {
+                        let _ = started.send(Ok(()));
+                        runtime.block_on(obey(ThreadContext::new(shared), inbox));
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
+            })?;
+        outcome
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("an engine thread ended as it began")))?;
+        Ok(EngineThread { commands, handle })
+    }
+
+    /// Blocks until the thread accepts for the pod.
+    pub fn take(&self, pod: Arc<Pod>, listeners: ThreadListeners) -> io::Result<()> {
+        let (taken, outcome) = mpsc::channel();
+        self.send(Command::Take {
+            pod,
+            listeners,
+            taken,
+        });
+        outcome
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("an engine thread has ended")))
+    }
+
+    pub fn withdraw(&self, pod: Arc<Pod>) {
+        self.send(Command::Withdraw(pod));
+    }
+
+    pub fn forget(&self, uid: Arc<str>) {
+        self.send(Command::Forget(uid));
+    }
+
+    /// Ends the thread with everything on it.
+    pub fn stop(self) {
+        self.send(Command::Stop);
+        // A panic of the thread has been printed; there is nothing left to end.
+        let _ = self.handle.join();
+    }
+
+    /// A thread that has ended has nothing left to obey with.
+    fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}
+
+async fn obey(context: Rc<ThreadContext>, mut inbox: UnboundedReceiver<Command>) {
+    while let Some(command) = inbox.recv().await {
+        match command {
+            Command::Take {
+                pod,
+                listeners,
+                taken,
+            } => {
+                let _ = taken.send(take(&context, pod, listeners));
+            }
+            Command::Withdraw(pod) => withdraw(&context, &pod),
+            Command::Forget(uid) => context.pool.forget(&uid),
+            Command::Stop => return,
+        }
+    }
+}
+
+fn take(context: &Rc<ThreadContext>, pod: Arc<Pod>, listeners: ThreadListeners) -> io::Result<()> {
+    let listeners = PodListeners::register(listeners)?;
+    context
+        .pods
+        .borrow_mut()
+        .insert(pod.spec().uid.clone(), pod.clone());
+    serve(context, &pod, listeners);
+    Ok(())
+}
+
+/// A pod that was enrolled anew under its uid stays.
+fn withdraw(context: &ThreadContext, pod: &Arc<Pod>) {
+    let mut pods = context.pods.borrow_mut();
+    let uid = pod.spec().uid.clone();
+    if pods.get(&uid).is_some_and(|held| Arc::ptr_eq(held, pod)) {
+        pods.remove(&uid);
+    }
+}
