@@ -1,4 +1,4 @@
-import type { Resources } from '../config/manifests/source.ts';
+import type { Resources } from '../config/manifests/resources.ts';
 import type { MeshState } from '../model/workload.ts';
 
 export interface DeriveOptions {

@@ -1,3 +1,11 @@
+import type { AuthorizationPolicyDocument } from './schemas/authorization-policy.ts';
+import type { ForeignPolicyDocument, NamespaceDocument, NodeDocument } from './schemas/core.ts';
+import type { MeshSettingsDocument } from './schemas/mesh-settings.ts';
+import type { NetworkPolicyDocument } from './schemas/network-policy.ts';
+import type { PeerAuthenticationDocument } from './schemas/peer-authentication.ts';
+import type { PodDocument } from './schemas/pod.ts';
+import type { ServiceDocument } from './schemas/service.ts';
+
 /** Where a document stands, for messages. Lines count from 1. */
 export interface Place {
   readonly file: string;
@@ -11,5 +19,66 @@ export interface ManifestProblem extends Place {
   readonly resource: string | null;
   /** `spec.rules[0].from`, empty where the whole document is meant. */
   readonly field: string;
+  /** What is wrong and what is allowed, to be read after place, resource and field. */
   readonly message: string;
+}
+
+/** What a document of each kind is once validated. */
+export interface DocumentTypes {
+  readonly Namespace: NamespaceDocument;
+  readonly Node: NodeDocument;
+  readonly Pod: PodDocument;
+  readonly Service: ServiceDocument;
+  readonly PeerAuthentication: PeerAuthenticationDocument;
+  readonly AuthorizationPolicy: AuthorizationPolicyDocument;
+  readonly NetworkPolicy: NetworkPolicyDocument;
+  readonly MeshSettings: MeshSettingsDocument;
+  readonly ForeignNetworkPolicy: ForeignPolicyDocument;
+}
+
+export type ResourceKind = keyof DocumentTypes;
+
+export interface ResourceOf<Kind extends ResourceKind> {
+  readonly kind: Kind;
+  readonly document: DocumentTypes[Kind];
+}
+
+/** A validated document. */
+export type Resource = { [Kind in ResourceKind]: ResourceOf<Kind> }[ResourceKind];
+
+/** Validated manifests by kind, each in a stable order, as `deriveMeshState` reads them. */
+export interface Resources {
+  readonly namespaces: readonly NamespaceDocument[];
+  readonly nodes: readonly NodeDocument[];
+  readonly pods: readonly PodDocument[];
+  readonly services: readonly ServiceDocument[];
+  readonly peerAuthentications: readonly PeerAuthenticationDocument[];
+  readonly authorizationPolicies: readonly AuthorizationPolicyDocument[];
+  readonly networkPolicies: readonly NetworkPolicyDocument[];
+  /** Policies of kinds that only the CNI can read. */
+  readonly foreignNetworkPolicies: readonly ForeignPolicyDocument[];
+  readonly meshSettings: MeshSettingsDocument | null;
+}
+
+export function groupResources(resources: Iterable<Resource>): Resources {
+  const all = [...resources];
+  const of = <Kind extends ResourceKind>(kind: Kind): readonly DocumentTypes[Kind][] =>
+    all.flatMap((resource) => (resource.kind === kind ? [resource.document as DocumentTypes[Kind]] : []));
+  return {
+    namespaces: of('Namespace'),
+    nodes: of('Node'),
+    pods: of('Pod'),
+    services: of('Service'),
+    peerAuthentications: of('PeerAuthentication'),
+    authorizationPolicies: of('AuthorizationPolicy'),
+    networkPolicies: of('NetworkPolicy'),
+    foreignNetworkPolicies: of('ForeignNetworkPolicy'),
+    meshSettings: of('MeshSettings')[0] ?? null,
+  };
+}
+
+/** One line for a log: `pods.yaml:12: AuthorizationPolicy default/a: spec.action: must be …`. */
+export function formatProblem(problem: ManifestProblem): string {
+  const parts = [`${problem.file}:${problem.line}`, problem.resource, problem.field, problem.message];
+  return parts.filter((part) => part !== null && part !== '').join(': ');
 }

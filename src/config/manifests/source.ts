@@ -1,10 +1,5 @@
 import { AmbitError } from '../errors.ts';
-import type { ManifestProblem } from './resources.ts';
-
-/** Validated manifests, as `deriveMeshState` reads them. */
-export interface Resources {
-  readonly size: number;
-}
+import type { ManifestProblem, Resources } from './resources.ts';
 
 /** The part of the clock that a source needs; `systemTimers` is the real one. */
 export interface Timers {

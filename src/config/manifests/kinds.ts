@@ -1,0 +1,71 @@
+import type { z } from 'zod';
+import type { DocumentTypes, Resource, ResourceKind } from './resources.ts';
+import { authorizationPolicySchema } from './schemas/authorization-policy.ts';
+import { foreignPolicySchema, namespaceSchema, nodeSchema } from './schemas/core.ts';
+import { meshSettingsSchema } from './schemas/mesh-settings.ts';
+import { networkPolicySchema } from './schemas/network-policy.ts';
+import { peerAuthenticationSchema } from './schemas/peer-authentication.ts';
+import { podSchema } from './schemas/pod.ts';
+import { serviceSchema } from './schemas/service.ts';
+
+/** How a kind is read. */
+export interface KindDefinition {
+  readonly kind: ResourceKind;
+  readonly apiVersions: readonly string[];
+  readonly scope: 'cluster' | 'namespace' | 'singleton';
+  /** A name like this in a group or version that we do not know is a mistake, never somebody else's kind. */
+  readonly guarded: boolean;
+  readonly read: (raw: unknown) => Reading;
+}
+
+export type Reading =
+  | { readonly ok: true; readonly resource: Resource }
+  | { readonly ok: false; readonly issues: readonly z.core.$ZodIssue[] };
+
+export type Classification =
+  | { readonly type: 'known'; readonly definition: KindDefinition }
+  | { readonly type: 'wrong-version'; readonly allowed: readonly string[] }
+  | { readonly type: 'unused' };
+
+const securityVersions = ['security.istio.io/v1', 'security.istio.io/v1beta1'];
+
+const definitions: readonly KindDefinition[] = [
+  define('Namespace', ['v1'], 'cluster', false, namespaceSchema),
+  define('Node', ['v1'], 'cluster', false, nodeSchema),
+  define('Pod', ['v1'], 'namespace', false, podSchema),
+  define('Service', ['v1'], 'namespace', false, serviceSchema),
+  define('PeerAuthentication', securityVersions, 'namespace', true, peerAuthenticationSchema),
+  define('AuthorizationPolicy', securityVersions, 'namespace', true, authorizationPolicySchema),
+  define('NetworkPolicy', ['networking.k8s.io/v1'], 'namespace', false, networkPolicySchema),
+  define('MeshSettings', ['ambit.dev/v1alpha1'], 'singleton', true, meshSettingsSchema),
+];
+
+/**
+ * Calico, Cilium, Antrea and the network policy group of Kubernetes all end their kinds so: CiliumClusterwideNetworkPolicy,
+ * GlobalNetworkPolicy, AdminNetworkPolicy, ClusterNetworkPolicy … A kind that is not one costs only the local shortcut.
+ */
+const foreignPolicyKind = /NetworkPolicy$/;
+const foreignPolicy = define('ForeignNetworkPolicy', [], 'namespace', false, foreignPolicySchema);
+
+export function classify(apiVersion: string, kind: string): Classification {
+  const named = definitions.find((definition) => definition.kind === kind);
+  if (named?.apiVersions.includes(apiVersion) === true) return { type: 'known', definition: named };
+  if (named?.guarded === true) return { type: 'wrong-version', allowed: named.apiVersions };
+  return foreignPolicyKind.test(kind) ? { type: 'known', definition: foreignPolicy } : { type: 'unused' };
+}
+
+function define<Kind extends ResourceKind>(
+  kind: Kind,
+  apiVersions: readonly string[],
+  scope: KindDefinition['scope'],
+  guarded: boolean,
+  schema: z.ZodType<DocumentTypes[Kind]>,
+): KindDefinition {
+  const read = (raw: unknown): Reading => {
+    const result = schema.safeParse(raw);
+    if (!result.success) return { ok: false, issues: result.error.issues };
+    // Kind and document belong together by the parameter's type, which TypeScript cannot follow through a union.
+    return { ok: true, resource: { kind, document: result.data } as Resource };
+  };
+  return { kind, apiVersions, scope, guarded, read };
+}

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import { canonicalAddress } from '../../../model/address.ts';
+
+/**
+ * Two manners of reading. Kubernetes' own kinds are read loosely, for people paste what `kubectl get -o yaml` prints;
+ * kinds that grant or refuse are closed: a mistyped field there must not turn a condition into none.
+ */
+export function closed<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+  const allowed = Object.keys(shape).join(', ');
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === 'unrecognized_keys' ? `is not a field here; allowed are ${allowed}` : undefined),
+  });
+}
+
+/** A schema of which only what it gives is of interest: what comes in is a document of which nothing is known. */
+type Reading<Output> = z.ZodType<Output>;
+
+/** A field that may be missing or null, as Kubernetes prints empty ones. */
+export function maybe<Schema extends z.ZodType>(schema: Schema): Reading<z.output<Schema> | null> {
+  return schema.nullish().transform((value): z.output<Schema> | null => value ?? null);
+}
+
+export function list<Schema extends z.ZodType>(item: Schema): Reading<z.output<Schema>[]> {
+  return z
+    .array(item)
+    .nullish()
+    .transform((value): z.output<Schema>[] => value ?? []);
+}
+
+/** An object whose fields are all optional, itself optional. */
+export function optionalObject<Schema extends z.ZodType>(schema: Schema): Reading<z.output<Schema>> {
+  return schema.nullish().transform((value): z.output<Schema> => value ?? schema.parse({}));
+}
+
+const quoted = 'a text (numbers and booleans need quotes here)';
+
+export const text = z.string({ error: (issue) => (issue.input === undefined ? undefined : `must be ${quoted}`) });
+
+export const stringMap = z
+  .record(z.string(), text)
+  .nullish()
+  .transform((value): Readonly<Record<string, string>> => value ?? {});
+
+/** RFC 1123 subdomain. */
+export const resourceName = text.refine((value) => /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(value), {
+  error: 'must be a name of lower-case letters, digits, `-` and `.`, at most 253',
+});
+
+/** RFC 1123 label. */
+export const namespaceName = text.refine((value) => /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value), {
+  error: 'must be a namespace name: lower-case letters, digits and `-`, at most 63',
+});
+
+export const portNumber = z.number({ error: 'must be a port number, 1 to 65535' }).refine(isPort, {
+  error: 'must be a port number, 1 to 65535',
+});
+
+/** A number, or the name of a container's port. */
+export const portOrName = z
+  .union([z.number(), z.string()], { error: 'must be a port number or the name of a port' })
+  .refine((value) => typeof value === 'string' || isPort(value), { error: 'must be a port number, 1 to 65535' });
+
+/** Read into canonical text. */
+export const address = text.transform((value, context): string => {
+  const canonical = canonicalAddress(value);
+  if (canonical !== null) return canonical;
+  context.issues.push({ code: 'custom', input: value, message: 'must be an IPv4 or IPv6 address' });
+  return z.NEVER;
+});
+
+const ownerReference = z.looseObject({ kind: text, name: text, controller: maybe(z.boolean()) });
+
+const commonMetadata = {
+  uid: maybe(text),
+  labels: stringMap,
+  annotations: stringMap,
+  ownerReferences: list(ownerReference),
+  creationTimestamp: maybe(text),
+  deletionTimestamp: maybe(text),
+};
+
+export const namespacedMetadata = z.looseObject({
+  ...commonMetadata,
+  name: resourceName,
+  namespace: namespaceName.nullish().transform((value): string => value ?? 'default'),
+});
+
+export const clusterMetadata = z.looseObject({ ...commonMetadata, name: resourceName });
+
+/** Istio's selector: equality on labels, nothing else. */
+export const workloadSelector = closed({ matchLabels: stringMap });
+
+function isPort(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 65535;
+}

@@ -1,0 +1,21 @@
+import { z } from 'zod';
+import { list, namespacedMetadata, optionalObject, stringMap, text } from './common.ts';
+
+const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
+
+const expression = z.looseObject({
+  key: text,
+  operator: z.enum(operators, { error: `must be one of ${operators.join(', ')}` }),
+  values: list(text),
+});
+
+const labelSelector = z.looseObject({ matchLabels: stringMap, matchExpressions: list(expression) });
+
+/** Only which pods it selects is read: the CNI enforces the rest, on the veth where it can see the traffic. */
+export const networkPolicySchema = z.looseObject({
+  metadata: namespacedMetadata,
+  spec: optionalObject(z.looseObject({ podSelector: optionalObject(labelSelector) })),
+});
+
+export type NetworkPolicyDocument = z.output<typeof networkPolicySchema>;
+export type LabelSelector = z.output<typeof labelSelector>;

@@ -1,0 +1,31 @@
+import { z } from 'zod';
+import { canonicalAddress } from '../../../model/address.ts';
+import { list, maybe, namespacedMetadata, optionalObject, portNumber, portOrName, text } from './common.ts';
+
+const port = z.looseObject({
+  name: maybe(text),
+  port: portNumber,
+  targetPort: maybe(portOrName),
+  protocol: text.nullish().transform((value): string => value ?? 'TCP'),
+});
+
+/** `None` marks a headless service, an empty text one whose address is not chosen yet. */
+const clusterIp = text.refine((value) => value === '' || value === 'None' || canonicalAddress(value) !== null, {
+  error: 'must be an IPv4 or IPv6 address, or None',
+});
+
+const spec = z.looseObject({
+  type: text.nullish().transform((value): string => value ?? 'ClusterIP'),
+  clusterIP: maybe(clusterIp),
+  clusterIPs: list(clusterIp),
+  ports: list(port),
+  selector: maybe(z.record(z.string(), text)),
+  publishNotReadyAddresses: maybe(z.boolean()),
+  internalTrafficPolicy: maybe(z.enum(['Cluster', 'Local'], { error: 'must be Cluster or Local' })),
+  trafficDistribution: maybe(text),
+});
+
+export const serviceSchema = z.looseObject({ metadata: namespacedMetadata, spec: optionalObject(spec) });
+
+export type ServiceDocument = z.output<typeof serviceSchema>;
+export type ServicePortDocument = z.output<typeof port>;
