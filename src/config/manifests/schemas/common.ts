@@ -70,8 +70,13 @@ export const address = text.transform((value, context): string => {
 
 const ownerReference = z.looseObject({ kind: text, name: text, controller: maybe(z.boolean()) });
 
+/** It names files and pins on the node, so it may hold nothing that a path understands. */
+const uid = text.refine((value) => /^[A-Za-z0-9-]{1,64}$/.test(value), {
+  error: 'must be letters, digits and `-`, at most 64, such as a UUID',
+});
+
 const commonMetadata = {
-  uid: maybe(text),
+  uid: maybe(uid),
   labels: stringMap,
   annotations: stringMap,
   ownerReferences: list(ownerReference),

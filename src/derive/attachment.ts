@@ -1,0 +1,50 @@
+import type { Policy } from '../model/policy.ts';
+import type { Condition } from '../model/workload.ts';
+import { matchesLabels } from './selectors.ts';
+import type { Labels } from './selectors.ts';
+
+/** A policy made of a manifest, and which pods it is attached to by its selector; null: its scope says enough. */
+export interface DerivedPolicy {
+  readonly policy: Policy;
+  readonly selector: { readonly namespace: string | null; readonly labels: Labels } | null;
+}
+
+export interface DerivedPolicies {
+  readonly policies: readonly DerivedPolicy[];
+  readonly conditions: readonly Condition[];
+}
+
+interface Selectable {
+  readonly metadata: { readonly namespace: string; readonly labels: Labels };
+}
+
+export function policyKey(policy: Policy): string {
+  return `${policy.namespace}/${policy.name}`;
+}
+
+/** Keys of the selector policies that are attached to a pod. A selector without a namespace looks at all of them. */
+export function attachedKeys(policies: readonly DerivedPolicy[], pod: Selectable): readonly string[] {
+  return policies
+    .filter(({ selector }) => selector !== null && selects(selector, pod))
+    .map(({ policy }) => policyKey(policy));
+}
+
+/** Older first, as Istio settles conflicts; what has no age is younger than all that have one, then by name. */
+export function byAge(left: Aged, right: Aged): number {
+  return ageKey(left) < ageKey(right) ? -1 : 1;
+}
+
+interface Aged {
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly creationTimestamp: string | null };
+}
+
+function ageKey({ metadata }: Aged): string {
+  const created = metadata.creationTimestamp === null ? Number.NaN : Date.parse(metadata.creationTimestamp);
+  const age = Number.isNaN(created) ? '~' : String(created).padStart(16, '0');
+  return `${age}/${metadata.namespace}/${metadata.name}`;
+}
+
+function selects(selector: NonNullable<DerivedPolicy['selector']>, pod: Selectable): boolean {
+  const inReach = selector.namespace === null || selector.namespace === pod.metadata.namespace;
+  return inReach && matchesLabels(selector.labels, pod.metadata.labels);
+}

@@ -1,0 +1,150 @@
+import type { AuthorizationPolicyDocument } from '../config/manifests/schemas/authorization-policy.ts';
+import type { Policy, Rule } from '../model/policy.ts';
+import type { Condition, MeshSettings } from '../model/workload.ts';
+import type { DerivedPolicies, DerivedPolicy } from './attachment.ts';
+import { readRule } from './authorization-rules.ts';
+import type { Alternative, ReadRule } from './authorization-rules.ts';
+import { condition, resourceText } from './context.ts';
+import { isEmptyMatch } from './matches.ts';
+
+const conditionType = 'ZtunnelAccepted';
+const dryRunAnnotation = 'istio.io/dry-run';
+
+/** Policies as L4 can enforce them, and in conditions what of them it cannot. */
+export function deriveAuthorizationPolicies(
+  documents: readonly AuthorizationPolicyDocument[],
+  settings: MeshSettings,
+): DerivedPolicies {
+  const results = documents.map((document) => new Conversion(document, settings).run());
+  return {
+    policies: results.flatMap(({ policies }) => policies),
+    conditions: results.flatMap(({ conditions }) => conditions),
+  };
+}
+
+/** One document on its way to a policy. */
+class Conversion {
+  readonly #document: AuthorizationPolicyDocument;
+  readonly #settings: MeshSettings;
+  readonly #conditions: Condition[] = [];
+
+  constructor(document: AuthorizationPolicyDocument, settings: MeshSettings) {
+    this.#document = document;
+    this.#settings = settings;
+  }
+
+  run(): DerivedPolicies {
+    const policy = this.#convert();
+    return { policies: policy === null ? [] : [{ policy, selector: this.#selector() }], conditions: this.#conditions };
+  }
+
+  #convert(): Policy | null {
+    const { spec, metadata } = this.#document;
+    if (spec.targetRef !== null || (spec.targetRefs ?? []).length > 0) {
+      return this.#refuse(
+        'TargetRefs',
+        'has targetRefs: only a waypoint enforces it, and no waypoint is supported yet',
+      );
+    }
+    const action = this.#action();
+    if (action === null) return null;
+    const rules = (spec.rules ?? []).flatMap(
+      (rule, index) => this.#rule(action, readRule(rule, this.#reader()), index) ?? [],
+    );
+    if (action === 'deny' && (spec.rules ?? []).length === 0)
+      this.#note('Invalid', 'has no rules, so it denies nothing');
+    const dryRun = metadata.annotations[dryRunAnnotation] === 'true';
+    return { name: metadata.name, namespace: metadata.namespace, scope: this.#scope(), action, rules, dryRun };
+  }
+
+  /** null: the policy is left out. */
+  #action(): Policy['action'] | null {
+    const { action } = this.#document.spec;
+    switch (action) {
+      case 'ALLOW':
+        return 'allow';
+      case 'DENY':
+        return 'deny';
+      case 'AUDIT':
+        return this.#refuse(
+          'UnsupportedAction',
+          'action AUDIT is not supported: nothing is audited, access does not change',
+        );
+      case 'CUSTOM':
+        if (this.#settings.unenforceable === 'ignore') {
+          return this.#refuse(
+            'UnsupportedAction',
+            'action CUSTOM is not supported: nobody is asked, access does not change',
+          );
+        }
+        this.#note(
+          'UnsupportedAction',
+          'action CUSTOM is not supported: what its rules name is denied, for nobody can be asked',
+        );
+        return 'deny';
+    }
+  }
+
+  #rule(action: Policy['action'], read: ReadRule, index: number): Rule | null {
+    const beyond = [...new Set(read.flat().flatMap((alternative) => alternative.beyond))];
+    if (beyond.length === 0) return { clauses: read.map((clause) => clause.map(({ match }) => match)) };
+    const fields = `spec.rules[${index}] asks for ${beyond.join(', ')}, which L4 cannot see`;
+    if (action === 'allow') {
+      this.#note('PartiallyInvalid', `${fields}: the rule never matches, so it allows nothing`);
+      return null;
+    }
+    const ignore = this.#settings.unenforceable === 'ignore';
+    const clauses = ignore ? withoutEmpty(read) : widened(read);
+    if (clauses.length > 0) this.#note('PartiallyInvalid', `${fields}: the rule denies by its other fields alone`);
+    else if (ignore) this.#note('PartiallyInvalid', `${fields}: the rule has no effect`);
+    else this.#note('PartiallyInvalid', `${fields}, and for nothing else: it denies everything`);
+    return clauses.length === 0 && ignore ? null : { clauses };
+  }
+
+  #scope(): Policy['scope'] {
+    if (this.#selector() !== null) return 'workload-selector';
+    return this.#isRoot() ? 'global' : 'namespace';
+  }
+
+  /** A selector of the root namespace reaches into all namespaces. */
+  #selector(): DerivedPolicy['selector'] {
+    const labels = this.#document.spec.selector?.matchLabels ?? {};
+    if (Object.keys(labels).length === 0) return null;
+    return { namespace: this.#isRoot() ? null : this.#document.metadata.namespace, labels };
+  }
+
+  #isRoot(): boolean {
+    return this.#document.metadata.namespace === this.#settings.rootNamespace;
+  }
+
+  #reader(): Parameters<typeof readRule>[1] {
+    return { settings: this.#settings, namespace: this.#document.metadata.namespace };
+  }
+
+  #refuse(reason: string, message: string): null {
+    this.#note(reason, message);
+    return null;
+  }
+
+  #note(reason: string, message: string): void {
+    this.#conditions.push(
+      condition(resourceText('AuthorizationPolicy', this.#document), conditionType, reason, message),
+    );
+  }
+}
+
+/** What L4 cannot see is taken as true, so the rule denies at least what it should. */
+function widened(read: ReadRule): Rule['clauses'] {
+  return read.filter((clause) => !clause.some(asksNothing)).map((clause) => clause.map(({ match }) => match));
+}
+
+/** As istiod does it: an alternative of which nothing is left is left out. */
+function withoutEmpty(read: ReadRule): Rule['clauses'] {
+  return read
+    .map((clause) => clause.filter((alternative) => !asksNothing(alternative)).map(({ match }) => match))
+    .filter((clause) => clause.length > 0);
+}
+
+function asksNothing({ match }: Alternative): boolean {
+  return isEmptyMatch(match);
+}

@@ -1,0 +1,80 @@
+import type { ContainerDocument, HandlerDocument, PodDocument } from '../config/manifests/schemas/pod.ts';
+import { formatSpiffeId } from '../model/identity.ts';
+import type { Condition, LocalPod } from '../model/workload.ts';
+import { addressesOf, condition, resourceText, workloadUid } from './context.ts';
+import type { Context } from './context.ts';
+import { isWanted } from './membership.ts';
+import { podUid } from './pod-uid.ts';
+
+const netnsAnnotation = 'ambit.dev/netns';
+
+/** A pod of this node. Pods of the host's network are not asked for: there is nothing of their own to enrol. */
+export function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
+  const { metadata, spec } = pod;
+  const { trustDomain } = context.settings;
+  return {
+    uid: podUid(pod),
+    workload: workloadUid(context.settings, pod),
+    namespace: metadata.namespace,
+    name: metadata.name,
+    netns: netnsOf(pod),
+    addresses: addressesOf(pod),
+    identity: formatSpiffeId({ trustDomain, namespace: metadata.namespace, serviceAccount: spec.serviceAccountName }),
+    probePorts: probePortsOf(pod),
+    wanted: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}),
+  };
+}
+
+/** Why a pod of this node cannot be taken in. */
+export function localPodConditions(pod: PodDocument, local: LocalPod): readonly Condition[] {
+  if (!local.wanted || local.netns !== null) return [];
+  const given = pod.metadata.annotations[netnsAnnotation];
+  const wrong = given === undefined ? 'is missing' : `is ${JSON.stringify(given)}`;
+  const message =
+    `the annotation ${netnsAnnotation} ${wrong}; it must be a name under /run/netns or an absolute path. ` +
+    'The pod is not enrolled, and other nodes cannot reach it through the mesh';
+  return [condition(resourceText('Pod', pod), 'Enrolled', 'NoNetworkNamespace', message)];
+}
+
+function netnsOf(pod: PodDocument): string | null {
+  const given = pod.metadata.annotations[netnsAnnotation] ?? '';
+  if (given.includes('\0') || given === '' || given === '.' || given === '..') return null;
+  if (given.startsWith('/')) return given;
+  return given.includes('/') ? null : `/run/netns/${given}`;
+}
+
+/** Ports that the pod's own probes and lifecycle hooks name: the only ones that the node's prober may reach. */
+function probePortsOf(pod: PodDocument): readonly number[] {
+  const own = new Set(addressesOf(pod));
+  const ports = [...pod.spec.containers, ...pod.spec.initContainers].flatMap((container) =>
+    handlersOf(container).flatMap((handler) => handlerPorts(handler, container, own)),
+  );
+  return [...new Set(ports)].sort((left, right) => left - right);
+}
+
+function handlersOf(container: ContainerDocument): readonly HandlerDocument[] {
+  const { livenessProbe, readinessProbe, startupProbe, lifecycle } = container;
+  const all = [livenessProbe, readinessProbe, startupProbe, lifecycle?.postStart ?? null, lifecycle?.preStop ?? null];
+  return all.filter((handler) => handler !== null);
+}
+
+function handlerPorts(
+  { httpGet, tcpSocket, grpc }: HandlerDocument,
+  container: ContainerDocument,
+  own: ReadonlySet<string>,
+): readonly number[] {
+  // A host that is given sends the probe elsewhere, so it opens no port of this pod.
+  const here = [httpGet, tcpSocket].filter(
+    (action) => action !== null && (action.host === null || own.has(action.host)),
+  );
+  const targets = [...here.map((action) => action?.port ?? null), grpc?.port ?? null];
+  return targets.flatMap((port) => (port === null ? [] : (resolvePort(port, container) ?? [])));
+}
+
+/** Kubernetes looks a name up among the ports of the same container, and takes digits for a number. */
+function resolvePort(port: number | string, container: ContainerDocument): number | null {
+  if (typeof port === 'number') return port;
+  const named = container.ports.find(({ name }) => name === port);
+  if (named !== undefined) return named.containerPort;
+  return /^[1-9]\d{0,4}$/.test(port) && Number(port) <= 65535 ? Number(port) : null;
+}

@@ -1,0 +1,85 @@
+import type { PodDocument } from '../config/manifests/schemas/pod.ts';
+import type { Workload } from '../model/workload.ts';
+import { addressesOf, unknownLocality, workloadUid } from './context.ts';
+import type { Context } from './context.ts';
+import { isWanted } from './membership.ts';
+import { podUid } from './pod-uid.ts';
+import type { Labels } from './selectors.ts';
+
+/** What other derivations say about a pod. */
+export interface PodFacts {
+  readonly services: Workload['services'];
+  readonly authorizationPolicies: readonly string[];
+  readonly selectedByNetworkPolicy: boolean;
+}
+
+interface Owner {
+  readonly workloadName: string;
+  readonly workloadType: Workload['workloadType'];
+}
+
+/** Kubernetes makes generated suffixes of letters and digits that spell no words. */
+const generatedSuffix = /-[bcdfghjklmnpqrstvwxz2456789]{5,10}$/;
+/** A CronJob names its Jobs by the scheduled minute since the epoch. */
+const scheduledSuffix = /-\d{7,10}$/;
+
+export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFacts): Workload {
+  const { metadata, spec } = pod;
+  const { labels } = metadata;
+  const owner = ownerOf(pod);
+  const nodeName = spec.nodeName ?? '';
+  return {
+    uid: workloadUid(context.settings, pod),
+    name: metadata.name,
+    namespace: metadata.namespace,
+    addresses: addressesOf(pod),
+    hostNetwork: spec.hostNetwork,
+    protocol: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}) ? 'hbone' : 'tcp',
+    trustDomain: context.settings.trustDomain,
+    serviceAccount: spec.serviceAccountName,
+    node: nodeName,
+    ...owner,
+    canonicalName: firstLabel(labels, canonicalNameLabels) ?? owner.workloadName,
+    canonicalRevision: firstLabel(labels, canonicalRevisionLabels) ?? 'latest',
+    app: labels['app'] ?? '',
+    version: labels['version'] ?? '',
+    clusterId: context.settings.clusterId,
+    locality: context.localities.get(nodeName) ?? unknownLocality,
+    status: isHealthy(pod) ? 'healthy' : 'unhealthy',
+    capacity: 1,
+    podUid: podUid(pod),
+    ...facts,
+  };
+}
+
+const canonicalNameLabels = ['service.istio.io/canonical-name', 'app.kubernetes.io/name', 'app'];
+const canonicalRevisionLabels = ['service.istio.io/canonical-revision', 'app.kubernetes.io/version', 'version'];
+
+function firstLabel(labels: Labels, keys: readonly string[]): string | null {
+  const key = keys.find((candidate) => Object.hasOwn(labels, candidate) && labels[candidate] !== '');
+  return key === undefined ? null : (labels[key] ?? null);
+}
+
+/** A manifest without conditions was written by hand: nobody has said that the pod is not ready. */
+function isHealthy(pod: PodDocument): boolean {
+  const ready = pod.status.conditions.find(({ type }) => type === 'Ready');
+  return pod.metadata.deletionTimestamp === null && (ready === undefined || ready.status === 'True');
+}
+
+/** What a person calls the workload: the Deployment rather than its ReplicaSet, the CronJob rather than its Job. */
+function ownerOf(pod: PodDocument): Owner {
+  const { name, labels, ownerReferences } = pod.metadata;
+  const owner = ownerReferences.find(({ controller }) => controller === true);
+  if (owner === undefined) return { workloadName: name, workloadType: 'pod' };
+  if (owner.kind === 'ReplicaSet') {
+    return { workloadName: withoutHash(owner.name, labels['pod-template-hash']), workloadType: 'deployment' };
+  }
+  if (owner.kind !== 'Job') return { workloadName: owner.name, workloadType: 'pod' };
+  const workloadType = scheduledSuffix.test(owner.name) ? 'cronjob' : 'job';
+  return { workloadName: owner.name.replace(scheduledSuffix, ''), workloadType };
+}
+
+function withoutHash(name: string, hash: string | undefined): string {
+  if (hash !== undefined && name.endsWith(`-${hash}`)) return name.slice(0, -hash.length - 1);
+  return name.replace(generatedSuffix, '');
+}
