@@ -1,11 +1,18 @@
-import { AmbitError } from '../errors.ts';
+import { setImmediate } from 'node:timers/promises';
+import { describeError } from '../errors.ts';
+import { defaultReadLimits, readManifestFiles } from './files.ts';
+import type { ReadFile, ReadLimits } from './files.ts';
+import { loadKept, saveKept } from './kept.ts';
+import { parseManifestSteps } from './parse.ts';
+import type { ParsedFile } from './parse.ts';
+import { formatProblem } from './resources.ts';
 import type { ManifestProblem, Resources } from './resources.ts';
+import { nextState, resourcesOf, sameState } from './store.ts';
+import type { ManifestState } from './store.ts';
+import type { Timers } from './timers.ts';
+import { PathWatcher } from './watcher.ts';
 
-/** The part of the clock that a source needs; `systemTimers` is the real one. */
-export interface Timers {
-  /** Calls back once after so many milliseconds, and keeps no process alive; the result cancels. */
-  after(milliseconds: number, callback: () => void): () => void;
-}
+export type { Timers } from './timers.ts';
 
 export interface ManifestUpdate {
   readonly resources: Resources;
@@ -13,8 +20,10 @@ export interface ManifestUpdate {
   readonly problems: readonly ManifestProblem[];
   /** What was not wrong before: log these. */
   readonly newProblems: readonly ManifestProblem[];
-  /** `state-dir`: PATH could not be read and the last good manifests of a former run are in force. */
+  /** `state-dir`: PATH cannot be read since the start, and the last good manifests of a former run are in force. */
   readonly origin: 'path' | 'state-dir';
+  /** False where only the problems differ from the last update. */
+  readonly changed: boolean;
 }
 
 export interface ManifestSourceOptions {
@@ -25,24 +34,196 @@ export interface ManifestSourceOptions {
   /** How often to look without a notice from the kernel. Milliseconds. */
   readonly pollInterval: number;
   readonly timers: Timers;
-  /** Called for each change after the first one; what it throws is the caller's own unhandled error. */
+  /** Called for each change after the first one. */
   readonly onUpdate: (update: ManifestUpdate) => void;
+  readonly limits?: ReadLimits;
 }
+
+/** An editor or a ConfigMap mount changes a folder in several steps; this long without another one, and it is done. */
+const quietTime = 100;
+/** How long to go on without letting anything else run: decisions wait behind this. Milliseconds. */
+const turn = 10;
 
 /** Manifests from a file or folder, watched. */
 export class ManifestSource {
   readonly #options: ManifestSourceOptions;
+  readonly #watcher: PathWatcher;
+  /** By file, with the hash of the text that they were parsed from. */
+  #parsed: ReadonlyMap<string, { readonly hash: string; readonly result: ParsedFile }> = new Map();
+  #state: ManifestState = new Map();
+  #origin: ManifestUpdate['origin'] = 'path';
+  #problems: ReadonlySet<string> = new Set();
+  #cancelTimer: () => void = () => undefined;
+  #signal: AbortSignal | null = null;
+  #reading = false;
+  /** Something may have changed since the last reading began. */
+  #dirty = false;
+  #unsaved = false;
 
   constructor(options: ManifestSourceOptions) {
     this.#options = options;
+    this.#watcher = new PathWatcher(options.path, () => {
+      this.#changed();
+    });
   }
 
   /**
-   * Reads once and watches until the signal.
+   * Reads once, then watches until the signal.
    *
    * @throws AmbitError `MANIFESTS_UNREADABLE` where PATH cannot be read and no last good manifests are kept.
    */
-  start(_signal: AbortSignal): Promise<ManifestUpdate> {
-    return Promise.reject(new AmbitError('MANIFESTS_UNREADABLE', `${this.#options.path} is not read yet`));
+  async start(signal: AbortSignal): Promise<ManifestUpdate> {
+    signal.throwIfAborted();
+    const early = await this.#recall();
+    this.#watcher.refresh();
+    const update = await this.#read(early, true, signal).catch((error: unknown) => {
+      this.#watcher.close();
+      throw error;
+    });
+    this.#signal = signal;
+    const stop = () => {
+      this.#stop();
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    if (isAborted(signal)) stop();
+    else this.#wait(this.#dirty ? quietTime : this.#options.pollInterval, signal);
+    return update;
   }
+
+  /** The last good manifests are where this run goes on from: what is broken now was perhaps good then. */
+  async #recall(): Promise<readonly ManifestProblem[]> {
+    const { stateDir } = this.#options;
+    if (stateDir === null) return [];
+    try {
+      this.#state = (await loadKept(stateDir)) ?? new Map();
+      this.#origin = this.#state.size > 0 ? 'state-dir' : 'path';
+      return [];
+    } catch (error) {
+      return [warning(stateDir, describeError(error))];
+    }
+  }
+
+  #changed(): void {
+    this.#dirty = true;
+    if (this.#signal !== null && !this.#reading) this.#wait(quietTime, this.#signal);
+  }
+
+  #wait(milliseconds: number, signal: AbortSignal): void {
+    this.#cancelTimer();
+    this.#cancelTimer = this.#options.timers.after(milliseconds, () => {
+      void this.#look(signal);
+    });
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    if (isAborted(signal)) return;
+    this.#reading = true;
+    this.#dirty = false;
+    this.#watcher.refresh();
+    const before = this.#problems;
+    try {
+      const update = await this.#read([], false, signal);
+      if (update.changed || !sameSet(before, this.#problems)) this.#options.onUpdate(update);
+    } catch (error) {
+      if (!isAborted(signal)) throw error;
+    } finally {
+      this.#reading = false;
+      if (!isAborted(signal)) this.#wait(this.#dirty ? quietTime : this.#options.pollInterval, signal);
+      else this.#stop();
+    }
+  }
+
+  async #read(early: readonly ManifestProblem[], first: boolean, signal: AbortSignal): Promise<ManifestUpdate> {
+    const previous = this.#state;
+    const found = await this.#readPath(first, signal);
+    const changed = first || !sameState(previous, this.#state);
+    const kept = changed || this.#unsaved ? await this.#keep() : [];
+    const problems = [...early, ...found, ...kept];
+    const known = this.#problems;
+    this.#problems = new Set(problems.map(formatProblem));
+    const newProblems = problems.filter((problem) => !known.has(formatProblem(problem)));
+    return { resources: resourcesOf(this.#state), problems, newProblems, origin: this.#origin, changed };
+  }
+
+  /** A path that cannot be read changes nothing: a mount that is gone for a moment must not empty the mesh. */
+  async #readPath(first: boolean, signal: AbortSignal): Promise<readonly ManifestProblem[]> {
+    const { path, limits = defaultReadLimits } = this.#options;
+    try {
+      const files = await readManifestFiles(path, limits, signal);
+      const transition = nextState(this.#state, await this.#parse(files, signal));
+      this.#state = transition.state;
+      this.#origin = 'path';
+      return transition.problems;
+    } catch (error) {
+      if (isAborted(signal) || (first && this.#state.size === 0)) throw error;
+      return [
+        { ...warning(path, `${describeError(error)} (the last good manifests stay in force)`), severity: 'error' },
+      ];
+    }
+  }
+
+  async #parse(files: readonly ReadFile[], signal: AbortSignal): Promise<readonly ParsedFile[]> {
+    const parsed = new Map<string, { readonly hash: string; readonly result: ParsedFile }>();
+    const results: ParsedFile[] = [];
+    for (const file of files) {
+      if (!file.ok) {
+        results.push(unreadableFile(file));
+        continue;
+      }
+      const known = this.#parsed.get(file.file);
+      const result = known?.hash === file.hash ? known.result : await parseInTurns(file.file, file.text, signal);
+      parsed.set(file.file, { hash: file.hash, result });
+      results.push(result);
+    }
+    this.#parsed = parsed;
+    return results;
+  }
+
+  async #keep(): Promise<readonly ManifestProblem[]> {
+    const { stateDir } = this.#options;
+    if (stateDir === null || this.#origin === 'state-dir') return [];
+    try {
+      await saveKept(stateDir, this.#state);
+      this.#unsaved = false;
+      return [];
+    } catch (error) {
+      this.#unsaved = true;
+      return [warning(stateDir, describeError(error))];
+    }
+  }
+
+  #stop(): void {
+    this.#cancelTimer();
+    this.#watcher.close();
+  }
+}
+
+async function parseInTurns(file: string, text: string, signal: AbortSignal): Promise<ParsedFile> {
+  const steps = parseManifestSteps(file, text);
+  let started = performance.now();
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+    if (performance.now() - started < turn) continue;
+    await setImmediate(undefined, { signal });
+    started = performance.now();
+  }
+}
+
+function unreadableFile(file: Extract<ReadFile, { ok: false }>): ParsedFile {
+  const problem: ManifestProblem = { ...warning(file.file, file.message), severity: 'error' };
+  return { file: file.file, documents: [], problems: [problem], complete: false };
+}
+
+function warning(file: string, message: string): ManifestProblem {
+  return { severity: 'warning', file, line: 1, resource: null, field: '', message };
+}
+
+/** A call, because the compiler takes the property for unchanging across an await. */
+function isAborted(signal: AbortSignal): boolean {
+  return signal.aborted;
+}
+
+function sameSet(left: ReadonlySet<string>, right: ReadonlySet<string>): boolean {
+  return left.size === right.size && [...left].every((item) => right.has(item));
 }
