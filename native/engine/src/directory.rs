@@ -146,3 +146,95 @@ fn next_random() -> u64 {
         mixed ^ (mixed >> 31)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use super::{Directory, pick, pick_by};
+    use crate::api::{Endpoint, EndpointSet, Protocol, WorkloadDescriptor};
+
+    fn endpoint(workload: &str, weight: u32) -> Endpoint {
+        Endpoint {
+            workload: workload.into(),
+            pod_uid: None,
+            address: "10.0.0.1".parse().expect("an address"),
+            port: 80,
+            protocol: Protocol::Tcp,
+            identities: Arc::new([]),
+            weight,
+            local: false,
+        }
+    }
+
+    fn set(version: u64, endpoints: Vec<Endpoint>) -> EndpointSet {
+        EndpointSet {
+            id: "s".into(),
+            version,
+            endpoints,
+        }
+    }
+
+    #[test]
+    fn picks_in_proportion_to_the_weights() {
+        let set = set(
+            1,
+            vec![endpoint("a", 1), endpoint("b", 3), endpoint("c", 0)],
+        );
+        let mut counts: HashMap<&str, u32> = HashMap::new();
+        for draw in 0..5 {
+            let picked = pick_by(&set, draw).expect("an endpoint");
+            *counts.entry(&picked.workload).or_default() += 1;
+        }
+        assert_eq!(counts, HashMap::from([("a", 1), ("b", 3), ("c", 1)]));
+    }
+
+    #[test]
+    fn draws_reach_every_endpoint() {
+        let set = set(1, vec![endpoint("a", 1), endpoint("b", 1)]);
+        let picked = |name| {
+            (0..1000)
+                .filter(|_| pick(&set).is_some_and(|it| &*it.workload == name))
+                .count()
+        };
+        assert!((350..650).contains(&picked("a")));
+    }
+
+    #[test]
+    fn an_empty_set_gives_nothing() {
+        assert!(pick(&set(1, Vec::new())).is_none());
+    }
+
+    #[test]
+    fn the_last_versions_of_a_set_are_kept() {
+        let directory = Directory::new();
+        for version in 1..=6 {
+            directory.set_endpoint_set(set(version, Vec::new()));
+        }
+        let held: Vec<_> = (1..=7)
+            .filter(|version| directory.endpoint_set("s", *version).is_some())
+            .collect();
+        assert_eq!(held, [3, 4, 5, 6]);
+        directory.remove_endpoint_set("s");
+        assert!(directory.endpoint_set("s", 6).is_none());
+    }
+
+    #[test]
+    fn a_workload_is_replaced_and_removed() {
+        let directory = Directory::new();
+        let named = |name: &str| WorkloadDescriptor {
+            uid: "u".into(),
+            name: name.into(),
+            ..WorkloadDescriptor::default()
+        };
+        directory.set_workloads(vec![named("old")]);
+        directory.set_workloads(vec![named("new")]);
+        assert_eq!(
+            directory.workload("u").map(|it| it.name.clone()).as_deref(),
+            Some("new")
+        );
+        directory.remove_workloads(&["u".into()]);
+        assert!(directory.workload("u").is_none());
+    }
+}

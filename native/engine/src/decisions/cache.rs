@@ -32,7 +32,7 @@ impl<Q: Kind> Entry<Q> {
             verdict,
             generation,
             keys,
-            used: true,
+            used: false,
         }
     }
 

@@ -93,8 +93,12 @@ impl<Q: Kind> Lane<Q> {
     pub(super) fn expire(&mut self, now: Instant, shared: &mut Shared) {
         let timeout = shared.limits.question_timeout;
         let late = |asked: &Asked<Q>| now.saturating_duration_since(asked.asked_at) >= timeout;
-        let expired: Vec<_> = self.in_flight.extract_if(|_, asked| late(asked)).collect();
-        for (id, asked) in expired {
+        let ids = self.in_flight.iter();
+        let expired: Vec<_> = ids.filter(|(_, it)| late(it)).map(|(id, _)| *id).collect();
+        for id in expired {
+            let Some(asked) = self.in_flight.remove(&id) else {
+                continue;
+            };
             shared.asked.remove(&id);
             self.repeat(asked, now, shared);
         }
