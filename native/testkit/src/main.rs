@@ -9,6 +9,7 @@ mod args;
 mod call;
 mod capture;
 mod connection;
+mod fetch;
 mod histogram;
 mod hold;
 mod idle;
@@ -49,6 +50,11 @@ const COMMANDS: &[Command] = &[
         name: "hold",
         help: hold::HELP,
         run: hold::run,
+    },
+    Command {
+        name: "fetch",
+        help: fetch::HELP,
+        run: fetch::run,
     },
     Command {
         name: "storm",
