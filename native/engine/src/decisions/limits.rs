@@ -31,8 +31,8 @@ impl Default for DecisionLimits {
             inbound_in_flight: 8,
             waiting: 2048,
             entries: 4096,
-            questions_per_second: 1000,
-            burst: 500,
+            questions_per_second: 2000,
+            burst: 4096,
             repeats: 4,
             remembered_keys: 65_536,
         }
