@@ -75,7 +75,6 @@ impl InterceptError {
 }
 
 /// Names what was being done, for `map_err`.
-#[allow(dead_code)]
 pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> InterceptError {
     let what = what.into();
     move |source| InterceptError::System { what, source }

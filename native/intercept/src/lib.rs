@@ -1,15 +1,32 @@
 //! Interception: loads and pins the eBPF programs, prepares pods' network namespaces and makes sockets in them. Knows
 //! nothing of flows, identities or policies.
 
+#[doc(hidden)]
+pub mod abi;
+mod bpf;
+mod departure;
+mod detach;
+mod enrolment;
 mod error;
+mod features;
+mod hooks;
 mod interception;
+mod listeners;
+mod lookup;
+mod netlink;
 mod netns;
 mod options;
+mod pins;
+mod pod;
+mod routing;
+mod settings;
 pub mod sockets;
 mod sys;
+mod watch;
 
+pub use detach::detach;
 pub use error::InterceptError;
-pub use interception::{Interception, detach};
+pub use interception::Interception;
 pub use netns::Netns;
 pub use options::{
     CapturedPod, Health, MAX_ADDRESSES, MAX_THREADS, Options, PodNetwork, Tampering, TamperingSink,

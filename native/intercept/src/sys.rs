@@ -1,7 +1,10 @@
 //! System calls that the standard library and socket2 lack.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 const SO_NETNS_COOKIE: libc::c_int = 71;
 
@@ -77,4 +80,105 @@ pub(crate) fn raise_file_limit() -> io::Result<u64> {
     // SAFETY: `limit` is initialised above.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
     Ok(limit.rlim_cur)
+}
+
+/// Before Linux 5.11 eBPF maps count against this limit.
+pub(crate) fn lift_memory_lock_limit() -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: `limit` is a valid rlimit.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }).map(drop)
+}
+
+/// The type of the filesystem at `path`.
+pub(crate) fn filesystem_magic(path: &Path) -> io::Result<i64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: zero is valid for this plain C struct.
+    let mut status: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: a terminated string and a struct for the kernel to fill.
+    check(unsafe { libc::statfs(path.as_ptr(), &raw mut status) })?;
+    Ok(status.f_type as i64)
+}
+
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: geteuid has no arguments and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// An eventfd: readable once [`signal`] has been called.
+pub(crate) fn event() -> io::Result<OwnedFd> {
+    // SAFETY: two integers; the result is checked before it is owned.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+pub(crate) fn signal(event: BorrowedFd<'_>) {
+    let one = 1u64;
+    // SAFETY: writes eight bytes from `one`. It can only fail when the counter is full, which also wakes the reader.
+    unsafe { libc::write(event.as_raw_fd(), (&raw const one).cast(), 8) };
+}
+
+/// An epoll instance whose members are watched for reading.
+#[derive(Debug)]
+pub(crate) struct Poller(OwnedFd);
+
+impl Poller {
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: one integer; the result is checked before it is owned.
+        let fd = check(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: a new descriptor that nobody else owns.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Closing `fd` takes it out again.
+    pub fn add(&self, fd: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let mut event = libc::epoll_event {
+            events: libc::EPOLLIN as u32,
+            u64: token,
+        };
+        // SAFETY: both descriptors are open and `event` lives through the call.
+        check(unsafe {
+            libc::epoll_ctl(
+                self.0.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                fd.as_raw_fd(),
+                &raw mut event,
+            )
+        })
+        .map(drop)
+    }
+
+    /// Tokens that are readable; none after `milliseconds`.
+    pub fn wait(&self, milliseconds: i32) -> Vec<u64> {
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        // SAFETY: the kernel writes at most as many events as the array holds.
+        let count = unsafe {
+            libc::epoll_wait(
+                self.0.as_raw_fd(),
+                events.as_mut_ptr(),
+                events.len() as i32,
+                milliseconds,
+            )
+        };
+        events
+            .iter()
+            .take(usize::try_from(count).unwrap_or(0))
+            .map(|event| event.u64)
+            .collect()
+    }
+}
+
+/// Where network namespaces can be found: named ones, then those of processes.
+pub(crate) fn netns_paths() -> impl Iterator<Item = PathBuf> {
+    let entries = |folder: &str| {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
+    entries("/run/netns").chain(entries("/proc").map(|process| process.join("ns/net")))
 }

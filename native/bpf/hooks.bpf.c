@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/*
+ * Programs of the whole node, attached at the root of the cgroup2 tree: the choice of connections to capture, and the
+ * publication of the node's own probes. They run for every process of the machine, so the first step is one map look-up
+ * and the default is to leave the socket alone.
+ */
+#include "common.h"
+#include <bpf/bpf_core_read.h>
+
+#define SOL_SOCKET 1
+#define SO_MARK 36
+#define SO_BINDTOIFINDEX 62
+#define SOCK_STREAM 1
+#define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+#define ALLOW 1
+#define REFUSE 0
+
+char _license[] SEC("license") = "Dual BSD/GPL";
+
+const volatile struct amb_hooks_config config = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, AMB_MAX_PODS);
+	__type(key, __u64);
+	__type(value, struct amb_pod);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} amb_pods SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, AMB_ENGINE_SLOTS);
+	__type(key, __u32);
+	__type(value, struct amb_engine);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} amb_engines SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, AMB_MAX_PROBE_PORTS);
+	__type(key, struct amb_probe_port);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} amb_probe_ports SEC(".maps");
+
+/* Open published probes by pod cookie. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, AMB_MAX_PODS);
+	__type(key, __u64);
+	__type(value, __s64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} amb_quota SEC(".maps");
+
+struct candidate {
+	__u64 pod_cookie;
+	struct amb_tuple tuple;
+	__u32 published;
+	__u32 padding;
+};
+
+/* Pinned, because a probe's socket may outlive the program that marked it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct candidate);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} amb_candidates SEC(".maps");
+
+static __always_inline void current_process(struct amb_engine *process)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+
+	process->tgid = bpf_get_current_pid_tgid() >> 32;
+	process->padding = 0;
+	process->start_boottime = BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+static __always_inline int is_engine(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	/* A subflow that the kernel opens by itself runs in a thread of tgid 2 or so, never 0; 0 is a free slot. */
+#pragma unroll
+	for (__u32 slot = 0; slot < AMB_ENGINE_SLOTS; slot++) {
+		__u32 key = slot;
+		struct amb_engine *engine = bpf_map_lookup_elem(&amb_engines, &key);
+		struct amb_engine process;
+
+		if (!engine || !tgid || engine->tgid != tgid)
+			continue;
+		current_process(&process);
+		if (process.start_boottime == engine->start_boottime)
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline int is_own(const struct amb_pod *pod, const struct amb_address *destination)
+{
+#pragma unroll
+	for (int index = 0; index < AMB_MAX_ADDRESSES; index++)
+		if (index < pod->address_count && same_address(destination, &pod->addresses[index]))
+			return 1;
+	return 0;
+}
+
+static __always_inline int set_mark(struct bpf_sock_addr *ctx, __u32 mark)
+{
+	return bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+}
+
+/* What is left to itself must not carry our bit from an earlier connect() of the same socket. */
+static __always_inline int leave_alone(struct bpf_sock_addr *ctx, struct bpf_sock *sk, __u32 bit, __u32 counter)
+{
+	if ((sk->mark & bit) && set_mark(ctx, sk->mark & ~bit)) {
+		count(AMB_REFUSED_UNMARKABLE);
+		return REFUSE;
+	}
+	count(counter);
+	return ALLOW;
+}
+
+/* The packet must be free to leave by lo, so a device binding goes; the application's other mark bits stay. */
+static __always_inline int capture(struct bpf_sock_addr *ctx, struct bpf_sock *sk, __u32 bit)
+{
+	int any = 0;
+
+	if (!(sk->mark & bit) && set_mark(ctx, sk->mark | bit))
+		goto refused;
+	if (sk->bound_dev_if && bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &any, sizeof(any)))
+		goto refused;
+	count(AMB_CAPTURED);
+	return ALLOW;
+refused:
+	count(AMB_REFUSED_UNMARKABLE);
+	return REFUSE;
+}
+
+/* A connect() of one of the node's own processes to a port that a pod's probes name. */
+static __always_inline int note_candidate(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					  const struct amb_address *destination)
+{
+	struct amb_probe_port key = { .port = bpf_ntohs(ctx->user_port) };
+	struct candidate *candidate;
+	__u64 *pod_cookie;
+
+	key.address = *destination;
+	pod_cookie = bpf_map_lookup_elem(&amb_probe_ports, &key);
+	if (!pod_cookie) {
+		/* The socket may have been a probe before it was dissolved by AF_UNSPEC. */
+		bpf_sk_storage_delete(&amb_candidates, sk);
+		return ALLOW;
+	}
+	if (config.pods_cgroup &&
+	    bpf_get_current_ancestor_cgroup_id(config.pods_cgroup_level) == config.pods_cgroup) {
+		count(AMB_PROBE_FROM_POD);
+		bpf_sk_storage_delete(&amb_candidates, sk);
+		return ALLOW;
+	}
+	candidate = bpf_sk_storage_get(&amb_candidates, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (candidate)
+		candidate->pod_cookie = *pod_cookie;
+	else
+		count(AMB_PROBE_UNPUBLISHED);
+	return ALLOW;
+}
+
+static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct amb_address *destination)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct amb_pod *pod;
+	__u64 cookie;
+
+	if (!sk || ctx->type != SOCK_STREAM)
+		return ALLOW;
+	if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_MPTCP)
+		return ALLOW;
+	cookie = bpf_get_netns_cookie(ctx);
+	pod = bpf_map_lookup_elem(&amb_pods, &cookie);
+	if (!pod || !pod->mark)
+		return cookie == config.node_cookie ? note_candidate(ctx, sk, destination) : ALLOW;
+	if (is_engine()) {
+		count(AMB_CONNECT_ENGINE);
+		return ALLOW;
+	}
+	if (is_loopback(destination))
+		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_LOOPBACK);
+	if (is_own(pod, destination))
+		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_OWN);
+	/* IPv6 link-local is bound to its link by definition; the destination still sees plaintext without identity. */
+	if ((bpf_ntohl(destination->words[0]) >> 22) == (0xfe80 >> 6))
+		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_LINK_LOCAL);
+	return capture(ctx, sk, pod->mark);
+}
+
+SEC("cgroup/connect4")
+int amb_connect4(struct bpf_sock_addr *ctx)
+{
+	struct amb_address destination;
+
+	set_ipv4(&destination, ctx->user_ip4);
+	return on_connect(ctx, &destination);
+}
+
+SEC("cgroup/connect6")
+int amb_connect6(struct bpf_sock_addr *ctx)
+{
+	struct amb_address destination;
+
+	destination.words[0] = ctx->user_ip6[0];
+	destination.words[1] = ctx->user_ip6[1];
+	destination.words[2] = ctx->user_ip6[2];
+	destination.words[3] = ctx->user_ip6[3];
+	return on_connect(ctx, &destination);
+}
+
+static __always_inline void read_tuple(struct bpf_sock_ops *ops, struct amb_tuple *tuple)
+{
+	READ_ADDRESS(&tuple->source, ops->family, ops->local_ip4, ops->local_ip6);
+	READ_ADDRESS(&tuple->destination, ops->family, ops->remote_ip4, ops->remote_ip6);
+	tuple->source_port = ops->local_port;
+	tuple->destination_port = bpf_ntohl(ops->remote_port);
+}
+
+static __always_inline void give_back(__s64 *open)
+{
+	/* Below zero when the pod was enrolled anew meanwhile: its count then began at zero. */
+	if (__sync_fetch_and_add(open, -1) <= 0)
+		__sync_fetch_and_add(open, 1);
+}
+
+/* Before the SYN leaves: the tuple is complete and the pod has not seen it. */
+static __always_inline void publish(struct bpf_sock_ops *ops, struct candidate *candidate)
+{
+	struct amb_probe probe = { .pod_cookie = candidate->pod_cookie };
+	__s64 *open = bpf_map_lookup_elem(&amb_quota, &candidate->pod_cookie);
+
+	if (!open || !candidate->pod_cookie || candidate->published)
+		return;
+	if (__sync_fetch_and_add(open, 1) >= AMB_PROBES_PER_POD) {
+		give_back(open);
+		count(AMB_PROBE_OVER_QUOTA);
+		return;
+	}
+	probe.socket_cookie = bpf_get_socket_cookie(ops);
+	read_tuple(ops, &candidate->tuple);
+	/* Without the callback nobody would take the tuple back, so no callback means no probe. */
+	if (bpf_sock_ops_cb_flags_set(ops, ops->bpf_sock_ops_cb_flags | BPF_SOCK_OPS_STATE_CB_FLAG) ||
+	    bpf_map_update_elem(&amb_probes, &candidate->tuple, &probe, BPF_NOEXIST)) {
+		give_back(open);
+		count(AMB_PROBE_UNPUBLISHED);
+		return;
+	}
+	candidate->published = 1;
+	count(AMB_PROBE_PUBLISHED);
+}
+
+static __always_inline void unpublish(struct bpf_sock_ops *ops, struct candidate *candidate)
+{
+	struct amb_probe *probe;
+	__s64 *open;
+
+	if (!candidate->published)
+		return;
+	candidate->published = 0;
+	probe = bpf_map_lookup_elem(&amb_probes, &candidate->tuple);
+	if (probe && probe->socket_cookie == bpf_get_socket_cookie(ops))
+		bpf_map_delete_elem(&amb_probes, &candidate->tuple);
+	open = bpf_map_lookup_elem(&amb_quota, &candidate->pod_cookie);
+	if (open)
+		give_back(open);
+	count(AMB_PROBE_CLOSED);
+}
+
+SEC("sockops")
+int amb_sockops(struct bpf_sock_ops *ops)
+{
+	struct candidate *candidate;
+	struct bpf_sock *sk;
+
+	if (ops->op != BPF_SOCK_OPS_TCP_CONNECT_CB && ops->op != BPF_SOCK_OPS_STATE_CB)
+		return 1;
+	sk = ops->sk;
+	if (!sk)
+		return 1;
+	candidate = bpf_sk_storage_get(&amb_candidates, sk, 0, 0);
+	if (!candidate)
+		return 1;
+	if (ops->op == BPF_SOCK_OPS_TCP_CONNECT_CB)
+		publish(ops, candidate);
+	else if (ops->args[1] == BPF_TCP_CLOSE)
+		unpublish(ops, candidate);
+	return 1;
+}
+
+/*
+ * Run once by BPF_PROG_TEST_RUN in the engine's own process: getpid() in a container is another number than the one that
+ * the connect hooks see. The argument is the slot to take.
+ */
+SEC("raw_tp/sys_enter")
+int amb_register(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct amb_engine process;
+	__u32 slot = ctx->args[0];
+
+	current_process(&process);
+	return bpf_map_update_elem(&amb_engines, &slot, &process, BPF_ANY) ? 0 : process.tgid;
+}

@@ -1,0 +1,205 @@
+//! What the machine must offer, asked before anything is changed, so that the error names what is missing.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use aya_obj::generated::{bpf_attach_type, bpf_insn, bpf_prog_type};
+
+use crate::abi::HooksConfig;
+use crate::bpf;
+use crate::error::{InterceptError, system};
+use crate::netns::Netns;
+use crate::options::{MAX_THREADS, Options};
+use crate::sys;
+
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+
+/// A helper that a program calls: its number, a program that may call it, and what to say when it is not there.
+const HELPERS: [(i32, bpf_prog_type, bpf_attach_type, &str); 6] = {
+    use bpf_attach_type::{
+        BPF_CGROUP_INET4_CONNECT as CONNECT, BPF_CGROUP_SOCK_OPS, BPF_SK_LOOKUP,
+    };
+    use bpf_prog_type::{
+        BPF_PROG_TYPE_CGROUP_SOCK_ADDR as SOCK_ADDR, BPF_PROG_TYPE_SK_LOOKUP as LOOKUP,
+        BPF_PROG_TYPE_SOCK_OPS as OPS,
+    };
+    [
+        (
+            122,
+            SOCK_ADDR,
+            CONNECT,
+            "bpf_get_netns_cookie in connect hooks (Linux 5.7)",
+        ),
+        (
+            49,
+            SOCK_ADDR,
+            CONNECT,
+            "bpf_setsockopt in connect hooks (Linux 5.8)",
+        ),
+        (
+            107,
+            SOCK_ADDR,
+            CONNECT,
+            "bpf_sk_storage_get in connect hooks (Linux 5.8)",
+        ),
+        (
+            113,
+            SOCK_ADDR,
+            CONNECT,
+            "bpf_probe_read_kernel in connect hooks (Linux 5.10)",
+        ),
+        (
+            107,
+            OPS,
+            BPF_CGROUP_SOCK_OPS,
+            "bpf_sk_storage_get in sockops (Linux 5.7)",
+        ),
+        (
+            124,
+            LOOKUP,
+            BPF_SK_LOOKUP,
+            "sk_lookup with bpf_sk_assign (Linux 5.9)",
+        ),
+    ]
+};
+
+/// The folder, cgroup and options are usable.
+pub(crate) fn check(options: &Options) -> Result<(), InterceptError> {
+    let invalid = |name, reason: String| InterceptError::InvalidOption { name, reason };
+    if options.node.is_empty() || options.node.len() > 63 {
+        return Err(invalid(
+            "node",
+            "a name of 1 to 63 bytes is needed".to_owned(),
+        ));
+    }
+    if options.threads == 0 || options.threads > MAX_THREADS {
+        return Err(invalid(
+            "threads",
+            format!("{} is not within 1 to {MAX_THREADS}", options.threads),
+        ));
+    }
+    bpffs(&options.bpffs)?;
+    // Before Linux 5.11 maps count as locked memory; failing here only means the old limit.
+    let _ = sys::lift_memory_lock_limit();
+    Ok(())
+}
+
+pub(crate) fn bpffs(path: &Path) -> Result<(), InterceptError> {
+    match sys::filesystem_magic(path) {
+        Ok(BPF_FS_MAGIC) => Ok(()),
+        _ => Err(InterceptError::NotBpffs {
+            path: path.to_owned(),
+        }),
+    }
+}
+
+/// Opens the root of the cgroup2 tree; only there does a link reach every pod.
+pub(crate) fn cgroup_root(path: &Path) -> Result<File, InterceptError> {
+    let wrong = || InterceptError::NotCgroupRoot {
+        path: path.to_owned(),
+    };
+    // Every cgroup but the real root has cgroup.events, also where a cgroup namespace shows it as the root.
+    if sys::filesystem_magic(path).ok() != Some(CGROUP2_SUPER_MAGIC)
+        || path.join("cgroup.events").exists()
+    {
+        return Err(wrong());
+    }
+    File::open(path).map_err(|_| wrong())
+}
+
+/// What the hooks must know of this node.
+pub(crate) fn hooks_config(options: &Options) -> Result<HooksConfig, InterceptError> {
+    let path = options
+        .node_netns
+        .as_deref()
+        .unwrap_or(Path::new("/proc/thread-self/ns/net"));
+    let node = Netns::open(path).map_err(|source| InterceptError::Netns {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut config = HooksConfig {
+        node_cookie: node.cookie(),
+        ..HooksConfig::default()
+    };
+    if let Some(pods) = &options.pods_cgroup {
+        let below = pods
+            .strip_prefix(&options.cgroup_root)
+            .ok()
+            .filter(|below| !below.as_os_str().is_empty());
+        let below = below.ok_or_else(|| InterceptError::InvalidOption {
+            name: "pods_cgroup",
+            reason: format!(
+                "{} is not below {}",
+                pods.display(),
+                options.cgroup_root.display()
+            ),
+        })?;
+        let metadata = std::fs::metadata(pods)
+            .map_err(system(format!("reading the cgroup {}", pods.display())))?;
+        config.pods_cgroup = metadata.ino();
+        config.pods_cgroup_level = below.components().count() as u32;
+    }
+    Ok(config)
+}
+
+/// Turns "the verifier refused" into the name of what the kernel lacks, when it is that.
+pub(crate) fn explain(error: InterceptError) -> InterceptError {
+    let InterceptError::Load { program, source } = error else {
+        return error;
+    };
+    if sys::effective_uid() != 0 {
+        return InterceptError::Permission {
+            what: "loading eBPF programs",
+            source: io::Error::other(source),
+        };
+    }
+    match HELPERS
+        .iter()
+        .find(|(helper, kind, attach, _)| !has_helper(*helper, *kind, *attach))
+    {
+        Some((_, _, _, feature)) => InterceptError::KernelFeature {
+            feature,
+            hint: "use a newer kernel",
+            source: Some(source),
+        },
+        None if program == "amb_lookup" => InterceptError::KernelFeature {
+            feature: "ingress_ifindex in sk_lookup (Linux 5.17)",
+            hint: "use a newer kernel",
+            source: Some(source),
+        },
+        None => InterceptError::Load { program, source },
+    }
+}
+
+/// Loads `call helper; exit`. It never passes the verifier, but the log says whether the helper or its arguments are at fault.
+fn has_helper(helper: i32, kind: bpf_prog_type, attach: bpf_attach_type) -> bool {
+    const CALL: u8 = 0x85;
+    const EXIT: u8 = 0x95;
+    let instruction = |code, imm| {
+        let mut instruction = bpf_insn {
+            code,
+            _bitfield_align_1: [],
+            _bitfield_1: Default::default(),
+            off: 0,
+            imm,
+        };
+        instruction.set_dst_reg(0);
+        instruction
+    };
+    let mut log = vec![0u8; 4096];
+    let result = bpf::prog_load(
+        kind,
+        attach,
+        "amb_probe",
+        &[instruction(CALL, helper), instruction(EXIT, 0)],
+        &mut log,
+    );
+    let text = String::from_utf8_lossy(&log);
+    let absent = ["unknown func", "invalid func", "cannot use helper"]
+        .iter()
+        .any(|words| text.contains(words));
+    result.is_ok() || (!absent && !text.trim_matches('\0').is_empty())
+}

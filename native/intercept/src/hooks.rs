@@ -1,0 +1,322 @@
+//! The node's shared programs and maps: loaded over what an earlier process pinned, and attached by links whose programs are
+//! swapped without a gap.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use aya::programs::{CgroupSockAddr, RawTracePoint, SockOps};
+use aya::{Btf, Ebpf, EbpfLoader};
+use aya_obj::generated::bpf_attach_type;
+
+use crate::abi::{COUNTERS, ENGINE_SLOTS, Engine, HooksConfig, Pod, ProbePort};
+use crate::bpf;
+use crate::error::{InterceptError, system};
+use crate::pins::{Pins, remove_pin};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hooks.o"));
+
+/// Name of the program without prefix, and where it is attached.
+pub(crate) const LINKS: [(&str, bpf_attach_type); 3] = [
+    ("connect4", bpf_attach_type::BPF_CGROUP_INET4_CONNECT),
+    ("connect6", bpf_attach_type::BPF_CGROUP_INET6_CONNECT),
+    ("sockops", bpf_attach_type::BPF_CGROUP_SOCK_OPS),
+];
+
+/// The maps that user space writes.
+pub(crate) struct Maps {
+    pub pods: HashMap<MapData, u64, Pod>,
+    pub probe_ports: HashMap<MapData, ProbePort, u64>,
+    pub quota: HashMap<MapData, u64, i64>,
+}
+
+struct Link {
+    name: &'static str,
+    attach: bpf_attach_type,
+    program: OwnedFd,
+    fd: OwnedFd,
+}
+
+/// The attached programs of this process.
+pub(crate) struct Hooks {
+    links: Vec<Link>,
+    counters: PerCpuArray<MapData, u64>,
+    engines: Array<MapData, Engine>,
+    own: Engine,
+    cgroup: File,
+}
+
+/// What opening yields besides the hooks.
+pub(crate) struct Opened {
+    pub hooks: Hooks,
+    pub maps: Maps,
+    pub counters: OwnedFd,
+    pub probes: OwnedFd,
+}
+
+/// Loads, registers this process as an engine, then attaches or swaps: no connection is judged by a program that does not
+/// know this process.
+pub(crate) fn open(
+    pins: &Pins,
+    cgroup: File,
+    config: &HooksConfig,
+) -> Result<Opened, InterceptError> {
+    let btf = Btf::from_sys_fs().map_err(|error| InterceptError::KernelFeature {
+        feature: "BTF",
+        hint: "a kernel built with CONFIG_DEBUG_INFO_BTF is needed",
+        source: Some(Box::new(error)),
+    })?;
+    let mut object = EbpfLoader::new()
+        .btf(Some(&btf))
+        .default_map_pin_directory(pins.root())
+        .override_global("config", config, true)
+        .load(OBJECT)
+        .map_err(load_error("amb_hooks"))?;
+    let register = load_register(&mut object)?;
+    let programs = load_programs(&mut object)?;
+    let counters = typed(&mut object, "amb_counters")?;
+    let mut engines = typed(&mut object, "amb_engines")?;
+    let own = register_engine(register, &mut engines)?;
+    let probes = bpf::open_pin(&pins.map("amb_probes"))
+        .map_err(system("opening the pinned map amb_probes"))?;
+    let counters_fd = bpf::open_pin(&pins.map("amb_counters"))
+        .map_err(system("opening the pinned map amb_counters"))?;
+    let links = LINKS
+        .into_iter()
+        .zip(programs)
+        .map(|((name, attach), program)| attach_link(pins, &cgroup, name, attach, program))
+        .collect::<Result<_, _>>()?;
+    Ok(Opened {
+        hooks: Hooks {
+            links,
+            counters,
+            engines,
+            own,
+            cgroup,
+        },
+        maps: Maps {
+            pods: typed(&mut object, "amb_pods")?,
+            probe_ports: typed(&mut object, "amb_probe_ports")?,
+            quota: typed(&mut object, "amb_quota")?,
+        },
+        counters: counters_fd,
+        probes,
+    })
+}
+
+fn load_error<E: std::error::Error + Send + Sync + 'static>(
+    program: &'static str,
+) -> impl FnOnce(E) -> InterceptError {
+    move |source| InterceptError::Load {
+        program,
+        source: Box::new(source),
+    }
+}
+
+fn missing(program: &'static str) -> InterceptError {
+    InterceptError::Load {
+        program,
+        source: "the embedded object lacks it".into(),
+    }
+}
+
+fn typed<M: TryFrom<aya::maps::Map, Error = MapError>>(
+    object: &mut Ebpf,
+    name: &'static str,
+) -> Result<M, InterceptError> {
+    let map = object.take_map(name).ok_or_else(|| missing(name))?;
+    M::try_from(map).map_err(load_error(name))
+}
+
+fn load_programs(object: &mut Ebpf) -> Result<[OwnedFd; 3], InterceptError> {
+    Ok([
+        load_connect(object, "amb_connect4")?,
+        load_connect(object, "amb_connect6")?,
+        load_sockops(object)?,
+    ])
+}
+
+fn load_connect(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, InterceptError> {
+    let program: &mut CgroupSockAddr = object
+        .program_mut(name)
+        .ok_or_else(|| missing(name))?
+        .try_into()
+        .map_err(load_error(name))?;
+    program.load().map_err(load_error(name))?;
+    bpf::duplicate(program.fd().map_err(load_error(name))?).map_err(load_error(name))
+}
+
+fn load_sockops(object: &mut Ebpf) -> Result<OwnedFd, InterceptError> {
+    let name = "amb_sockops";
+    let program: &mut SockOps = object
+        .program_mut(name)
+        .ok_or_else(|| missing(name))?
+        .try_into()
+        .map_err(load_error(name))?;
+    program.load().map_err(load_error(name))?;
+    bpf::duplicate(program.fd().map_err(load_error(name))?).map_err(load_error(name))
+}
+
+fn load_register(object: &mut Ebpf) -> Result<OwnedFd, InterceptError> {
+    let name = "amb_register";
+    let program: &mut RawTracePoint = object
+        .program_mut(name)
+        .ok_or_else(|| missing(name))?
+        .try_into()
+        .map_err(load_error(name))?;
+    program.load().map_err(load_error(name))?;
+    bpf::duplicate(program.fd().map_err(load_error(name))?).map_err(load_error(name))
+}
+
+/// Takes the slot of nobody or of the oldest process. Slots of the dead do no harm: no process is born twice.
+fn register_engine(
+    program: OwnedFd,
+    engines: &mut Array<MapData, Engine>,
+) -> Result<Engine, InterceptError> {
+    let read = |engines: &Array<MapData, Engine>, slot: u32| {
+        engines.get(&slot, 0).map_err(load_error("amb_engines"))
+    };
+    let mut oldest = (u64::MAX, 0);
+    for slot in 0..ENGINE_SLOTS {
+        let engine = read(engines, slot)?;
+        oldest = oldest.min((engine.start_boottime, slot));
+    }
+    let mut arguments = u64::from(oldest.1).to_ne_bytes();
+    let tgid = bpf::test_run(program.as_fd(), &mut arguments, false)
+        .map_err(system("registering this process"))?;
+    let own = read(engines, oldest.1)?;
+    if tgid == 0 || own.tgid != tgid {
+        return Err(load_error("amb_register")(io::Error::other(
+            "the kernel did not name this process",
+        )));
+    }
+    for slot in (0..ENGINE_SLOTS).filter(|slot| *slot != oldest.1) {
+        if read(engines, slot)? == own {
+            engines
+                .set(oldest.1, Engine::default(), 0)
+                .map_err(load_error("amb_engines"))?;
+        }
+    }
+    Ok(own)
+}
+
+fn attach_link(
+    pins: &Pins,
+    cgroup: &File,
+    name: &'static str,
+    attach: bpf_attach_type,
+    program: OwnedFd,
+) -> Result<Link, InterceptError> {
+    let adopted = bpf::open_pin(&pins.link(name)).ok().filter(|link| {
+        bpf::link_info(link.as_fd(), attach).is_ok_and(|info| info.target != 0)
+            && bpf::link_update(link.as_fd(), program.as_fd()).is_ok()
+    });
+    let fd = match adopted {
+        Some(link) => link,
+        None => attach_anew(pins, cgroup, name, attach, &program)
+            .map_err(system(format!("attaching amb_{name}")))?,
+    };
+    Ok(Link {
+        name,
+        attach,
+        program,
+        fd,
+    })
+}
+
+fn attach_anew(
+    pins: &Pins,
+    cgroup: &File,
+    name: &str,
+    attach: bpf_attach_type,
+    program: &OwnedFd,
+) -> io::Result<OwnedFd> {
+    let link = bpf::link_create(program.as_fd(), cgroup.as_fd(), attach)?;
+    remove_pin(&pins.link(name))?;
+    bpf::pin(link.as_fd(), &pins.link(name))?;
+    Ok(link)
+}
+
+impl Hooks {
+    /// Whether no younger process of this node has registered: the older one must not repair what the younger takes away.
+    pub fn is_newest(&self) -> bool {
+        (0..ENGINE_SLOTS)
+            .filter_map(|slot| self.engines.get(&slot, 0).ok())
+            .all(|engine| engine.start_boottime <= self.own.start_boottime)
+    }
+
+    /// In words what is not effective at the root, and so for no pod.
+    pub fn missing(&self, pins: &Pins) -> Vec<String> {
+        self.links
+            .iter()
+            .filter_map(|link| self.fault(link, pins))
+            .collect()
+    }
+
+    fn fault(&self, link: &Link, pins: &Pins) -> Option<String> {
+        let name = link.name;
+        let info = match bpf::link_info(link.fd.as_fd(), link.attach) {
+            Ok(info) if info.target != 0 => info,
+            _ => return Some(format!("link of amb_{name} is detached")),
+        };
+        // Children inherit what is attached at the root with BPF_F_ALLOW_MULTI and cannot override it.
+        let effective =
+            bpf::effective_programs(self.cgroup.as_fd(), link.attach).unwrap_or_default();
+        if !effective.contains(&info.program) {
+            return Some(format!(
+                "program amb_{name} is not effective at the cgroup root"
+            ));
+        }
+        (!pins.link(name).exists()).then(|| format!("link of amb_{name} is not pinned"))
+    }
+
+    /// Attaches and pins what is missing; in words what was, and whether it is back.
+    pub fn repair(&mut self, pins: &Pins) -> Vec<(String, bool)> {
+        let mut repaired = Vec::new();
+        for index in 0..self.links.len() {
+            let Some(what) = self.fault(&self.links[index], pins) else {
+                continue;
+            };
+            let link = &self.links[index];
+            let attached =
+                bpf::link_info(link.fd.as_fd(), link.attach).is_ok_and(|info| info.target != 0);
+            let result = if attached {
+                remove_pin(&pins.link(link.name))
+                    .and_then(|_| bpf::pin(link.fd.as_fd(), &pins.link(link.name)))
+            } else {
+                attach_anew(pins, &self.cgroup, link.name, link.attach, &link.program)
+                    .map(|fd| self.links[index].fd = fd)
+            };
+            repaired.push((what, result.is_ok()));
+        }
+        repaired
+    }
+
+    /// Sums over all processors.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let sum = |index: usize| {
+            self.counters.get(&(index as u32), 0).map_or(0, |values| {
+                values.iter().copied().fold(0u64, u64::wrapping_add)
+            })
+        };
+        COUNTERS
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (*name, sum(index)))
+            .collect()
+    }
+}
+
+/// E2BIG is how a hash map says that it is full.
+pub(crate) fn map_error(map: &'static str) -> impl FnOnce(MapError) -> InterceptError {
+    move |error| match &error {
+        MapError::SyscallError(call) if call.io_error.raw_os_error() == Some(libc::E2BIG) => {
+            InterceptError::MapFull { map }
+        }
+        _ => InterceptError::Load {
+            program: map,
+            source: Box::new(error),
+        },
+    }
+}
