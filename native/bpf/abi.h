@@ -38,10 +38,13 @@ struct amb_pod {
 	__u32 padding;
 };
 
-/* A process whose sockets are left alone, as the kernel counts it; tgid 0 is a free slot. */
+/*
+ * A process whose sockets are left alone, as the kernel counts it; tgid 0 is a free slot. The order of registration says
+ * which process is the newest and so the one that repairs.
+ */
 struct amb_engine {
 	__u32 tgid;
-	__u32 padding;
+	__u32 order;
 	__u64 start_boottime;
 };
 

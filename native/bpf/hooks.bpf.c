@@ -74,7 +74,7 @@ static __always_inline void current_process(struct amb_engine *process)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
 	process->tgid = bpf_get_current_pid_tgid() >> 32;
-	process->padding = 0;
+	process->order = 0;
 	process->start_boottime = BPF_CORE_READ(task, group_leader, start_boottime);
 }
 
@@ -298,7 +298,7 @@ int amb_sockops(struct bpf_sock_ops *ops)
 
 /*
  * Run once by BPF_PROG_TEST_RUN in the engine's own process: getpid() in a container is another number than the one that
- * the connect hooks see. The argument is the slot to take.
+ * the connect hooks see. The arguments are the slot to take and the place in the order.
  */
 SEC("raw_tp/sys_enter")
 int amb_register(struct bpf_raw_tracepoint_args *ctx)
@@ -307,5 +307,6 @@ int amb_register(struct bpf_raw_tracepoint_args *ctx)
 	__u32 slot = ctx->args[0];
 
 	current_process(&process);
+	process.order = ctx->args[1];
 	return bpf_map_update_elem(&amb_engines, &slot, &process, BPF_ANY) ? 0 : process.tgid;
 }

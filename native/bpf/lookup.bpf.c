@@ -53,6 +53,20 @@ static __always_inline int is_own(const struct amb_address *address)
 	return 0;
 }
 
+/*
+ * Traffic of the pod with itself. The kernel reports for it not lo but the interface that bears the address (IPv4: the output
+ * route's rt_iif; IPv6: the idev of the route), so it is known by its source. From outside such a source is a martian to
+ * IPv4; in IPv6 the answer to it stays in the pod and meets a reset, so a forger never gets a connection.
+ */
+static __always_inline int is_inner(struct bpf_sk_lookup *ctx, const struct amb_tuple *tuple)
+{
+	if (!is_loopback(&tuple->destination) && !is_own(&tuple->destination))
+		return 0;
+	if (ctx->ingress_ifindex == LOOPBACK_IFINDEX)
+		return 1;
+	return is_loopback(&tuple->source) || is_own(&tuple->source);
+}
+
 static __always_inline int is_probe(const struct amb_tuple *tuple)
 {
 	struct amb_probe *probe = bpf_map_lookup_elem(&amb_probes, tuple);
@@ -90,13 +104,12 @@ int amb_lookup(struct bpf_sk_lookup *ctx)
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
 	read_tuple(ctx, &tuple);
-	if (ctx->ingress_ifindex == LOOPBACK_IFINDEX) {
-		if (is_loopback(&tuple.destination) || is_own(&tuple.destination)) {
-			count(AMB_LOOKUP_OWN);
-			return SK_PASS;
-		}
-		return assign(ctx, &tuple, AMB_OUTBOUND, AMB_LOOKUP_OUTBOUND);
+	if (is_inner(ctx, &tuple)) {
+		count(AMB_LOOKUP_OWN);
+		return SK_PASS;
 	}
+	if (ctx->ingress_ifindex == LOOPBACK_IFINDEX)
+		return assign(ctx, &tuple, AMB_OUTBOUND, AMB_LOOKUP_OUTBOUND);
 	if (tuple.destination_port == AMB_HBONE_PORT)
 		return assign(ctx, &tuple, AMB_HBONE, AMB_LOOKUP_HBONE);
 	if (is_probe(&tuple)) {

@@ -66,7 +66,7 @@ pub struct Pod {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Engine {
     pub tgid: u32,
-    pub padding: u32,
+    pub order: u32,
     pub start_boottime: u64,
 }
 

@@ -169,7 +169,7 @@ fn load_register(object: &mut Ebpf) -> Result<OwnedFd, InterceptError> {
     bpf::duplicate(program.fd().map_err(load_error(name))?).map_err(load_error(name))
 }
 
-/// Takes the slot of nobody or of the oldest process. Slots of the dead do no harm: no process is born twice.
+/// Takes the slot of nobody or of the earliest process. Slots of the dead do no harm: no process is born twice.
 fn register_engine(
     program: OwnedFd,
     engines: &mut Array<MapData, Engine>,
@@ -177,26 +177,30 @@ fn register_engine(
     let read = |engines: &Array<MapData, Engine>, slot: u32| {
         engines.get(&slot, 0).map_err(load_error("amb_engines"))
     };
-    let mut oldest = (u64::MAX, 0);
-    for slot in 0..ENGINE_SLOTS {
-        let engine = read(engines, slot)?;
-        oldest = oldest.min((engine.start_boottime, slot));
-    }
-    let mut arguments = u64::from(oldest.1).to_ne_bytes();
+    let known = (0..ENGINE_SLOTS)
+        .map(|slot| read(engines, slot))
+        .collect::<Result<Vec<_>, _>>()?;
+    let slot = (0..ENGINE_SLOTS)
+        .min_by_key(|slot| known[*slot as usize].order)
+        .unwrap_or_default();
+    let order = known
+        .iter()
+        .map(|engine| engine.order)
+        .max()
+        .unwrap_or_default()
+        + 1;
+    let mut arguments = [
+        u64::from(slot).to_ne_bytes(),
+        u64::from(order).to_ne_bytes(),
+    ]
+    .concat();
     let tgid = bpf::test_run(program.as_fd(), &mut arguments, false)
         .map_err(system("registering this process"))?;
-    let own = read(engines, oldest.1)?;
+    let own = read(engines, slot)?;
     if tgid == 0 || own.tgid != tgid {
         return Err(load_error("amb_register")(io::Error::other(
             "the kernel did not name this process",
         )));
-    }
-    for slot in (0..ENGINE_SLOTS).filter(|slot| *slot != oldest.1) {
-        if read(engines, slot)? == own {
-            engines
-                .set(oldest.1, Engine::default(), 0)
-                .map_err(load_error("amb_engines"))?;
-        }
     }
     Ok(own)
 }
@@ -239,11 +243,11 @@ fn attach_anew(
 }
 
 impl Hooks {
-    /// Whether no younger process of this node has registered: the older one must not repair what the younger takes away.
+    /// Whether nobody has registered after us: an older process must not repair what its successor takes away.
     pub fn is_newest(&self) -> bool {
         (0..ENGINE_SLOTS)
             .filter_map(|slot| self.engines.get(&slot, 0).ok())
-            .all(|engine| engine.start_boottime <= self.own.start_boottime)
+            .all(|engine| engine.order <= self.own.order)
     }
 
     /// In words what is not effective at the root, and so for no pod.

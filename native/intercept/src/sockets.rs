@@ -35,6 +35,8 @@ pub fn transparent_socket(
     socket.set_reuse_address(true)?;
     socket.set_mark(mark)?;
     sys::set_transparent(socket.as_fd(), source.is_ipv6())?;
+    // Else the SYN takes the route of the table `local`, and the look-up sees it as one from outside.
+    sys::bind_to_loopback(socket.as_fd())?;
     socket.bind(&SockAddr::from(SocketAddr::new(source, port)))?;
     prefer_reno(&socket);
     Ok(socket.into())

@@ -69,6 +69,12 @@ pub(crate) fn set_transparent(socket: BorrowedFd<'_>, ipv6: bool) -> io::Result<
     }
 }
 
+/// Restricts the socket to `lo`, whose index is 1 in every namespace.
+pub(crate) fn bind_to_loopback(socket: BorrowedFd<'_>) -> io::Result<()> {
+    const SO_BINDTOIFINDEX: libc::c_int = 62;
+    set_option(socket, libc::SOL_SOCKET, SO_BINDTOIFINDEX, 1)
+}
+
 pub(crate) fn raise_file_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,

@@ -1,0 +1,506 @@
+//! Successors, tampering, leaving, and what is left.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+
+use ambit_intercept::{Interception, MAX_THREADS, Tampering, detach};
+use support::{Engine, PATIENCE, Rig, ScratchPod, call, counter, run, skipped};
+
+const FAR: &str = "203.0.113.7";
+
+fn far(pod: &ScratchPod) -> String {
+    call(&pod.name, FAR.parse().unwrap(), 80)
+}
+
+/// An agent in a process of its own, which enrols the pod and says so; it ends by SIGKILL.
+struct OtherProcess(Child);
+
+impl OtherProcess {
+    fn start(rig: &Rig, pod: &ScratchPod, name: &str) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["as_another_process", "--exact", "--nocapture", "--ignored"])
+            .env("AMBIT_TEST_NODE", &rig.node)
+            .env("AMBIT_TEST_NETNS", &pod.network.netns)
+            .env("AMBIT_TEST_NODE_NETNS", rig.node_netns())
+            .env("AMBIT_TEST_UID", &*pod.network.uid)
+            .env("AMBIT_TEST_NAME", name)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(
+            lines.any(|line| line.unwrap().contains("captured")),
+            "the other process did not capture"
+        );
+        Self(child)
+    }
+
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for OtherProcess {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[ignore = "the body of OtherProcess"]
+fn as_another_process() {
+    let Ok(node) = std::env::var("AMBIT_TEST_NODE") else {
+        return;
+    };
+    let text = |name: &str| std::env::var(name).unwrap();
+    let options = ambit_intercept::Options {
+        node,
+        bpffs: support::bpffs(),
+        cgroup_root: support::cgroup_root(),
+        pods_cgroup: None,
+        node_netns: Some(text("AMBIT_TEST_NODE_NETNS").into()),
+        threads: 3,
+    };
+    let interception = Interception::open(options, std::sync::Arc::new(|_| ())).unwrap();
+    let pod = ambit_intercept::PodNetwork {
+        uid: text("AMBIT_TEST_UID").into(),
+        netns: text("AMBIT_TEST_NETNS").into(),
+        addresses: vec!["10.9.0.2".parse().unwrap(), "fd09::2".parse().unwrap()],
+        probe_ports: vec![],
+    };
+    let name: &'static str = Box::leak(text("AMBIT_TEST_NAME").into_boxed_str());
+    let _engine = Engine::start(interception.enrol(&pod).unwrap(), name);
+    println!("captured");
+    std::io::stdout().flush().unwrap();
+    // Until killed, or until the parent is gone.
+    let _ = std::io::stdin().lines().next();
+}
+
+#[test]
+fn the_next_process_takes_over_after_sigkill_twice_in_a_row() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    for name in ["first-", "second-"] {
+        let process = OtherProcess::start(&rig, &pod, name);
+        assert!(far(&pod).starts_with(&format!("{name}outbound")), "{name}");
+        process.kill();
+        assert_eq!(
+            call(&pod.name, "2001:db8:77::7".parse().unwrap(), 80),
+            "error: ECONNREFUSED"
+        );
+    }
+    let (interception, _tampering) = rig.open();
+    assert_eq!(interception.adopted(), [pod.network.uid.clone()]);
+    let captured = interception.enrol(&pod.network).unwrap();
+    assert!(captured.adopted);
+    let _engine = Engine::start(captured, "third-");
+    assert!(interception.adopted().is_empty());
+    assert!(far(&pod).starts_with("third-outbound"));
+    assert_eq!(interception.health().missing, Vec::<String>::new());
+}
+
+#[test]
+fn in_an_overlap_new_connections_reach_the_newest_and_the_old_ones_end_harms_nothing() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let old = OtherProcess::start(&rig, &pod, "old-");
+    let (interception, tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "new-");
+    for _ in 0..20 {
+        assert!(far(&pod).starts_with("new-outbound"));
+    }
+    old.kill();
+    for _ in 0..20 {
+        assert!(far(&pod).starts_with("new-outbound"));
+    }
+    assert!(interception.health().effective);
+    assert!(tampering.try_recv().is_err());
+}
+
+#[test]
+fn two_nodes_on_one_machine_do_not_meet() {
+    if skipped() {
+        return;
+    }
+    let (mut left, mut right) = (Rig::new(), Rig::new());
+    let (left_pod, right_pod) = (left.pod(2), right.pod(2));
+    let (left_interception, _l) = left.open();
+    let (right_interception, _r) = right.open();
+    let _left = Engine::start(left_interception.enrol(&left_pod.network).unwrap(), "left-");
+    let _right = Engine::start(
+        right_interception.enrol(&right_pod.network).unwrap(),
+        "right-",
+    );
+    assert!(far(&left_pod).starts_with("left-outbound"));
+    assert!(far(&right_pod).starts_with("right-outbound"));
+    right_interception.close();
+    detach(&right.node, &support::bpffs(), &support::cgroup_root()).unwrap();
+    assert!(far(&left_pod).starts_with("left-outbound"));
+    assert!(left_interception.health().effective);
+}
+
+fn tampered(what: &str, expected: &str) {
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (interception, tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    run(&what.replace("POD", &pod.name));
+    let told = tampering.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(
+        told,
+        Tampering {
+            pod: Some(pod.network.uid.clone()),
+            what: expected.to_owned(),
+            restored: true
+        }
+    );
+    assert!(far(&pod).starts_with("outbound"));
+}
+
+#[test]
+fn a_deleted_rule_is_put_back() {
+    if !skipped() {
+        tampered("ip -n POD rule del pref 1", "rule");
+    }
+}
+
+#[test]
+fn a_deleted_ipv6_route_is_put_back() {
+    if !skipped() {
+        tampered("ip -n POD -6 route del table 15001 local default", "route");
+    }
+}
+
+#[test]
+fn a_replaced_route_is_put_back() {
+    if !skipped() {
+        tampered(
+            "ip -n POD route replace table 15001 unreachable default",
+            "route",
+        );
+    }
+}
+
+#[test]
+fn loopback_taken_down_comes_up_again() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (interception, tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    run(&format!("ip -n {} link set lo down", pod.name));
+    assert!(tampering.recv_timeout(PATIENCE).unwrap().restored);
+    assert!(far(&pod).starts_with("outbound"));
+}
+
+#[test]
+fn a_changed_setting_is_put_back() {
+    if !skipped() {
+        tampered(
+            "ip netns exec POD sysctl -qw net.ipv4.fwmark_reflect=0",
+            "settings fwmark_reflect or tcp_fwmark_accept",
+        );
+    }
+}
+
+#[test]
+fn a_removed_pin_is_put_back() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (interception, tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    let folder = support::bpffs()
+        .join("ambit")
+        .join(rig.node.replace('.', "_2e"))
+        .join("v1");
+    std::fs::remove_file(folder.join("link_connect4")).unwrap();
+    assert!(!interception.health().effective);
+    let told = tampering.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(
+        (told.what.as_str(), told.restored),
+        ("link of amb_connect4 is not pinned", true)
+    );
+    assert!(interception.health().effective);
+}
+
+#[test]
+fn a_detached_program_is_attached_again() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (interception, tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    let folder = support::bpffs()
+        .join("ambit")
+        .join(rig.node.replace('.', "_2e"))
+        .join("v1");
+    run(&format!(
+        "bpftool link detach pinned {}",
+        folder.join("link_connect4").display()
+    ));
+    let told = tampering.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(
+        (told.what.as_str(), told.restored),
+        ("link of amb_connect4 is detached", true)
+    );
+    assert!(far(&pod).starts_with("outbound"));
+}
+
+#[test]
+fn leaving_ends_capture_first_and_cleans_up_second() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let (pod, other) = (rig.pod(2), rig.pod(3));
+    let application = support::Application::start(&other.netns, "0.0.0.0:0", "direct");
+    let (interception, _tampering) = rig.open();
+    let engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    assert!(call(&pod.name, other.v4, application.port).starts_with("outbound"));
+    interception.withdraw(&pod.network.uid).unwrap();
+    drop(engine);
+    assert!(call(&pod.name, other.v4, application.port).starts_with("direct"));
+    assert!(rules(&pod).contains("15001"));
+    interception.release(&pod.network.uid).unwrap();
+    assert!(!rules(&pod).contains("15001"), "{}", rules(&pod));
+    assert_eq!(settings(&pod), "0 0 0");
+}
+
+#[test]
+fn an_adopted_pod_can_leave_without_being_enrolled() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    OtherProcess::start(&rig, &pod, "old-").kill();
+    let (interception, _tampering) = rig.open();
+    interception.withdraw(&pod.network.uid).unwrap();
+    interception.release(&pod.network.uid).unwrap();
+    assert!(interception.adopted().is_empty());
+    assert!(!rules(&pod).contains("15001"));
+    assert_eq!(settings(&pod), "0 0 0");
+}
+
+#[test]
+fn detach_removes_everything_and_says_so() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    OtherProcess::start(&rig, &pod, "old-").kill();
+    let words = detach(&rig.node, &support::bpffs(), &support::cgroup_root()).unwrap();
+    assert_eq!(words.len(), 7, "{words:?}");
+    assert!(!rules(&pod).contains("15001"));
+    assert_eq!(settings(&pod), "0 0 0");
+    assert!(
+        detach(&rig.node, &support::bpffs(), &support::cgroup_root())
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_namespace_of_another_pod_is_refused() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let (pod, other) = (rig.pod(2), rig.pod(3));
+    let (interception, _tampering) = rig.open();
+    let wrong = ambit_intercept::PodNetwork {
+        netns: other.network.netns.clone(),
+        ..pod.network.clone()
+    };
+    let error = interception.enrol(&wrong).unwrap_err();
+    assert_eq!(error.code(), "intercept.invalid_pod");
+    assert!(
+        error.to_string().contains("10.9.0.2 is not an address"),
+        "{error}"
+    );
+    assert!(!rules(&other).contains("15001"));
+}
+
+#[test]
+fn changed_addresses_and_probe_ports_are_followed() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let mut pod = rig.pod(2);
+    let (interception, _tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    let _probed = support::Application::start(&pod.netns, "0.0.0.0:8081", "probed");
+    let node = format!("amb-{}-node", rig.id);
+    assert!(call(&node, pod.v4, 8081).starts_with("plaintext"));
+    run(&format!(
+        "ip -n {} addr add 10.9.0.22/24 dev eth0",
+        pod.name
+    ));
+    pod.network.addresses.push("10.9.0.22".parse().unwrap());
+    pod.network.probe_ports = vec![8081];
+    interception.update(&pod.network).unwrap();
+    assert!(call(&node, pod.v4, 8081).starts_with("probed"));
+    assert!(call(&pod.name, "10.9.0.22".parse().unwrap(), 8081).starts_with("probed"));
+    pod.network.probe_ports.clear();
+    interception.update(&pod.network).unwrap();
+    assert!(call(&node, pod.v4, 8081).starts_with("plaintext"));
+}
+
+#[test]
+fn wrong_surroundings_are_named() {
+    if skipped() {
+        return;
+    }
+    let rig = Rig::new();
+    let open = |change: fn(&mut ambit_intercept::Options)| {
+        let mut options = rig.options();
+        change(&mut options);
+        Interception::open(options, std::sync::Arc::new(|_| ()))
+            .map(drop)
+            .unwrap_err()
+            .code()
+    };
+    assert_eq!(
+        open(|options| options.bpffs = "/tmp".into()),
+        "intercept.not_bpffs"
+    );
+    assert_eq!(
+        open(|options| options.cgroup_root = "/tmp".into()),
+        "intercept.not_cgroup_root"
+    );
+    assert_eq!(
+        open(|options| options.threads = MAX_THREADS + 1),
+        "intercept.invalid_option"
+    );
+    assert_eq!(
+        open(|options| options.node_netns = Some("/dev/null/x".into())),
+        "intercept.netns"
+    );
+}
+
+fn rules(pod: &ScratchPod) -> String {
+    run(&format!(
+        "ip -n {0} rule; ip -n {0} -6 rule; ip -n {0} route show table all | grep 15001 || true",
+        pod.name
+    ))
+}
+
+fn settings(pod: &ScratchPod) -> String {
+    let text = run(&format!(
+        "ip netns exec {} sysctl -n net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect",
+        pod.name
+    ));
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What a leak would make grow.
+fn holdings(rig: &Rig, pod: &ScratchPod) -> BTreeMap<&'static str, usize> {
+    let folder = support::bpffs()
+        .join("ambit")
+        .join(rig.node.replace('.', "_2e"))
+        .join("v1");
+    let entries = |map: &str| {
+        let text = run(&format!(
+            "bpftool -j map dump pinned {}",
+            folder.join(map).display()
+        ));
+        text.matches("\"key\"").count()
+    };
+    BTreeMap::from([
+        (
+            "descriptors",
+            std::fs::read_dir("/proc/self/fd").unwrap().count(),
+        ),
+        ("pods", entries("amb_pods")),
+        ("probe ports", entries("amb_probe_ports")),
+        ("quotas", entries("amb_quota")),
+        (
+            "pins",
+            run(&format!("find {} | wc -l", folder.display()))
+                .trim()
+                .parse()
+                .unwrap(),
+        ),
+        ("rules and routes", rules(pod).lines().count()),
+    ])
+}
+
+/// Alone in its process's descriptor count only when run alone, so it runs as a child.
+#[test]
+fn a_thousand_rounds_leave_nothing() {
+    if skipped() {
+        return;
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["a_thousand_rounds", "--exact", "--ignored", "--nocapture"])
+        .env("AMBIT_TEST_ROUNDS", "1000")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+#[ignore = "the body of a_thousand_rounds_leave_nothing"]
+fn a_thousand_rounds() {
+    let Ok(rounds) = std::env::var("AMBIT_TEST_ROUNDS") else {
+        return;
+    };
+    let mut rig = Rig::new();
+    let mut pod = rig.pod(2);
+    pod.network.probe_ports = vec![8081];
+    let (interception, tampering) = rig.open();
+    // The watching thread opens its own namespace at its first visit; let it come before counting.
+    let captured = interception.enrol(&pod.network).unwrap();
+    run(&format!("ip -n {} rule del pref 1", pod.name));
+    tampering.recv_timeout(PATIENCE).unwrap();
+    drop(captured);
+    interception.withdraw(&pod.network.uid).unwrap();
+    let mut times = Vec::new();
+    let mut round = || {
+        let begin = std::time::Instant::now();
+        let captured = interception.enrol(&pod.network).unwrap();
+        times.push(begin.elapsed());
+        drop(captured);
+        interception.withdraw(&pod.network.uid).unwrap();
+        interception.release(&pod.network.uid).unwrap();
+    };
+    round();
+    let before = holdings(&rig, &pod);
+    (0..rounds.parse::<u32>().unwrap()).for_each(|_| round());
+    assert_eq!(holdings(&rig, &pod), before);
+    times.sort();
+    println!(
+        "enrolment: median {:?}, p99 {:?}",
+        times[times.len() / 2],
+        times[times.len() * 99 / 100]
+    );
+    assert!(
+        times[times.len() / 2] <= std::time::Duration::from_millis(5),
+        "{:?}",
+        times[times.len() / 2]
+    );
+    assert_eq!(counter(&interception, "captured"), 0);
+}
