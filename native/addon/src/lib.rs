@@ -2,6 +2,10 @@
 //! declares what is exported here.
 
 mod control;
+#[cfg_attr(
+    test,
+    allow(dead_code, reason = "exports are registered inside Node only")
+)]
 mod engine;
 mod error;
 mod events;

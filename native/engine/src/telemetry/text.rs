@@ -28,6 +28,19 @@ pub(super) fn write_label(out: &mut String, name: &str, value: &str) {
     }
     out.push_str(name);
     out.push_str("=\"");
+    // Byte by byte, because hardly any value needs it and labels are written at every open.
+    if value
+        .bytes()
+        .any(|byte| matches!(byte, b'\\' | b'"' | b'\n'))
+    {
+        write_escaped(out, value);
+    } else {
+        out.push_str(value);
+    }
+    out.push('"');
+}
+
+fn write_escaped(out: &mut String, value: &str) {
     for character in value.chars() {
         match character {
             '\\' => out.push_str("\\\\"),
@@ -36,7 +49,6 @@ pub(super) fn write_label(out: &mut String, name: &str, value: &str) {
             other => out.push(other),
         }
     }
-    out.push('"');
 }
 
 pub(super) fn labels_text(labels: &[(&str, &str)]) -> String {

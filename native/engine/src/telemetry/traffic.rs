@@ -11,7 +11,7 @@ use super::registry::{Counter, Gauge, Registry};
 use super::text::{write_header, write_sample};
 
 /// Label sets kept; peers can make new ones (by names of workloads), so their number is bounded.
-const SERIES_BOUND: usize = 20_000;
+const SERIES_BOUND: usize = 8_192;
 
 /// All families of one label set.
 #[derive(Debug, Default)]
