@@ -1,5 +1,7 @@
 import { Composer, LineCounter, Parser } from 'yaml';
 import type { Document } from 'yaml';
+import type { z } from 'zod';
+import { isDeeperThan } from './depth.ts';
 import { classify } from './kinds.ts';
 import type { KindDefinition } from './kinds.ts';
 import { formatPath, lineOf } from './positions.ts';
@@ -31,6 +33,7 @@ export interface ParsedFile {
 
 /** More is a mistake or an attack; repeated aliases grow a small text into gigabytes. */
 const maximumAliases = 100;
+const maximumDepth = 100;
 const maximumIssues = 20;
 
 /** Parses at one go; for tests and for texts that are known to be small. */
@@ -51,7 +54,7 @@ export function* parseManifestSteps(file: string, text: string): Generator<undef
       yield;
     }
   } catch (error) {
-    // Nesting beyond the stack ends so; nothing of the text can be relied on.
+    // Nothing that follows can be relied on.
     reader.fail(1, `cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   }
   return reader.result();
@@ -67,7 +70,10 @@ export function readRaw(file: string, line: number, raw: unknown): ParsedDocumen
 function* composeDocuments(text: string, lines: LineCounter): Generator<Document.Parsed> {
   const composer = new Composer();
   const parser = new Parser(lines.addNewLine);
-  for (const token of parser.parse(text)) yield* composer.next(token);
+  for (const token of parser.parse(text)) {
+    if (isDeeperThan(token, maximumDepth)) throw new Error(`it is nested deeper than ${maximumDepth}`);
+    yield* composer.next(token);
+  }
   yield* composer.end(false, text.length);
 }
 
@@ -196,19 +202,26 @@ function validate(identity: Extract<Identity, { type: 'resource' }>, raw: unknow
   const base = { key, name, file, line: lineAt([]), raw };
   const reading = definition.read(raw);
   if (reading.ok) return { ...base, resource: reading.resource, problems: [] };
-  const problems = reading.issues.slice(0, maximumIssues).map((issue): ManifestProblem => {
-    // An unknown field is reported at its parent; the operator looks for the field itself.
-    const path = issue.code === 'unrecognized_keys' ? [...issue.path, issue.keys[0] ?? ''] : issue.path;
-    return {
+  const problems = reading.issues
+    .flatMap(mistakesOf)
+    .slice(0, maximumIssues)
+    .map(({ path, message }): ManifestProblem => ({
       severity: 'error',
       file,
       line: lineAt(path),
       resource: name,
       field: formatPath(path),
-      message: issue.message,
-    };
-  });
+      message,
+    }));
   return { ...base, resource: null, problems };
+}
+
+/** Unknown fields are reported at their parent, but the operator looks for the fields themselves. */
+function mistakesOf(issue: z.core.$ZodIssue): readonly { readonly path: FieldPath; readonly message: string }[] {
+  const { path, message } = issue;
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: [...path, key], message }));
+  if (issue.code === 'invalid_key') return [{ path, message: issue.issues[0]?.message ?? message }];
+  return [{ path, message }];
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

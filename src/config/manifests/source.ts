@@ -86,7 +86,7 @@ export class ManifestSource {
     };
     signal.addEventListener('abort', stop, { once: true });
     if (isAborted(signal)) stop();
-    else this.#wait(this.#dirty ? quietTime : this.#options.pollInterval, signal);
+    else this.#waitForNext(signal);
     return update;
   }
 
@@ -115,6 +115,10 @@ export class ManifestSource {
     });
   }
 
+  #waitForNext(signal: AbortSignal): void {
+    this.#wait(this.#dirty ? quietTime : this.#options.pollInterval, signal);
+  }
+
   async #look(signal: AbortSignal): Promise<void> {
     if (isAborted(signal)) return;
     this.#reading = true;
@@ -128,7 +132,7 @@ export class ManifestSource {
       if (!isAborted(signal)) throw error;
     } finally {
       this.#reading = false;
-      if (!isAborted(signal)) this.#wait(this.#dirty ? quietTime : this.#options.pollInterval, signal);
+      if (!isAborted(signal)) this.#waitForNext(signal);
       else this.#stop();
     }
   }

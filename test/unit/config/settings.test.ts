@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseDuration } from '../../../src/config/durations.ts';
+import { AmbitError, describeError, errorCode } from '../../../src/config/errors.ts';
+import { agentSettingTable, resolveAgentSettings } from '../../../src/config/settings.ts';
+
+const needed = { node: 'node-a', manifests: '/m' };
+
+function mistakesOf(flags: Record<string, unknown>, environment: Record<string, string> = {}): string {
+  try {
+    resolveAgentSettings(flags, environment);
+  } catch (error) {
+    assert.ok(error instanceof AmbitError);
+    assert.equal(error.code, 'SETTINGS_INVALID');
+    return error.message;
+  }
+  assert.fail('nothing was refused');
+}
+
+void describe('settings', () => {
+  test('have defaults', () => {
+    const settings = resolveAgentSettings(needed, {});
+    assert.equal(settings.adminPort, 15000);
+    assert.equal(settings.metricsPort, 15020);
+    assert.equal(settings.readinessPort, 15021);
+    assert.equal(settings.bpffs, '/sys/fs/bpf');
+    assert.equal(settings.ca, null);
+    assert.equal(settings.cgroupRoot, null);
+    assert.equal(settings.questionTimeout, 5000);
+    assert.equal(settings.certificateTtl, 86_400_000);
+    assert.ok(settings.threads >= 1 && settings.threads <= 4);
+  });
+
+  test('come from the environment', () => {
+    const settings = resolveAgentSettings(
+      {},
+      { AMBIT_NODE: 'n', AMBIT_MANIFESTS: '/x', AMBIT_DRAIN_DEADLINE: '1m30s' },
+    );
+    assert.deepEqual([settings.node, settings.manifests, settings.drainDeadline], ['n', '/x', 90_000]);
+  });
+
+  test('are taken from the flag before the environment', () => {
+    assert.equal(resolveAgentSettings({ ...needed, adminPort: '1' }, { AMBIT_ADMIN_PORT: '2' }).adminPort, 1);
+  });
+
+  test('count an empty variable as not set', () => {
+    assert.equal(resolveAgentSettings(needed, { AMBIT_ADMIN_PORT: '' }).adminPort, 15000);
+  });
+
+  test('report every mistake at once, each with its origin and what is allowed', () => {
+    const message = mistakesOf(
+      { node: 'Node_A', threads: '9' },
+      { AMBIT_LOG_LEVEL: 'loud', AMBIT_ADMIN_PORT: '70000' },
+    );
+    assert.match(message, /^5 settings are wrong/);
+    assert.match(message, /--node: "Node_A" is not a node name/);
+    assert.match(message, /--manifests \(or AMBIT_MANIFESTS\) is missing/);
+    assert.match(message, /--threads: "9" is not a whole number from 0 to 4/);
+    assert.match(message, /AMBIT_LOG_LEVEL: "loud" is not one of error, warn, info, debug/);
+    assert.match(message, /AMBIT_ADMIN_PORT: "70000" is not a port/);
+  });
+
+  for (const [key, value] of [
+    ['node', '../x'],
+    ['node', 'a..b'],
+    ['bpffs', 'relative'],
+    ['podsCgroup', '../other'],
+    ['podsCgroup', '/'],
+    ['accessLog', 'stderr'],
+    ['certificateTtl', '1m'],
+    ['certificateTtl', '8d'],
+    ['questionTimeout', '0s'],
+    ['questionTimeout', '25h'],
+    ['connectTimeout', '10'],
+    ['drainDeadline', '-1s'],
+    ['metricsPort', '1e3'],
+  ] as const) {
+    test(`refuse ${key} ${value}`, () => {
+      assert.match(mistakesOf({ ...needed, [key]: value }), /^One setting is wrong/);
+    });
+  }
+
+  test('take a cgroup path as /proc writes it', () => {
+    assert.equal(resolveAgentSettings({ ...needed, podsCgroup: '/kubepods.slice/' }, {}).podsCgroup, 'kubepods.slice');
+  });
+
+  test('have a table whose defaults are themselves valid', () => {
+    const flags = Object.fromEntries(agentSettingTable.map((row) => [row.key, row.default ?? undefined]));
+    resolveAgentSettings({ ...flags, ...needed }, {});
+    for (const row of agentSettingTable) {
+      const camel = row.flag.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+      assert.equal(camel, row.key, 'commander finds the setting by this name');
+      assert.equal(row.environment, `AMBIT_${row.flag.toUpperCase().replaceAll('-', '_')}`);
+    }
+  });
+});
+
+void describe('a duration', () => {
+  for (const [text, expected] of [
+    ['500ms', 500],
+    ['0s', 0],
+    ['1h30m', 5_400_000],
+    ['2d', 172_800_000],
+    ['5', null],
+    ['', null],
+    ['5 s', null],
+    ['1.5s', null],
+    ['-5s', null],
+    ['5sx', null],
+  ] as const) {
+    test(`${JSON.stringify(text)} is ${expected ?? 'none'}`, () => {
+      assert.equal(parseDuration(text), expected);
+    });
+  }
+});
+
+void describe('an error', () => {
+  const cause = Object.assign(new Error('no such file'), { code: 'ENOENT' });
+
+  test('is told with its causes', () => {
+    const error = new AmbitError('CA_UNREADABLE', 'the folder cannot be read', { cause });
+    assert.equal(describeError(error), '[CA_UNREADABLE] the folder cannot be read: no such file');
+  });
+
+  test('has the code of the nearest cause', () => {
+    assert.equal(errorCode(new Error('outer', { cause })), 'ENOENT');
+    assert.equal(errorCode(new Error('plain')), null);
+    assert.equal(errorCode('text'), null);
+  });
+
+  test('that is its own cause is told in finite time', () => {
+    const loop = new Error('round');
+    loop.cause = loop;
+    assert.ok(describeError(loop).length < 100);
+    assert.equal(errorCode(loop), null);
+  });
+});
