@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile, readlink } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { AmbitError } from '../config/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -10,7 +10,7 @@ import type { Mount } from './mounts.ts';
 export interface Host {
   /** Of this process, and of PID 1. */
   mounts(of: 'self' | 'init'): Promise<readonly Mount[]>;
-  /** Name of the mount namespace, such as `mnt:[4026531841]`. */
+  /** Names the mount namespace: equal for two processes exactly when they share it. */
   mountNamespace(of: 'self' | 'init'): Promise<string>;
   mountBpffs(point: string): Promise<void>;
 }
@@ -21,7 +21,9 @@ const PROCESSES = { self: '/proc/self', init: '/proc/1' } as const;
 
 export const linuxHost: Host = {
   mounts: async (of) => parseMountInfo(await readFile(`${PROCESSES[of]}/mountinfo`, 'utf8')),
-  mountNamespace: (of) => readlink(`${PROCESSES[of]}/ns/mnt`),
+  // Reading the link /proc/1/ns/mnt takes every capability that PID 1 has. A mount's number, the first field of a line,
+  // is unique on the machine, and a new namespace numbers its copies anew.
+  mountNamespace: async (of) => (await readFile(`${PROCESSES[of]}/mountinfo`, 'utf8')).split(' ', 1)[0] ?? '',
   mountBpffs: async (point) => {
     await mkdir(point, { recursive: true });
     await run('mount', ['-t', 'bpf', 'bpf', point], { timeout: MOUNT_TIMEOUT_MS });

@@ -39,17 +39,23 @@ export class Agent {
   /** Resolves when the agent says that it is ready. @throws Error with its last log lines when it does not. */
   async ready(timeout = 20_000): Promise<void> {
     try {
-      await waitFor(() => this.#isReady(), { timeout, what: `readiness of ${this.options.node}` });
+      const ready = waitFor(() => this.#isReady(), { timeout, what: `readiness of ${this.options.node}` });
+      await Promise.race([ready, this.#endedEarly()]);
     } catch (cause) {
       throw new Error(`agent ${this.options.node} is not ready:\n${this.log(30)}`, { cause });
     }
   }
 
   async #isReady(): Promise<boolean> {
-    if (this.process.finished !== null) return false;
+    if (this.process.finished !== null) return true; // `#endedEarly` has the word
     const { status, body, error } = await this.page('readiness', '/healthz/ready');
     if (status !== 200) throw new Error(error ?? body);
     return true;
+  }
+
+  async #endedEarly(): Promise<never> {
+    const { code, signal } = await this.process.ended;
+    throw new Error(`it ended with ${code ?? signal ?? 'no status'}`);
   }
 
   page(kind: keyof typeof ports, path: string, method = 'GET'): Promise<Page> {

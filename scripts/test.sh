@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs every level of test that exists, tells each, and sums up. A level that cannot run says why, and fails in CI.
+. "$(dirname "$0")/common.sh"
+scripts/build.sh
+
+results=()
+failed=0
+record() { # LEVEL STATUS
+  if [ "$2" = 0 ]; then results+=("passed   $1"); else results+=("FAILED   $1"); failed=1; fi
+}
+level() { # NAME COMMAND…
+  local name=$1 status=0
+  shift
+  say "level: $name"
+  "$@" || status=$?
+  record "$name" "$status"
+}
+skipped() { # NAME WHY
+  say "level: $1"
+  echo "skipped: $2"
+  results+=("skipped  $1: $2")
+  if [ "${CI:-}" = true ]; then failed=1; fi
+}
+# Compiled tests whose source is gone must not run: only those with a source are listed.
+tests_in() {
+  [ -d "$1" ] || return 0
+  find "$1" -name '*.test.ts' | sort | sed -e 's|^|dist/|' -e 's|\.ts$|.js|'
+}
+
+level "unit (Rust)" bash -c 'cd native && cargo test --locked --workspace --lib --bins'
+mapfile -t unit < <(tests_in test/unit)
+level "unit (TypeScript)" node --test "${unit[@]}"
+
+# Tests of Rust crates that need the kernel live in each crate's tests/ folder.
+mapfile -t kernel < <(find native/*/tests -maxdepth 1 -name '*.rs' 2>/dev/null)
+mapfile -t netns < <(tests_in test/netns)
+if ! is_root; then
+  skipped "kernel (Rust)" "needs root"
+  skipped "network namespaces" "needs root"
+else
+  if [ ${#kernel[@]} -gt 0 ]; then
+    level "kernel (Rust)" bash -c "cd native && cargo test --locked --workspace --test '*' -- --test-threads=1"
+  fi
+  # One file at a time: they measure time and share two cores.
+  level "network namespaces" node --test --test-concurrency=1 "${netns[@]}"
+fi
+
+say "summary"
+printf '  %s\n' "${results[@]}"
+exit "$failed"
