@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { parseManifests } from '../../../src/config/manifests/parse.ts';
+import { nextState, resourcesOf } from '../../../src/config/manifests/store.ts';
+import { deriveMeshState } from '../../../src/derive/mesh-state.ts';
+import type { MeshState, Workload } from '../../../src/model/workload.ts';
+
+/** The state that manifests give on node `node-a`; every one of them must be valid. */
+export function derive(...documents: readonly string[]): MeshState {
+  const { state, problems } = nextState(new Map(), [parseManifests('m.yaml', documents.join('\n---\n'))]);
+  assert.deepEqual(problems, []);
+  return deriveMeshState(resourcesOf(state), { node: 'node-a' });
+}
+
+interface PodOptions {
+  readonly namespace?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly status?: Readonly<Record<string, unknown>>;
+}
+
+/** A running pod on `node-a`. */
+export function pod(name: string, options: PodOptions = {}): string {
+  const { namespace = 'shop', labels = {}, annotations = {}, metadata = {}, spec = {}, status = {} } = options;
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels, annotations, ...metadata },
+    spec: { nodeName: 'node-a', serviceAccountName: 'web', containers: [], ...spec },
+    status: { podIPs: [{ ip: '10.0.0.1' }], ...status },
+  });
+}
+
+export function resource(
+  apiVersion: string,
+  kind: string,
+  name: string,
+  namespace: string | null,
+  spec: unknown,
+  metadata = {},
+): string {
+  return JSON.stringify({
+    apiVersion,
+    kind,
+    metadata: { name, ...(namespace === null ? {} : { namespace }), ...metadata },
+    spec,
+  });
+}
+
+export function authorizationPolicy(name: string, namespace: string, spec: unknown, metadata = {}): string {
+  return resource('security.istio.io/v1', 'AuthorizationPolicy', name, namespace, spec, metadata);
+}
+
+export function peerAuthentication(name: string, namespace: string, spec: unknown, metadata = {}): string {
+  return resource('security.istio.io/v1', 'PeerAuthentication', name, namespace, spec, metadata);
+}
+
+export function meshSettings(spec: unknown): string {
+  return resource('ambit.dev/v1alpha1', 'MeshSettings', 'mesh', null, spec);
+}
+
+export function service(name: string, spec: unknown): string {
+  return resource('v1', 'Service', name, 'shop', spec);
+}
+
+export function namespace(name: string, labels: Readonly<Record<string, string>>): string {
+  return JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
+}
+
+export function workload(state: MeshState, name = 'a', space = 'shop'): Workload {
+  const found = state.workloads.get(`Kubernetes//Pod/${space}/${name}`);
+  assert.ok(found !== undefined, `workload ${space}/${name}`);
+  return found;
+}
+
+export function reasons(state: MeshState): readonly string[] {
+  return state.conditions.map(({ resource: name, type, reason }) => `${name}: ${type}/${reason}`);
+}
