@@ -19,34 +19,56 @@ const LOGS_BOUND: usize = 1024;
 type Callback = ThreadsafeFunction<NextEvent, Unknown<'static>, NextEvent, Status, false, true>;
 
 #[derive(Default)]
+struct Waiting {
+    events: VecDeque<EngineEvent>,
+    dropped: usize,
+}
+
+#[derive(Default)]
 struct Queue {
-    events: Mutex<VecDeque<EngineEvent>>,
+    waiting: Mutex<Waiting>,
 }
 
 impl Queue {
-    /// Returns whether a call is due for it: not where it went into a batch whose call is under way.
-    fn push(&self, event: EngineEvent) -> bool {
-        let mut events = self.lock();
+    /// Returns how many calls are due for it: none where it went into a batch whose call is under way.
+    fn push(&self, event: EngineEvent) -> usize {
+        let mut waiting = self.lock();
+        let Waiting { events, dropped } = &mut *waiting;
         let full = events.len() >= LOGS_BOUND;
         match (events.back_mut(), event) {
-            (Some(EngineEvent::Questions(waiting)), EngineEvent::Questions(more)) => {
-                waiting.extend(more);
-                false
+            (Some(EngineEvent::Questions(batch)), EngineEvent::Questions(more)) => {
+                batch.extend(more);
+                0
             }
-            (_, EngineEvent::Log { .. }) if full => false,
+            (_, EngineEvent::Log { .. }) if full => {
+                *dropped += 1;
+                0
+            }
             (_, event) => {
                 events.push_back(event);
-                true
+                let notice = (!full && *dropped > 0).then(|| notice(std::mem::take(dropped)));
+                let calls = 1 + usize::from(notice.is_some());
+                events.extend(notice);
+                calls
             }
         }
     }
 
     fn pop(&self) -> Option<EngineEvent> {
-        self.lock().pop_front()
+        self.lock().events.pop_front()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<EngineEvent>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn notice(dropped: usize) -> EngineEvent {
+    EngineEvent::Log {
+        level: LogLevel::Warn,
+        message: "log events of the engine were dropped, because JavaScript did not take them"
+            .to_owned(),
+        fields: format!("{{\"dropped\":{dropped}}}"),
     }
 }
 
@@ -80,9 +102,14 @@ impl Events {
 
 impl EventSink for Events {
     fn emit(&self, event: EngineEvent) {
-        if !self.queue.push(event) {
-            return;
+        for _ in 0..self.queue.push(event) {
+            self.call();
         }
+    }
+}
+
+impl Events {
+    fn call(&self) {
         let queue = self.queue.clone();
         self.callback.call_with_return_value(
             NextEvent(self.queue.clone()),
@@ -100,9 +127,6 @@ impl EventSink for Events {
 
 /// Written to standard error: the callback that would log it is the one that fails.
 fn report(queue: &Queue, error: &str) {
-    let waiting = queue.lock().len();
-    let level = LogLevel::Error;
-    eprintln!(
-        "ambit: {level:?}: the engine's event callback threw ({waiting} events wait): {error}"
-    );
+    let waiting = queue.lock().events.len();
+    eprintln!("ambit: the engine's event callback threw ({waiting} events wait): {error}");
 }

@@ -1,6 +1,7 @@
 mod cost;
 mod property;
 mod support;
+mod threads;
 
 use std::sync::Arc;
 use std::task::Poll;

@@ -57,6 +57,19 @@ impl Rig {
         self.questions.try_iter().collect()
     }
 
+    /// What was asked since, with the last part of each IPv4 destination.
+    pub(super) fn asked_hosts(&self) -> Vec<(QuestionId, String)> {
+        let host = |(id, question): Asked| match question {
+            Question::Outbound(question) => {
+                let address = question.destination.to_string();
+                let host = address.rsplit('.').next().unwrap_or_default();
+                (id, host.to_owned())
+            }
+            Question::Inbound(_) => panic!("not outbound"),
+        };
+        self.take_questions().into_iter().map(host).collect()
+    }
+
     pub(super) fn next_question(&self) -> QuestionId {
         self.questions.recv().expect("a question").0
     }
