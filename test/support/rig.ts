@@ -32,7 +32,7 @@ export class Rig {
   readonly manifests: ManifestFolder;
   readonly agents = new Set<Agent>();
   #topology: Topology;
-  #caMade = false;
+  #authority: Promise<unknown> | null = null;
 
   private constructor(topology: Topology) {
     this.run = topology.run;
@@ -129,11 +129,10 @@ export class Rig {
     return join(this.folder, 'ca');
   }
 
-  /** `ambit ca init`, once. */
+  /** `ambit ca init`, once, also where two agents are started together. */
   async makeAuthority(): Promise<void> {
-    if (this.#caMade) return;
-    await exec([ambitBinary, 'ca', 'init', this.caFolder]);
-    this.#caMade = true;
+    this.#authority ??= exec([ambitBinary, 'ca', 'init', this.caFolder]);
+    await this.#authority;
   }
 
   /** Starts an agent on a node and waits until it is ready. */
