@@ -1,1 +1,2 @@
-
+mod pool;
+mod tunnel;
