@@ -12,7 +12,10 @@ use super::*;
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).expect("runtime");
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .expect("runtime");
     runtime.block_on(async { timeout(LIMIT, test).await.expect("in time") })
 }
 
@@ -24,11 +27,17 @@ async fn pair() -> (TcpStream, TcpStream) {
 }
 
 /// A client and a server with a relay between them, which runs until the flow ends.
-async fn relayed() -> (TcpStream, TcpStream, tokio::task::JoinHandle<Result<(), RelayError>>) {
+async fn relayed() -> (
+    TcpStream,
+    TcpStream,
+    tokio::task::JoinHandle<Result<(), RelayError>>,
+) {
     let (client, relay_client) = pair().await;
     let (server, relay_server) = pair().await;
     let relay = tokio::task::spawn_local(async move {
-        Relay::new(tcp_leg(relay_client), tcp_leg(relay_server)).run(|_| {}, |_| {}).await
+        Relay::new(tcp_leg(relay_client), tcp_leg(relay_server))
+            .run(|_| {}, |_| {})
+            .await
     });
     (client, server, relay)
 }
@@ -58,7 +67,10 @@ fn a_reset_of_the_client_reaches_the_server_as_reset() {
         drop(client);
         let error = server.read_u8().await.expect_err("reset");
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-        assert!(matches!(relay.await.expect("joined"), Err(RelayError::Client(LegError::Reset))));
+        assert!(matches!(
+            relay.await.expect("joined"),
+            Err(RelayError::Client(LegError::Reset))
+        ));
     });
 }
 
@@ -68,7 +80,10 @@ fn a_reset_of_the_server_reaches_the_client_as_reset() {
         let (mut client, server, _relay) = relayed().await;
         reset(&server);
         drop(server);
-        assert_eq!(client.read_u8().await.expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            client.read_u8().await.expect_err("reset").kind(),
+            io::ErrorKind::ConnectionReset
+        );
     });
 }
 
@@ -80,7 +95,13 @@ fn a_reset_after_a_half_close_is_noticed_while_nothing_flows() {
         assert_eq!(server.read(&mut [0]).await.expect("end"), 0);
         reset(&client);
         drop(client);
-        assert!(server.ready(Interest::ERROR).await.expect("ready").is_error());
+        assert!(
+            server
+                .ready(Interest::ERROR)
+                .await
+                .expect("ready")
+                .is_error()
+        );
     });
 }
 
@@ -128,7 +149,12 @@ fn every_byte_is_counted_in_its_direction() {
         let relay = tokio::task::spawn_local(async move {
             let add = |cell: &std::cell::Cell<u64>, bytes| cell.set(cell.get() + bytes);
             let mut relay = Relay::new(tcp_leg(near), tcp_leg(far));
-            relay.run(|bytes| add(&counted.0, bytes), |bytes| add(&counted.1, bytes)).await
+            relay
+                .run(
+                    |bytes| add(&counted.0, bytes),
+                    |bytes| add(&counted.1, bytes),
+                )
+                .await
         });
         client.write_all(&[1; 300]).await.expect("write");
         server.write_all(&[2; 70]).await.expect("write");

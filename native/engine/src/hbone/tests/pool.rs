@@ -19,7 +19,10 @@ use crate::hbone::settings;
 fn run<T>(test: impl Future<Output = T>) -> T {
     let mut builder = Builder::new_current_thread();
     builder.enable_all().start_paused(true);
-    builder.build_local(LocalOptions::default()).expect("runtime").block_on(test)
+    builder
+        .build_local(LocalOptions::default())
+        .expect("runtime")
+        .block_on(test)
 }
 
 fn key(source_pod: &str) -> TunnelKey {
@@ -41,17 +44,24 @@ struct Peer {
 }
 
 impl Peer {
-    async fn connect(self) -> Result<(Rc<Tunnel>, impl Future<Output = ()> + 'static), TunnelError> {
+    async fn connect(
+        self,
+    ) -> Result<(Rc<Tunnel>, impl Future<Output = ()> + 'static), TunnelError> {
         self.connects.set(self.connects.get() + 1);
         sleep(Duration::from_millis(10)).await;
         if self.refuse.get() {
             let error = io::Error::from(io::ErrorKind::ConnectionRefused);
-            return Err(TunnelError::Connect(([127, 0, 0, 1], 1).into(), Arc::new(error)));
+            return Err(TunnelError::Connect(
+                ([127, 0, 0, 1], 1).into(),
+                Arc::new(error),
+            ));
         }
         let (near, far) = tokio::io::duplex(1 << 16);
         tokio::task::spawn_local(serve(far, self.go_away.clone()));
-        let (sender, connection) =
-            settings::client().handshake::<_, Bytes>(near).await.map_err(|error| TunnelError::Http2(Arc::new(error)))?;
+        let (sender, connection) = settings::client()
+            .handshake::<_, Bytes>(near)
+            .await
+            .map_err(|error| TunnelError::Http2(Arc::new(error)))?;
         let tunnel = Tunnel::new(sender);
         let released = tunnel.clone().until_released();
         let driver = async move {
@@ -69,10 +79,12 @@ impl Peer {
 }
 
 async fn serve(io: tokio::io::DuplexStream, go_away: Rc<Notify>) {
-    let Ok(mut connection) = settings::server().handshake::<_, Bytes>(io).await else { return };
+    let Ok(mut connection) = settings::server().handshake::<_, Bytes>(io).await else {
+        return;
+    };
     loop {
         tokio::select! {
-            next = connection.accept() => if next.is_none() { return },
+            next = connection.accept() => if !matches!(next, Some(Ok(_))) { return },
             () = go_away.notified() => connection.graceful_shutdown(),
         }
     }
@@ -141,7 +153,8 @@ fn a_flow_that_gives_up_leaves_the_connect_to_the_others() {
     run(async {
         let (peer, pool) = (Peer::default(), Pool::new());
         let source = key("source");
-        let impatient = tokio::time::timeout(Duration::from_millis(1), peer.lease(&pool, &source)).await;
+        let impatient =
+            tokio::time::timeout(Duration::from_millis(1), peer.lease(&pool, &source)).await;
         assert!(impatient.is_err());
         assert!(peer.lease(&pool, &source).await.is_ok());
         assert_eq!(peer.connects.get(), 1);
@@ -190,7 +203,11 @@ fn after_a_goaway_the_next_flow_gets_a_new_tunnel() {
         sleep(Duration::from_millis(50)).await;
         let lease = peer.lease(&pool, &key("source")).await.expect("lease");
         let mut sender = lease.sender().clone().ready().await.expect("ready");
-        let request = Request::builder().method("CONNECT").uri("127.0.0.1:80").body(()).expect("request");
+        let request = Request::builder()
+            .method("CONNECT")
+            .uri("127.0.0.1:80")
+            .body(())
+            .expect("request");
         assert!(sender.send_request(request, false).is_ok());
         assert_eq!(peer.connects.get(), 2);
     });

@@ -28,12 +28,18 @@ const SERVER: &str = "spiffe://cluster.local/ns/b/sa/server";
 const LIMIT: Duration = Duration::from_secs(10);
 
 fn run<T>(test: impl Future<Output = T>) -> T {
-    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).expect("runtime");
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+        .expect("runtime");
     runtime.block_on(async { timeout(LIMIT, test).await.expect("in time") })
 }
 
 fn store() -> IdentityStore {
-    let (store, authority) = (IdentityStore::new(&["cluster.local".to_owned()]), Authority::new());
+    let (store, authority) = (
+        IdentityStore::new(&["cluster.local".to_owned()]),
+        Authority::new(),
+    );
     store.set(&authority.issue(CLIENT)).expect("client");
     store.set(&authority.issue(SERVER)).expect("server");
     store
@@ -47,14 +53,23 @@ async fn pair() -> (TcpStream, TcpStream) {
 }
 
 /// A tunnel whose server gives each stream to `on_stream`; `drain` starts its GOAWAY.
-async fn tunnel(on_stream: impl FnMut(Incoming) + 'static, drain: Arc<Notify>) -> SendRequest<Bytes> {
+async fn tunnel(
+    on_stream: impl FnMut(Incoming) + 'static,
+    drain: Arc<Notify>,
+) -> SendRequest<Bytes> {
     let store = store();
     let (near, far) = pair().await;
     let server = store.get(SERVER).expect("server").server();
     tokio::task::spawn_local(async move {
         let (connection, identity) = accept(far, server).await.expect("accepted");
         assert_eq!(&*identity, CLIENT);
-        let _ = drive(connection, on_stream, drain.notified(), std::future::pending()).await;
+        let _ = drive(
+            connection,
+            on_stream,
+            drain.notified(),
+            std::future::pending(),
+        )
+        .await;
     });
     let expected: Arc<[Arc<str>]> = Arc::from([Arc::from(SERVER)]);
     let config = store.get(CLIENT).expect("client").client(expected);
@@ -81,14 +96,20 @@ async fn applications() -> (TcpStream, TcpStream) {
         let socket = socket.take().expect("one stream");
         tokio::task::spawn_local(async move {
             let (send, receive) = incoming.accept(HeaderMap::new()).expect("accept");
-            let _ = Relay::new(stream_leg(send, receive, ()), tcp_leg(socket)).run(|_| {}, |_| {}).await;
+            let _ = Relay::new(stream_leg(send, receive, ()), tcp_leg(socket))
+                .run(|_| {}, |_| {})
+                .await;
         });
     };
     let sender = tunnel(on_stream, Arc::default()).await;
-    let (send, receive) = open(&sender, connect_request(), LIMIT).await.expect("stream");
+    let (send, receive) = open(&sender, connect_request(), LIMIT)
+        .await
+        .expect("stream");
     let (client_application, client_near) = pair().await;
     tokio::task::spawn_local(async move {
-        let _ = Relay::new(tcp_leg(client_near), stream_leg(send, receive, sender)).run(|_| {}, |_| {}).await;
+        let _ = Relay::new(tcp_leg(client_near), stream_leg(send, receive, sender))
+            .run(|_| {}, |_| {})
+            .await;
     });
     (client_application, server_application)
 }
@@ -115,7 +136,10 @@ fn a_reset_crosses_the_tunnel_towards_the_server() {
         let (client, mut server) = applications().await;
         reset(&client);
         drop(client);
-        assert_eq!(server.read_u8().await.expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            server.read_u8().await.expect_err("reset").kind(),
+            io::ErrorKind::ConnectionReset
+        );
     });
 }
 
@@ -125,7 +149,10 @@ fn a_reset_crosses_the_tunnel_towards_the_client() {
         let (mut client, server) = applications().await;
         reset(&server);
         drop(server);
-        assert_eq!(client.read_u8().await.expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            client.read_u8().await.expect_err("reset").kind(),
+            io::ErrorKind::ConnectionReset
+        );
     });
 }
 
@@ -137,7 +164,10 @@ fn a_reset_after_the_servers_end_crosses_the_tunnel() {
         assert_eq!(client.read(&mut [0]).await.expect("end"), 0);
         reset(&client);
         drop(client);
-        assert_eq!(server.read_u8().await.expect_err("reset").kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            server.read_u8().await.expect_err("reset").kind(),
+            io::ErrorKind::ConnectionReset
+        );
     });
 }
 
@@ -163,9 +193,18 @@ fn a_slow_reader_stops_the_writer_across_the_tunnel() {
 #[test]
 fn a_refusal_reaches_the_client_with_its_status() {
     run(async {
-        let sender = tunnel(|incoming| incoming.refuse(StatusCode::UNAUTHORIZED), Arc::default()).await;
-        let error = open(&sender, connect_request(), LIMIT).await.expect_err("refused");
-        assert!(matches!(error, TunnelError::Status(StatusCode::UNAUTHORIZED)));
+        let sender = tunnel(
+            |incoming| incoming.refuse(StatusCode::UNAUTHORIZED),
+            Arc::default(),
+        )
+        .await;
+        let error = open(&sender, connect_request(), LIMIT)
+            .await
+            .expect_err("refused");
+        assert!(matches!(
+            error,
+            TunnelError::Status(StatusCode::UNAUTHORIZED)
+        ));
     });
 }
 
@@ -174,7 +213,9 @@ fn a_peer_that_never_answers_costs_a_bounded_time() {
     run(async {
         let mut kept = Vec::new();
         let sender = tunnel(move |incoming| kept.push(incoming), Arc::default()).await;
-        let error = open(&sender, connect_request(), Duration::from_millis(50)).await.expect_err("no answer");
+        let error = open(&sender, connect_request(), Duration::from_millis(50))
+            .await
+            .expect_err("no answer");
         assert!(matches!(error, TunnelError::AnswerTimeout));
     });
 }
@@ -199,7 +240,9 @@ fn a_drained_server_refuses_new_streams_so_that_they_may_be_asked_elsewhere() {
 fn bytes_that_are_no_tls_are_refused() {
     run(async {
         let (mut near, far) = pair().await;
-        near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.expect("write");
+        near.write_all(b"GET / HTTP/1.1\r\n\r\n")
+            .await
+            .expect("write");
         let refused = accept(far, store().get(SERVER).expect("server").server()).await;
         assert!(matches!(refused, Err(AcceptError::Tls(_))));
     });
@@ -211,13 +254,26 @@ async fn speak(bytes: &[u8]) -> Result<(), String> {
     let (near, far) = pair().await;
     let server = store.get(SERVER).expect("server").server();
     let served = tokio::task::spawn_local(async move {
-        let (connection, _) = accept(far, server).await.map_err(|error| error.to_string())?;
-        let ended = drive(connection, drop, std::future::pending(), std::future::pending()).await;
+        let (connection, _) = accept(far, server)
+            .await
+            .map_err(|error| error.to_string())?;
+        let ended = drive(
+            connection,
+            drop,
+            std::future::pending(),
+            std::future::pending(),
+        )
+        .await;
         ended.map_err(|error| error.to_string())
     });
-    let config = store.get(CLIENT).expect("client").client(Arc::from([Arc::from(SERVER)]));
-    let mut stream =
-        TlsConnector::from(config).connect(Credentials::server_name(), near).await.expect("TLS");
+    let config = store
+        .get(CLIENT)
+        .expect("client")
+        .client(Arc::from([Arc::from(SERVER)]));
+    let mut stream = TlsConnector::from(config)
+        .connect(Credentials::server_name(), near)
+        .await
+        .expect("TLS");
     let _: &ClientConnection = stream.get_ref().1;
     stream.write_all(bytes).await.expect("write");
     let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -271,17 +327,34 @@ fn a_flood_of_resets_is_refused() {
 #[test]
 fn a_request_says_who_asks_and_for_what() {
     let request = connect_request();
-    assert_eq!(target(&request), Ok("10.0.0.1:80".parse().expect("address")));
+    assert_eq!(
+        target(&request),
+        Ok("10.0.0.1:80".parse().expect("address"))
+    );
     let forwarded = request.headers()["forwarded"].to_str().expect("text");
-    assert_eq!(forwarded, "for=\"10.0.0.2:40000\";host=web.a.svc.cluster.local");
+    assert_eq!(
+        forwarded,
+        "for=\"10.0.0.2:40000\";host=web.a.svc.cluster.local"
+    );
     assert_eq!(request.headers()["traceparent"].len(), 55);
     assert_eq!(forwarded_port(request.headers()), Some(40000));
 }
 
 #[test]
 fn only_addresses_are_targets() {
-    let of = |authority: &str| target(&Request::builder().method("CONNECT").uri(authority).body(()).expect("request"));
-    assert_eq!(of("[2001:db8::1]:443"), Ok("[2001:db8::1]:443".parse().expect("address")));
+    let of = |authority: &str| {
+        target(
+            &Request::builder()
+                .method("CONNECT")
+                .uri(authority)
+                .body(())
+                .expect("request"),
+        )
+    };
+    assert_eq!(
+        of("[2001:db8::1]:443"),
+        Ok("[2001:db8::1]:443".parse().expect("address"))
+    );
     assert_eq!(of("web.a.svc:80"), Err(TargetError::Hostname));
     assert_eq!(of("10.0.0.1"), Err(TargetError::Malformed));
 }
