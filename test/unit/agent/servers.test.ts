@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { suite, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { adminHandler } from '../../../src/agent/admin-server.ts';
+import type { AgentDump } from '../../../src/agent/agent-servers.ts';
+import { metricsHandler } from '../../../src/agent/metrics-server.ts';
+import { readinessHandler } from '../../../src/agent/readiness-server.ts';
+import { Logging } from '../../../src/telemetry/logger.ts';
+import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
+import { silentLogger } from '../../support/loggers.ts';
+import { NODE, localPod, meshState, policy, service, serviceKey, workload } from '../../support/mesh-builders.ts';
+
+async function serve(context: TestContext, handler: RequestListener): Promise<string> {
+  const server = createServer(handler);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const server = workload('server', {
+  node: NODE,
+  addresses: ['10.1.0.2'],
+  services: new Map([[serviceKey(service('s')), new Map([[80, 8080]])]]),
+});
+
+const dump: AgentDump = {
+  state: meshState({
+    workloads: [server],
+    services: [service('s', { vips: ['10.96.0.1'] })],
+    policies: [policy('p', { scope: 'global' }, { notPrincipals: [{ kind: 'presence' }], destinationPorts: [80] })],
+    localPods: [localPod(server)],
+  }),
+  certificates: [
+    { identity: 'spiffe://x', state: 'unavailable', reason: 'no signer', certificateChain: null, roots: null },
+  ],
+  flows: [
+    {
+      id: 1,
+      pod: 'uid-server',
+      direction: 'inbound',
+      source: '10.1.0.1:40000',
+      originalDestination: '10.1.0.2:8080',
+      actualDestination: '10.1.0.2:8080',
+      transport: 'mutual_tls',
+      bytesSent: 1,
+      bytesReceived: 2,
+      openedAt: 0,
+      question: null,
+    },
+  ],
+  pods: [{ uid: 'uid-server', name: 'default/server', wanted: true, enrolled: true, failures: 0, lastError: null }],
+  settings: { node: NODE },
+  version: '1.2.3',
+};
+
+function newLogging(lines: string[] = []): Logging {
+  return new Logging({ level: 'info', format: 'json', destination: { write: (line) => void lines.push(line) } });
+}
+
+async function admin(context: TestContext, logging = newLogging(), shown = dump): Promise<string> {
+  return serve(context, adminHandler({ dump: () => shown, logging, logger: silentLogger }));
+}
+
+interface Dump {
+  readonly workloads: readonly { readonly workloadIps: readonly string[]; readonly protocol: string }[];
+  readonly services: readonly { readonly vips: readonly string[]; readonly endpoints: Record<string, unknown> }[];
+  readonly policies: readonly { readonly scope: string; readonly action: string; readonly rules: unknown }[];
+  readonly certificates: readonly { readonly state: string }[];
+  readonly workloadState: Record<
+    string,
+    { readonly state: string; readonly connections: { readonly inbound: readonly { readonly src: string }[] } }
+  >;
+}
+
+suite('the admin pages', () => {
+  test('config_dump has the shape that istioctl reads', async (context) => {
+    const response = await fetch(`${await admin(context)}/config_dump`);
+    assert.equal(response.status, 200);
+    const shown = (await response.json()) as Dump;
+    assert.deepEqual(shown.workloads[0]?.workloadIps, ['10.1.0.2']);
+    assert.equal(shown.workloads[0].protocol, 'HBONE');
+    assert.deepEqual(shown.services[0]?.vips, ['/10.96.0.1']);
+    assert.deepEqual(Object.keys(shown.services[0].endpoints), [server.uid]);
+    assert.equal(shown.policies[0]?.scope, 'Global');
+    assert.equal(shown.policies[0].action, 'Deny');
+    assert.deepEqual(shown.policies[0].rules, [[[{ notPrincipals: [{ Presence: [] }], destinationPorts: [80] }]]]);
+    assert.equal(shown.certificates[0]?.state, 'Unavailable: no signer');
+    assert.equal(shown.workloadState['uid-server']?.state, 'Up');
+    assert.equal(shown.workloadState['uid-server'].connections.inbound[0]?.src, '10.1.0.1:40000');
+  });
+
+  test('a dump of many thousand workloads arrives whole', async (context) => {
+    const many = Array.from({ length: 20_000 }, (_, index) => workload(`w${index}`, { addresses: ['10.0.0.1'] }));
+    const url = await admin(context, newLogging(), { ...dump, state: meshState({ workloads: many }) });
+    const shown = (await (await fetch(`${url}/config_dump`)).json()) as Dump;
+    assert.equal(shown.workloads.length, 20_000);
+  });
+
+  test('before the manifests are read there is no dump', async (context) => {
+    const response = await fetch(`${await admin(context, newLogging(), { ...dump, state: null })}/config_dump`);
+    assert.equal(response.status, 503);
+  });
+
+  test('log levels are shown and changed while the agent runs', async (context) => {
+    const lines: string[] = [];
+    const logging = newLogging(lines);
+    const url = await admin(context, logging);
+    const logger = logging.component('enrolment');
+    logger.debug({}, 'before');
+    const response = await fetch(`${url}/logging?level=warn,enrolment=debug`, { method: 'POST' });
+    assert.match(await response.text(), /current log level is warn,enrolment=debug/);
+    logger.debug({}, 'after');
+    assert.deepEqual(
+      lines.map((line) => (JSON.parse(line) as { message: string }).message),
+      ['after'],
+    );
+    await fetch(`${url}/logging?reset`, { method: 'POST' });
+    assert.equal(logging.describe(), 'info');
+  });
+
+  test('a level that is none changes nothing', async (context) => {
+    const logging = newLogging();
+    const response = await fetch(`${await admin(context, logging)}/logging?level=debug,x=loud`, { method: 'POST' });
+    assert.equal(response.status, 400);
+    assert.equal(logging.describe(), 'info');
+  });
+
+  test('levels are changed by POST only', async (context) => {
+    assert.equal((await fetch(`${await admin(context)}/logging?level=debug`)).status, 405);
+  });
+
+  test('the index names the pages, and others are not found', async (context) => {
+    const url = await admin(context);
+    assert.match(await (await fetch(`${url}/`)).text(), /config_dump/);
+    assert.equal((await fetch(`${url}/nothing`)).status, 404);
+  });
+
+  test('a page that fails is an error of that request only', async (context) => {
+    const handler = adminHandler({
+      dump: () => {
+        throw new Error('broken');
+      },
+      logging: newLogging(),
+      logger: silentLogger,
+    });
+    const url = await serve(context, handler);
+    assert.equal((await fetch(`${url}/config_dump`)).status, 500);
+    assert.equal((await fetch(`${url}/`)).status, 200);
+  });
+});
+
+suite('the metrics page', () => {
+  const page = async (context: TestContext, metricsText: () => string, path = '/metrics'): Promise<Response> => {
+    const { registry } = createAgentMetrics('1.2.3');
+    const handler = metricsHandler({ registry, engine: () => ({ metricsText }), logger: silentLogger });
+    return fetch((await serve(context, handler)) + path);
+  };
+
+  test('holds the families of both sides, under both paths', async (context) => {
+    for (const path of ['/metrics', '/stats/prometheus']) {
+      const text = await (await page(context, () => '# TYPE engine_things counter\nengine_things 3\n', path)).text();
+      assert.match(text, /^istio_build\{component="ztunnel",tag="1\.2\.3"\} 1$/m);
+      assert.match(text, /^engine_things 3$/m);
+    }
+  });
+
+  test('declares no family twice', async (context) => {
+    const native = '# HELP istio_build x\n# TYPE istio_build gauge\nistio_build{component="ztunnel",tag="n"} 1\n';
+    const text = await (await page(context, () => native)).text();
+    assert.equal(text.match(/^# TYPE istio_build /gm)?.length, 1);
+    assert.match(text, /tag="n"/);
+  });
+
+  test('is there without the engine', async (context) => {
+    const response = await page(context, () => {
+      throw new Error('ILLEGAL_STATE');
+    });
+    assert.equal(response.status, 200);
+    assert.match(await response.text(), /ambit_event_loop_lag_seconds/);
+  });
+});
+
+suite('the readiness page', () => {
+  test('says ready', async (context) => {
+    const readiness = { report: () => Promise.resolve({ ready: true, pending: [] }) };
+    const response = await fetch(`${await serve(context, readinessHandler(readiness, silentLogger))}/healthz/ready`);
+    assert.equal(response.status, 200);
+    assert.equal((await response.text()).trim(), 'ready');
+  });
+
+  test('says what is pending', async (context) => {
+    const readiness = { report: () => Promise.resolve({ ready: false, pending: ['engine', 'pod a'] }) };
+    const response = await fetch(`${await serve(context, readinessHandler(readiness, silentLogger))}/healthz/ready`);
+    assert.equal(response.status, 500);
+    assert.equal((await response.text()).trim(), 'not ready, pending: engine, pod a');
+  });
+});
