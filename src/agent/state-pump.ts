@@ -26,15 +26,8 @@ export class StatePump {
 
   /** What an update means, told to the log and the metrics. Throws what deriving throws. */
   derive(update: ManifestUpdate): MeshState {
-    const { metrics, logger } = this.#dependencies;
-    metrics.manifestErrors.set(update.problems.filter((problem) => problem.severity === 'error').length);
-    for (const problem of update.newProblems) tellProblem(logger, problem);
-    if (update.origin === 'state-dir') {
-      logger.warn({}, 'the manifests cannot be read: the last good ones of a former run are in force');
-    }
-    const state = this.#dependencies.derive(update.resources);
-    this.#tellConditions(state.conditions);
-    return state;
+    this.#tellProblems(update);
+    return this.#derive(update);
   }
 
   /** Applies an update after what is under way. Its errors are logged; the state before stays in force then. */
@@ -42,7 +35,7 @@ export class StatePump {
     const replaced = this.#next;
     // Problems that are new in an update that is skipped are not new in the next one, and must still be told.
     const newProblems = [...(replaced?.newProblems ?? []), ...update.newProblems];
-    this.#next = { ...update, newProblems };
+    this.#next = { ...update, newProblems, changed: update.changed || replaced?.changed === true };
     if (!this.#running) void this.#run();
   }
 
@@ -52,12 +45,28 @@ export class StatePump {
       const update = this.#next;
       this.#next = null;
       try {
-        await this.#dependencies.apply(this.derive(update));
+        this.#tellProblems(update);
+        if (update.changed) await this.#dependencies.apply(this.#derive(update));
       } catch (error) {
         this.#dependencies.logger.error(errorFields(error), 'an update failed; the state before it stays in force');
       }
     }
     this.#running = false;
+  }
+
+  #derive(update: ManifestUpdate): MeshState {
+    const state = this.#dependencies.derive(update.resources);
+    this.#tellConditions(state.conditions);
+    return state;
+  }
+
+  #tellProblems(update: ManifestUpdate): void {
+    const { metrics, logger } = this.#dependencies;
+    metrics.manifestErrors.set(update.problems.filter((problem) => problem.severity === 'error').length);
+    for (const problem of update.newProblems) tellProblem(logger, problem);
+    if (update.origin === 'state-dir') {
+      logger.warn({}, 'the manifests cannot be read: the last good ones of a former run are in force');
+    }
   }
 
   #tellConditions(conditions: readonly Condition[]): void {

@@ -13,7 +13,7 @@ type Resources = ManifestUpdate['resources'];
 
 function update(overrides: Partial<ManifestUpdate> = {}): ManifestUpdate {
   // What is in it is for deriving, which the tests bring themselves.
-  return { resources: {} as Resources, problems: [], newProblems: [], origin: 'path', ...overrides };
+  return { resources: {} as Resources, problems: [], newProblems: [], changed: true, origin: 'path', ...overrides };
 }
 
 const problem = (severity: 'error' | 'warning', message: string): ManifestProblem => ({
@@ -112,6 +112,21 @@ suite('from manifests to state', () => {
       records.map(({ message }) => message),
       ['skipped'],
     );
+  });
+
+  test('an update that changes only the problems applies nothing', async () => {
+    let applied = 0;
+    const { pump, records } = newPump(
+      () => meshState(),
+      () => {
+        applied++;
+        return Promise.resolve();
+      },
+    );
+    pump.submit(update({ changed: false, newProblems: [problem('error', 'new')] }));
+    await settled();
+    assert.equal(applied, 0);
+    assert.equal(records.length, 1);
   });
 
   test('a condition is told once while it stands', () => {
