@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use super::flow::{FlowDescription, Reporter, ResponseFlags};
 use super::labels::{write_labels, write_other_labels};
@@ -13,6 +14,13 @@ use super::text::{write_header, write_sample};
 /// Label sets kept; peers can make new ones (by names of workloads), so their number is bounded.
 const SERIES_BOUND: usize = 8_192;
 
+/// Seconds after which a label set without open flows may make room for a new one: longer than any board looks back by
+/// a rate, so that nobody sees a counter fall.
+const IDLE: u64 = 3_600;
+
+/// Seconds between two searches for idle label sets, for each holds the lock.
+const SWEEP_INTERVAL: u64 = 60;
+
 /// All families of one label set.
 #[derive(Debug, Default)]
 pub(super) struct Series {
@@ -21,6 +29,8 @@ pub(super) struct Series {
     received: AtomicU64,
     sent: AtomicU64,
     failed: AtomicU64,
+    /// Seconds since the engine's start.
+    used_at: AtomicU64,
 }
 
 impl Series {
@@ -76,8 +86,29 @@ const FAMILIES: [(&str, &str, Field); 5] = [
     ),
 ];
 
+#[derive(Default)]
+struct Known {
+    series: HashMap<Box<str>, Arc<Series>>,
+    swept_at: u64,
+}
+
+impl Known {
+    /// Drops label sets that nobody counts under any more.
+    fn sweep(&mut self, now: u64) {
+        if now < self.swept_at + SWEEP_INTERVAL {
+            return;
+        }
+        self.swept_at = now;
+        self.series.retain(|_, series| {
+            let open = Arc::strong_count(series) > 1;
+            open || series.used_at.load(Ordering::Relaxed) + IDLE > now
+        });
+    }
+}
+
 pub(super) struct Traffic {
-    series: RwLock<HashMap<Box<str>, Arc<Series>>>,
+    started: Instant,
+    known: RwLock<Known>,
     bound: usize,
     overflow: Counter,
     sockets: [Gauge; 2],
@@ -99,9 +130,9 @@ impl Traffic {
             "Flows counted under labels that say `other`, because there were too many label sets.",
             &[],
         );
-        let series = RwLock::default();
         Self {
-            series,
+            started: Instant::now(),
+            known: RwLock::default(),
             bound,
             overflow,
             sockets,
@@ -126,10 +157,10 @@ impl Traffic {
     }
 
     pub(super) fn render(&self, out: &mut String) {
-        let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         for (name, help, field) in FAMILIES {
             write_header(out, name, "counter", help);
-            for (labels, series) in series.iter() {
+            for (labels, series) in &known.series {
                 if series.shows(name) {
                     let value = field(series).load(Ordering::Relaxed);
                     write_sample(out, name, labels, value);
@@ -151,25 +182,69 @@ impl Traffic {
         LABELS.with_borrow_mut(|labels| {
             labels.clear();
             write_labels(labels, flow, reporter, flags);
-            match self.known(labels) {
+            let now = self.started.elapsed().as_secs();
+            let series = match self.find(labels) {
                 Some(series) => series,
-                None => self.add(labels, reporter),
-            }
+                None => self.add(labels, reporter, now),
+            };
+            series.used_at.store(now, Ordering::Relaxed);
+            series
         })
     }
 
-    fn known(&self, labels: &str) -> Option<Arc<Series>> {
-        let series = self.series.read().unwrap_or_else(PoisonError::into_inner);
-        series.get(labels).cloned()
+    fn find(&self, labels: &str) -> Option<Arc<Series>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.series.get(labels).cloned()
     }
 
-    fn add(&self, labels: &mut String, reporter: Reporter) -> Arc<Series> {
-        let mut series = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        if series.len() >= self.bound && !series.contains_key(labels.as_str()) {
-            self.overflow.increment();
-            labels.clear();
-            write_other_labels(labels, reporter);
+    fn add(&self, labels: &mut String, reporter: Reporter, now: u64) -> Arc<Series> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.series.len() >= self.bound && !known.series.contains_key(labels.as_str()) {
+            known.sweep(now);
+            if known.series.len() >= self.bound {
+                self.overflow.increment();
+                labels.clear();
+                write_other_labels(labels, reporter);
+            }
         }
+        let series = &mut known.series;
         series.entry(labels.as_str().into()).or_default().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use super::{IDLE, Known, Series};
+
+    fn used_at(seconds: u64) -> Arc<Series> {
+        let series = Arc::new(Series::default());
+        series.used_at.store(seconds, Ordering::Relaxed);
+        series
+    }
+
+    #[test]
+    fn only_idle_label_sets_without_open_flows_make_room() {
+        let mut known = Known::default();
+        let open = used_at(0);
+        known.series.insert("open".into(), open.clone());
+        known.series.insert("idle".into(), used_at(0));
+        known.series.insert("recent".into(), used_at(IDLE));
+        known.sweep(IDLE + 1);
+        let mut left: Vec<_> = known.series.keys().map(|labels| &**labels).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["open", "recent"]);
+        drop(open);
+    }
+
+    #[test]
+    fn sweeps_are_seldom() {
+        let mut known = Known::default();
+        known.sweep(IDLE);
+        known.series.insert("idle".into(), used_at(0));
+        known.sweep(IDLE + 1);
+        assert_eq!(known.series.len(), 1);
     }
 }
