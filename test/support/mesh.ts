@@ -1,0 +1,174 @@
+import type { Agent, AgentOptions } from './agent.ts';
+import { findLines } from './access-log.ts';
+import type { AccessLine, AccessQuery } from './access-log.ts';
+import { namespace } from './manifests.ts';
+import type { Manifest, PodManifest } from './manifests.ts';
+import { sum } from './metrics.ts';
+import type { LabelQuery } from './metrics.ts';
+import type { Running } from './processes.ts';
+import { Rig } from './rig.ts';
+import type { RigOptions } from './rig.ts';
+import { capture, endpoint, serve } from './testkit.ts';
+import type { CaptureResult } from './testkit.ts';
+import { podInterface } from './topology.ts';
+import type { PodPlan } from './topology.ts';
+import { waitFor } from './wait.ts';
+
+export type Member = Partial<PodManifest> & Pick<PodManifest, 'namespace'>;
+
+export interface MeshOptions extends RigOptions {
+  /** Pods that have a document, all in namespaces of the mesh; the others are strangers to it. */
+  readonly members: Readonly<Record<string, Member>>;
+  /** Servers by pod, as `serve` takes them. */
+  readonly servers?: Readonly<Record<string, readonly string[]>>;
+  readonly documents?: readonly Manifest[];
+  /** Places of the nodes that run an agent; both unless given. */
+  readonly agents?: readonly number[];
+  readonly agentOptions?: Partial<AgentOptions>;
+}
+
+/** A rig with members, servers and agents that are ready. */
+export class Mesh {
+  readonly rig: Rig;
+  readonly #options: MeshOptions;
+  readonly #agents = new Map<number, Agent>();
+
+  private constructor(rig: Rig, options: MeshOptions) {
+    this.rig = rig;
+    this.#options = options;
+  }
+
+  static async create(options: MeshOptions): Promise<Mesh> {
+    const mesh = new Mesh(await Rig.create(options), options);
+    try {
+      await mesh.#start();
+    } catch (error) {
+      await mesh.remove();
+      throw error;
+    }
+    return mesh;
+  }
+
+  async #start(): Promise<void> {
+    const { members, servers = {}, documents = [], agents = this.rig.nodes.map((_, place) => place) } = this.#options;
+    const spaces = new Set(Object.values(members).map((member) => member.namespace));
+    await this.rig.manifests.write(
+      'namespaces',
+      [...spaces].map((name) => namespace(name)),
+    );
+    for (const name of Object.keys(members)) await this.writePod(name);
+    await this.rig.manifests.write('documents', [...documents, namespace('kept-by-the-rig', {})]);
+    await Promise.all(Object.entries(servers).map(([name, list]) => this.serve(name, list)));
+    await this.rig.makeAuthority();
+    await Promise.all(agents.map((place) => this.startAgent(place)));
+  }
+
+  async startAgent(place: number, options: Partial<AgentOptions> = {}): Promise<Agent> {
+    const agent = await this.rig.startAgent(place, { ...this.#options.agentOptions, ...options });
+    this.#agents.set(place, agent);
+    return agent;
+  }
+
+  agent(place: number): Agent {
+    const agent = this.#agents.get(place);
+    if (agent === undefined) throw new RangeError(`no agent runs on node ${place}`);
+    return agent;
+  }
+
+  agentOf(pod: string): Agent {
+    return this.agent(this.rig.pod(pod).node);
+  }
+
+  pod(name: string): PodPlan {
+    return this.rig.pod(name);
+  }
+
+  netns(name: string): string {
+    return this.rig.pod(name).netns;
+  }
+
+  at(name: string, port: number | string, family: 'ipv4' | 'ipv6' = 'ipv4'): string {
+    return endpoint(this.rig.pod(name)[family], port);
+  }
+
+  serve(name: string, servers: readonly string[]): Promise<Running> {
+    return serve(this.netns(name), name, servers);
+  }
+
+  /** Writes a member's document, changed where `change` says so, and does not wait. */
+  async writePod(name: string, change: Partial<PodManifest> = {}): Promise<void> {
+    const member = this.#options.members[name];
+    if (member === undefined) throw new RangeError(`${name} is no member`);
+    await this.rig.manifests.write(`pod-${name}`, [this.rig.podManifest(name, { ...member, ...change })]);
+  }
+
+  /** Makes an edit and waits until every agent decides by it. */
+  async edit(change: () => Promise<void>): Promise<void> {
+    const before = new Map<Agent, number>();
+    for (const agent of this.#agents.values()) before.set(agent, await generationOf(agent));
+    await change();
+    for (const [agent, old] of before) {
+      await waitFor(async () => (await generationOf(agent)) > old, { what: `an edit on ${agent.options.node}` });
+    }
+  }
+
+  /** Puts documents in force under a name; the same name again replaces them. */
+  apply(name: string, manifests: readonly Manifest[]): Promise<void> {
+    return this.edit(() => this.rig.manifests.write(name, manifests));
+  }
+
+  retract(name: string): Promise<void> {
+    return this.edit(() => this.rig.manifests.remove(name));
+  }
+
+  /** Runs with documents in force, and takes them away again. */
+  async under<T>(manifests: readonly Manifest[], run: () => Promise<T>): Promise<T> {
+    await this.apply('passing', manifests);
+    try {
+      return await run();
+    } finally {
+      await this.retract('passing');
+    }
+  }
+
+  /** The first line that fits, as soon as it is written. */
+  line(place: number, query: AccessQuery): Promise<AccessLine> {
+    const agent = this.agent(place);
+    const what = `an access-log line with ${JSON.stringify(query, (_, value: unknown) => (value instanceof RegExp ? value.source : value))}`;
+    return waitFor(async () => findLines(await agent.accessLog(), query).at(-1), { timeout: 5_000, what });
+  }
+
+  /** By how much a counter of an agent grew while something ran; waits until it grew by `least`. */
+  async growth(
+    place: number,
+    name: string,
+    labels: LabelQuery,
+    run: () => Promise<unknown>,
+    least = 0,
+  ): Promise<number> {
+    const agent = this.agent(place);
+    const before = sum(await agent.metrics(), name, labels);
+    await run();
+    const grown = async (): Promise<number> => sum(await agent.metrics(), name, labels) - before;
+    if (least > 0) {
+      const what = `growth of ${name}${JSON.stringify(labels)} by ${least}`;
+      await waitFor(async () => (await grown()) >= least, { timeout: 5_000, what });
+    }
+    return grown();
+  }
+
+  /** What a pod's veth carried while something ran. */
+  async heard(pod: string, needles: readonly string[], run: () => Promise<unknown>): Promise<CaptureResult> {
+    const listening = await capture(this.netns(pod), podInterface, needles);
+    await run();
+    return listening.finish();
+  }
+
+  async remove(): Promise<void> {
+    await this.rig.remove();
+  }
+}
+
+async function generationOf(agent: Agent): Promise<number> {
+  return sum(await agent.metrics(), 'ambit_state_generation');
+}
