@@ -54,10 +54,11 @@ fn path_string(path: &Path) -> io::Result<CString> {
 }
 
 /// A map that one program uses; `name` is cut at 15 bytes.
+/// `sizes` are those of key and value.
 pub(crate) fn map_create(
     kind: u32,
     name: &str,
-    value_size: u32,
+    sizes: (u32, u32),
     entries: u32,
     constant: bool,
 ) -> io::Result<OwnedFd> {
@@ -65,27 +66,31 @@ pub(crate) fn map_create(
     // SAFETY: the member of BPF_MAP_CREATE; writing a union member of plain data.
     let create = unsafe { &mut attributes.__bindgen_anon_1 };
     create.map_type = kind;
-    create.key_size = 4;
-    create.value_size = value_size;
+    create.key_size = sizes.0;
+    create.value_size = sizes.1;
     create.max_entries = entries;
     create.map_flags = if constant { BPF_F_RDONLY_PROG } else { 0 };
     copy_name(&mut create.map_name, name);
     bpf_fd(bpf_cmd::BPF_MAP_CREATE, &mut attributes)
 }
 
-pub(crate) fn map_update(map: BorrowedFd<'_>, key: u32, value: &[u8]) -> io::Result<()> {
+pub(crate) fn map_update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
     let mut attributes = zeroed();
     // SAFETY: the member of the element commands.
     let element = unsafe { &mut attributes.__bindgen_anon_2 };
     element.map_fd = raw(map);
-    element.key = (&raw const key) as u64;
+    element.key = key.as_ptr() as u64;
     element.__bindgen_anon_1.value = value.as_ptr() as u64;
     bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attributes).map(drop)
 }
 
 /// Puts a listener into a slot, over whatever is there.
 pub(crate) fn slot_set(map: BorrowedFd<'_>, slot: u32, listener: BorrowedFd<'_>) -> io::Result<()> {
-    map_update(map, slot, &u64::from(raw(listener)).to_ne_bytes())
+    map_update(
+        map,
+        &slot.to_ne_bytes(),
+        &u64::from(raw(listener)).to_ne_bytes(),
+    )
 }
 
 /// Empties a slot; that it was empty is no error.

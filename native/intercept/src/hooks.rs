@@ -5,13 +5,14 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::{CgroupSockAddr, RawTracePoint, SockOps};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::generated::bpf_attach_type;
 
-use crate::abi::{COUNTERS, ENGINE_SLOTS, Engine, HooksConfig, Pod, ProbePort};
+use crate::abi::{COUNTERS, HooksConfig, Pod, ProbePort};
 use crate::bpf;
+use crate::engines::Registration;
 use crate::error::{InterceptError, system};
 use crate::pins::{Pins, remove_pin};
 
@@ -42,8 +43,7 @@ struct Link {
 pub(crate) struct Hooks {
     links: Vec<Link>,
     counters: PerCpuArray<MapData, u64>,
-    engines: Array<MapData, Engine>,
-    own: Engine,
+    registration: Registration,
     cgroup: File,
 }
 
@@ -76,8 +76,7 @@ pub(crate) fn open(
     let register = load_register(&mut object)?;
     let programs = load_programs(&mut object)?;
     let counters = typed(&mut object, "amb_counters")?;
-    let mut engines = typed(&mut object, "amb_engines")?;
-    let own = register_engine(register, &mut engines)?;
+    let registration = Registration::make(register, typed(&mut object, "amb_engines")?)?;
     let probes = bpf::open_pin(&pins.map("amb_probes"))
         .map_err(system("opening the pinned map amb_probes"))?;
     let counters_fd = bpf::open_pin(&pins.map("amb_counters"))
@@ -91,8 +90,7 @@ pub(crate) fn open(
         hooks: Hooks {
             links,
             counters,
-            engines,
-            own,
+            registration,
             cgroup,
         },
         maps: Maps {
@@ -105,7 +103,7 @@ pub(crate) fn open(
     })
 }
 
-fn load_error<E: std::error::Error + Send + Sync + 'static>(
+pub(crate) fn load_error<E: std::error::Error + Send + Sync + 'static>(
     program: &'static str,
 ) -> impl FnOnce(E) -> InterceptError {
     move |source| InterceptError::Load {
@@ -169,42 +167,6 @@ fn load_register(object: &mut Ebpf) -> Result<OwnedFd, InterceptError> {
     bpf::duplicate(program.fd().map_err(load_error(name))?).map_err(load_error(name))
 }
 
-/// Takes the slot of nobody or of the earliest process. Slots of the dead do no harm: no process is born twice.
-fn register_engine(
-    program: OwnedFd,
-    engines: &mut Array<MapData, Engine>,
-) -> Result<Engine, InterceptError> {
-    let read = |engines: &Array<MapData, Engine>, slot: u32| {
-        engines.get(&slot, 0).map_err(load_error("amb_engines"))
-    };
-    let known = (0..ENGINE_SLOTS)
-        .map(|slot| read(engines, slot))
-        .collect::<Result<Vec<_>, _>>()?;
-    let slot = (0..ENGINE_SLOTS)
-        .min_by_key(|slot| known[*slot as usize].order)
-        .unwrap_or_default();
-    let order = known
-        .iter()
-        .map(|engine| engine.order)
-        .max()
-        .unwrap_or_default()
-        + 1;
-    let mut arguments = [
-        u64::from(slot).to_ne_bytes(),
-        u64::from(order).to_ne_bytes(),
-    ]
-    .concat();
-    let tgid = bpf::test_run(program.as_fd(), &mut arguments, false)
-        .map_err(system("registering this process"))?;
-    let own = read(engines, slot)?;
-    if tgid == 0 || own.tgid != tgid {
-        return Err(load_error("amb_register")(io::Error::other(
-            "the kernel did not name this process",
-        )));
-    }
-    Ok(own)
-}
-
 fn attach_link(
     pins: &Pins,
     cgroup: &File,
@@ -243,11 +205,9 @@ fn attach_anew(
 }
 
 impl Hooks {
-    /// Whether nobody has registered after us: an older process must not repair what its successor takes away.
+    /// See [`Registration::is_newest`].
     pub fn is_newest(&self) -> bool {
-        (0..ENGINE_SLOTS)
-            .filter_map(|slot| self.engines.get(&slot, 0).ok())
-            .all(|engine| engine.order <= self.own.order)
+        self.registration.is_newest()
     }
 
     /// In words what is not effective at the root, and so for no pod.

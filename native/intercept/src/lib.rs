@@ -6,6 +6,7 @@ pub mod abi;
 mod bpf;
 mod departure;
 mod detach;
+mod engines;
 mod enrolment;
 mod error;
 mod features;

@@ -118,11 +118,11 @@ fn constants(object: &Object) -> io::Result<OwnedFd> {
     let map = bpf::map_create(
         bpf::MAP_TYPE_ARRAY,
         "amb_config",
-        data.len() as u32,
+        (4, data.len() as u32),
         1,
         true,
     )?;
-    bpf::map_update(map.as_fd(), 0, data)?;
+    bpf::map_update(map.as_fd(), &[0; 4], data)?;
     bpf::map_freeze(map.as_fd())?;
     Ok(map)
 }
@@ -131,7 +131,7 @@ pub(crate) fn new_listener_map() -> io::Result<OwnedFd> {
     bpf::map_create(
         bpf::MAP_TYPE_SOCKMAP,
         "amb_listeners",
-        size_of::<u64>() as u32,
+        (4, size_of::<u64>() as u32),
         LISTENER_SLOTS,
         false,
     )
@@ -188,3 +188,6 @@ impl Attachment {
         bpf::link_info(self.link.as_fd(), ATTACH)
     }
 }
+
+#[cfg(test)]
+mod decisions;

@@ -1,21 +1,14 @@
-//! Successors, tampering, leaving, and what is left.
+//! Successors, two nodes at once, leaving.
 
 #![allow(clippy::unwrap_used)]
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use ambit_intercept::{Interception, MAX_THREADS, Tampering, detach};
-use support::{Engine, PATIENCE, Rig, ScratchPod, call, counter, run, skipped};
-
-const FAR: &str = "203.0.113.7";
-
-fn far(pod: &ScratchPod) -> String {
-    call(&pod.name, FAR.parse().unwrap(), 80)
-}
+use ambit_intercept::{Interception, MAX_THREADS, detach};
+use support::{Engine, Rig, ScratchPod, call, far, rules, run, settings, skipped};
 
 /// An agent in a process of its own, which enrols the pod and says so; it ends by SIGKILL.
 struct OtherProcess(Child);
@@ -101,7 +94,10 @@ fn the_next_process_takes_over_after_sigkill_twice_in_a_row() {
         );
     }
     let (interception, _tampering) = rig.open();
-    assert_eq!(interception.adopted(), [pod.network.uid.clone()]);
+    assert_eq!(
+        interception.adopted(),
+        std::slice::from_ref(&pod.network.uid)
+    );
     let captured = interception.enrol(&pod.network).unwrap();
     assert!(captured.adopted);
     let _engine = Engine::start(captured, "third-");
@@ -151,120 +147,6 @@ fn two_nodes_on_one_machine_do_not_meet() {
     detach(&right.node, &support::bpffs(), &support::cgroup_root()).unwrap();
     assert!(far(&left_pod).starts_with("left-outbound"));
     assert!(left_interception.health().effective);
-}
-
-fn tampered(what: &str, expected: &str) {
-    let mut rig = Rig::new();
-    let pod = rig.pod(2);
-    let (interception, tampering) = rig.open();
-    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
-    run(&what.replace("POD", &pod.name));
-    let told = tampering.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(
-        told,
-        Tampering {
-            pod: Some(pod.network.uid.clone()),
-            what: expected.to_owned(),
-            restored: true
-        }
-    );
-    assert!(far(&pod).starts_with("outbound"));
-}
-
-#[test]
-fn a_deleted_rule_is_put_back() {
-    if !skipped() {
-        tampered("ip -n POD rule del pref 1", "rule");
-    }
-}
-
-#[test]
-fn a_deleted_ipv6_route_is_put_back() {
-    if !skipped() {
-        tampered("ip -n POD -6 route del table 15001 local default", "route");
-    }
-}
-
-#[test]
-fn a_replaced_route_is_put_back() {
-    if !skipped() {
-        tampered(
-            "ip -n POD route replace table 15001 unreachable default",
-            "route",
-        );
-    }
-}
-
-#[test]
-fn loopback_taken_down_comes_up_again() {
-    if skipped() {
-        return;
-    }
-    let mut rig = Rig::new();
-    let pod = rig.pod(2);
-    let (interception, tampering) = rig.open();
-    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
-    run(&format!("ip -n {} link set lo down", pod.name));
-    assert!(tampering.recv_timeout(PATIENCE).unwrap().restored);
-    assert!(far(&pod).starts_with("outbound"));
-}
-
-#[test]
-fn a_changed_setting_is_put_back() {
-    if !skipped() {
-        tampered(
-            "ip netns exec POD sysctl -qw net.ipv4.fwmark_reflect=0",
-            "settings fwmark_reflect or tcp_fwmark_accept",
-        );
-    }
-}
-
-#[test]
-fn a_removed_pin_is_put_back() {
-    if skipped() {
-        return;
-    }
-    let mut rig = Rig::new();
-    let pod = rig.pod(2);
-    let (interception, tampering) = rig.open();
-    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
-    let folder = support::bpffs()
-        .join("ambit")
-        .join(rig.node.replace('.', "_2e"))
-        .join("v1");
-    std::fs::remove_file(folder.join("link_connect4")).unwrap();
-    assert!(!interception.health().effective);
-    let told = tampering.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(
-        (told.what.as_str(), told.restored),
-        ("link of amb_connect4 is not pinned", true)
-    );
-    assert!(interception.health().effective);
-}
-
-#[test]
-fn a_detached_program_is_attached_again() {
-    if skipped() {
-        return;
-    }
-    let mut rig = Rig::new();
-    let pod = rig.pod(2);
-    let (interception, tampering) = rig.open();
-    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
-    let folder = support::bpffs()
-        .join("ambit")
-        .join(rig.node.replace('.', "_2e"))
-        .join("v1");
-    run(&format!(
-        "bpftool link detach pinned {}",
-        folder.join("link_connect4").display()
-    ));
-    let told = tampering.recv_timeout(PATIENCE).unwrap();
-    assert_eq!(
-        (told.what.as_str(), told.restored),
-        ("link of amb_connect4 is detached", true)
-    );
-    assert!(far(&pod).starts_with("outbound"));
 }
 
 #[test]
@@ -399,108 +281,4 @@ fn wrong_surroundings_are_named() {
         open(|options| options.node_netns = Some("/dev/null/x".into())),
         "intercept.netns"
     );
-}
-
-fn rules(pod: &ScratchPod) -> String {
-    run(&format!(
-        "ip -n {0} rule; ip -n {0} -6 rule; ip -n {0} route show table all | grep 15001 || true",
-        pod.name
-    ))
-}
-
-fn settings(pod: &ScratchPod) -> String {
-    let text = run(&format!(
-        "ip netns exec {} sysctl -n net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect",
-        pod.name
-    ));
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// What a leak would make grow.
-fn holdings(rig: &Rig, pod: &ScratchPod) -> BTreeMap<&'static str, usize> {
-    let folder = support::bpffs()
-        .join("ambit")
-        .join(rig.node.replace('.', "_2e"))
-        .join("v1");
-    let entries = |map: &str| {
-        let text = run(&format!(
-            "bpftool -j map dump pinned {}",
-            folder.join(map).display()
-        ));
-        text.matches("\"key\"").count()
-    };
-    BTreeMap::from([
-        (
-            "descriptors",
-            std::fs::read_dir("/proc/self/fd").unwrap().count(),
-        ),
-        ("pods", entries("amb_pods")),
-        ("probe ports", entries("amb_probe_ports")),
-        ("quotas", entries("amb_quota")),
-        (
-            "pins",
-            run(&format!("find {} | wc -l", folder.display()))
-                .trim()
-                .parse()
-                .unwrap(),
-        ),
-        ("rules and routes", rules(pod).lines().count()),
-    ])
-}
-
-/// Alone in its process's descriptor count only when run alone, so it runs as a child.
-#[test]
-fn a_thousand_rounds_leave_nothing() {
-    if skipped() {
-        return;
-    }
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["a_thousand_rounds", "--exact", "--ignored", "--nocapture"])
-        .env("AMBIT_TEST_ROUNDS", "1000")
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
-#[test]
-#[ignore = "the body of a_thousand_rounds_leave_nothing"]
-fn a_thousand_rounds() {
-    let Ok(rounds) = std::env::var("AMBIT_TEST_ROUNDS") else {
-        return;
-    };
-    let mut rig = Rig::new();
-    let mut pod = rig.pod(2);
-    pod.network.probe_ports = vec![8081];
-    let (interception, tampering) = rig.open();
-    // The watching thread opens its own namespace at its first visit; let it come before counting.
-    let captured = interception.enrol(&pod.network).unwrap();
-    run(&format!("ip -n {} rule del pref 1", pod.name));
-    tampering.recv_timeout(PATIENCE).unwrap();
-    drop(captured);
-    interception.withdraw(&pod.network.uid).unwrap();
-    let mut times = Vec::new();
-    let mut round = || {
-        let begin = std::time::Instant::now();
-        let captured = interception.enrol(&pod.network).unwrap();
-        times.push(begin.elapsed());
-        drop(captured);
-        interception.withdraw(&pod.network.uid).unwrap();
-        interception.release(&pod.network.uid).unwrap();
-    };
-    round();
-    let before = holdings(&rig, &pod);
-    (0..rounds.parse::<u32>().unwrap()).for_each(|_| round());
-    assert_eq!(holdings(&rig, &pod), before);
-    times.sort();
-    println!(
-        "enrolment: median {:?}, p99 {:?}",
-        times[times.len() / 2],
-        times[times.len() * 99 / 100]
-    );
-    assert!(
-        times[times.len() / 2] <= std::time::Duration::from_millis(5),
-        "{:?}",
-        times[times.len() / 2]
-    );
-    assert_eq!(counter(&interception, "captured"), 0);
 }

@@ -246,3 +246,51 @@ fn a_pod_with_no_listener_is_refused() {
     );
     assert_eq!(counter(&interception, "dropped_no_listener"), 2);
 }
+
+#[test]
+fn io_uring_connect_is_captured() {
+    captured_pod!(rig, pod, interception);
+    // Raw ring by ctypes: one IORING_OP_CONNECT (16), waited for in the same io_uring_enter.
+    let script = format!(
+        "import ctypes,mmap,struct\nc=ctypes.CDLL(None,use_errno=True)\nparameters=ctypes.create_string_buffer(120)\n\
+         ring=c.syscall(425,4,parameters)\nassert ring>=0,ctypes.get_errno()\nw=struct.unpack('30I',parameters.raw)\n\
+         entries=w[1]\nsq=w[10:18]\ncq=w[20:28]\nsize=max(sq[6]+4*w[0],cq[5]+16*entries)\n\
+         r=mmap.mmap(ring,size,mmap.MAP_SHARED,offset=0)\nq=mmap.mmap(ring,64*w[0],mmap.MAP_SHARED,offset=0x10000000)\n\
+         s=socket()\ns.settimeout(None)\na=ctypes.create_string_buffer(struct.pack('=H',2)+struct.pack('!H',80)+inet_aton('{FAR_V4}')+bytes(8),16)\n\
+         q[0:64]=struct.pack('=BBHiQQI',16,0,0,s.fileno(),16,ctypes.addressof(a),0).ljust(64,b'\\0')\n\
+         r[sq[6]:sq[6]+4]=struct.pack('I',0)\nr[sq[1]:sq[1]+4]=struct.pack('I',1)\n\
+         assert c.syscall(426,ring,1,1,1,0,0)==1\nassert struct.unpack('i',r[cq[5]+8:cq[5]+12])[0]==0\nsay(s)"
+    );
+    let text = python(&pod.name, &script);
+    assert_eq!(heard(&text)[2], "203.0.113.7:80", "{text}");
+    assert_eq!(counter(&interception, "captured"), 1);
+}
+
+#[test]
+fn connections_open_before_enrolment_stay_as_they_were() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let (pod, other) = (rig.pod(2), rig.pod(3));
+    let outgoing = listener(&other);
+    let stream = pod
+        .netns
+        .enter(|| std::net::TcpStream::connect(outgoing.local_addr().unwrap()))
+        .unwrap()
+        .unwrap();
+    let (mut far_end, _) = outgoing.accept().unwrap();
+    let (interception, _tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    std::io::Write::write_all(&mut far_end, b"still here\n").unwrap();
+    drop(far_end);
+    assert_eq!(support::line(&stream), "still here");
+    drop(interception);
+}
+
+fn listener(pod: &support::ScratchPod) -> std::net::TcpListener {
+    pod.netns
+        .enter(|| std::net::TcpListener::bind((pod.v4, 0)))
+        .unwrap()
+        .unwrap()
+}

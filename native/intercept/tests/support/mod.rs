@@ -239,6 +239,7 @@ pub struct Application {
 impl Application {
     pub fn start(netns: &Netns, address: &str, name: &'static str) -> Self {
         let listener = Arc::new(netns.enter(|| TcpListener::bind(address)).unwrap().unwrap());
+        socket2::SockRef::from(&*listener).listen(1024).unwrap();
         let port = listener.local_addr().unwrap().port();
         let accepting = Arc::clone(&listener);
         let thread = thread::spawn(move || {
@@ -264,6 +265,11 @@ impl Drop for Application {
 
 /// Another process, as the engine's own is exempt: what it prints, or `error: <errno name>`.
 pub fn python(netns: &str, script: &str) -> String {
+    python_below(&cgroup_root(), netns, script)
+}
+
+/// The same in a cgroup; it is entered first, as `ip netns exec` hides the cgroup mount behind a fresh /sys.
+pub fn python_below(cgroup: &Path, netns: &str, script: &str) -> String {
     let prelude = "import socket,sys,os,errno\nfrom socket import *\n";
     let wrapped = format!(
         "{prelude}setdefaulttimeout(5)\ndef say(s):\n  s.settimeout(5)\n  d=b''\n  while not d.endswith(b'\\n'):\n    c=s.recv(4096)\n    if not c: break\n    d+=c\n  print(d.decode().strip())\n\
@@ -273,8 +279,11 @@ pub fn python(netns: &str, script: &str) -> String {
             .map(|line| format!("  {line}\n"))
             .collect::<String>()
     );
-    let output = Command::new("ip")
-        .args(["netns", "exec", netns, "python3", "-c", &wrapped])
+    let enter = "echo $$ > \"$0/cgroup.procs\" && exec ip netns exec \"$1\" python3 -c \"$2\"";
+    let output = Command::new("sh")
+        .args(["-c", enter])
+        .arg(cgroup)
+        .args([netns, &wrapped])
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -309,4 +318,52 @@ pub fn counter(interception: &Interception, name: &str) -> u64 {
         .find(|(known, _)| *known == name)
         .expect("a known counter")
         .1
+}
+
+/// A call to an address outside of every scratch network.
+pub fn far(pod: &ScratchPod) -> String {
+    call(&pod.name, "203.0.113.7".parse().unwrap(), 80)
+}
+
+/// What of our rules and routes is in the pod.
+pub fn rules(pod: &ScratchPod) -> String {
+    run(&format!(
+        "ip -n {0} rule; ip -n {0} -6 rule; ip -n {0} route show table all | grep 15001 || true",
+        pod.name
+    ))
+}
+
+/// Our three settings.
+pub fn settings(pod: &ScratchPod) -> String {
+    let text = run(&format!(
+        "ip netns exec {} sysctl -n net.ipv4.tcp_fwmark_accept net.ipv4.fwmark_reflect net.ipv6.fwmark_reflect",
+        pod.name
+    ));
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The node's pin folder.
+pub fn pins(rig: &Rig) -> PathBuf {
+    bpffs()
+        .join("ambit")
+        .join(rig.node.replace('.', "_2e"))
+        .join("v1")
+}
+
+/// A cgroup with one below it, gone with this value.
+pub struct ScratchCgroup(pub PathBuf);
+
+impl ScratchCgroup {
+    pub fn new(rig: &Rig) -> Self {
+        let path = cgroup_root().join(format!("ambit-test-{}", rig.id));
+        std::fs::create_dir_all(path.join("pod")).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for ScratchCgroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(self.0.join("pod"));
+        let _ = std::fs::remove_dir(&self.0);
+    }
 }
