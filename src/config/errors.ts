@@ -1,20 +1,11 @@
-/** What an operator can look up; a code keeps its meaning for ever. */
-export type ErrorCode =
-  | 'SETTINGS_INVALID'
-  | 'MANIFESTS_UNREADABLE'
-  | 'STATE_DIR_UNUSABLE'
-  | 'CA_EXISTS'
-  | 'CA_UNREADABLE'
-  | 'CA_INSECURE'
-  | 'CA_INVALID'
-  | 'CA_EXPIRED'
-  | 'CA_REQUEST_INVALID';
+/**
+ * An error that an operator reads: `message` says what is wrong and what to do, `cause` what lies under it. A code, such
+ * as `CA_EXPIRED`, can be looked up and keeps its meaning for ever.
+ */
+export class AmbitError extends Error {
+  readonly code: string;
 
-/** An error that an operator reads: `message` says what is wrong and what to do, `cause` what lies under it. */
-export class AmbitError<Code extends string = string> extends Error {
-  readonly code: Code;
-
-  constructor(code: Code, message: string, options?: { readonly cause?: unknown }) {
+  constructor(code: string, message: string, options?: { readonly cause?: unknown }) {
     super(message, options);
     this.name = 'AmbitError';
     this.code = code;
@@ -43,7 +34,7 @@ export function errorCode(error: unknown): string | null {
 }
 
 function describeOne(error: unknown): string {
-  if (error instanceof AmbitError) return `[${String(error.code)}] ${error.message}`;
+  if (error instanceof AmbitError) return `[${error.code}] ${error.message}`;
   return error instanceof Error ? error.message : String(error);
 }
 
