@@ -1,34 +1,81 @@
 import { readFile, readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
 
-import { removeFolder, detachNode, deleteNamespace } from './remove.ts';
+import { bpffsPath } from './bpffs.ts';
+import { deleteNamespace, detachNode, removeFolder } from './remove.ts';
 import { ownerOf } from './topology.ts';
 import { temporaryFolderOf } from './temporary.ts';
+import { waitFor } from './wait.ts';
 
-/** Removes what runs left behind that were killed before they could. Returns the namespaces that were removed. */
+/** How long an agent whose rig is gone may take to die of SIGKILL. */
+const deathLimit = 5_000;
+
+/** Removes what runs left behind that were killed before they could. Returns their names. */
 export async function sweep(): Promise<string[]> {
-  const names = await readdir('/run/netns').catch(() => []);
-  const left: string[] = [];
-  for (const name of names) {
-    const owner = ownerOf(name);
-    if (owner !== null && !(await isRigProcess(owner))) left.push(name);
-  }
-  const runs = new Set(left.map(runOf));
-  for (const name of left.filter((candidate) => /-(one|two)$/.test(candidate))) await detachNode(nodeOf(name));
-  for (const name of left) await deleteNamespace(name);
-  for (const run of runs) await removeFolder(temporaryFolderOf(run));
+  const left = await deadRuns();
+  for (const run of left) await removeRun(run);
   return left;
 }
 
-function nodeOf(netns: string): string {
-  return netns.replace(/^ambit-/, '');
+/** Every trace of a run carries its name: namespaces, pins of its nodes, and its folder. */
+async function deadRuns(): Promise<string[]> {
+  const [namespaces, nodes, folders] = await Promise.all([
+    list('/run/netns'),
+    list(join(bpffsPath, 'ambit')),
+    list(tmpdir()),
+  ]);
+  const names = [...namespaces, ...nodes.map((node) => `ambit-${node}`), ...folders];
+  const dead = new Set<string>();
+  for (const name of names) {
+    const run = /^ambit-(r\d+-\d+)(?:-|$)/.exec(name)?.[1];
+    const owner = run === undefined ? null : ownerOf(`ambit-${run}-`);
+    if (run !== undefined && owner !== null && !(await isRigProcess(owner))) dead.add(run);
+  }
+  return [...dead];
 }
 
-function runOf(netns: string): string {
-  return netns.split('-').slice(1, 3).join('-');
+async function removeRun(run: string): Promise<void> {
+  await endAgents(run);
+  for (const node of (await list(join(bpffsPath, 'ambit'))).filter((name) => name.startsWith(`${run}-`))) {
+    await detachNode(node);
+  }
+  for (const netns of (await list('/run/netns')).filter((name) => name.startsWith(`ambit-${run}-`))) {
+    await deleteNamespace(netns);
+  }
+  await removeFolder(temporaryFolderOf(run));
+}
+
+/** Servers and clients end with their input; an agent outlives the rig that started it, and would pin its hooks anew. */
+async function endAgents(run: string): Promise<void> {
+  for (const pid of await agentsOf(run)) process.kill(pid, 'SIGKILL');
+  const gone = async (): Promise<boolean> => (await agentsOf(run)).length === 0;
+  await waitFor(gone, { timeout: deathLimit, what: `the end of the agents of ${run}` });
+}
+
+async function agentsOf(run: string): Promise<number[]> {
+  const pids = (await list('/proc')).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(pids.map(async (pid) => ((await isAgentOf(pid, run)) ? [Number(pid)] : [])));
+  return found.flat();
+}
+
+async function isAgentOf(pid: string, run: string): Promise<boolean> {
+  const words = (await commandLine(pid)).split('\0');
+  const node = words[words.indexOf('--node') + 1] ?? '';
+  return words.includes('agent') && words.includes('--node') && node.startsWith(`${run}-`);
 }
 
 /** A process number may have been given to another program since. */
 async function isRigProcess(pid: number): Promise<boolean> {
-  const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  return command.includes('node');
+  return (await commandLine(String(pid))).includes('node');
+}
+
+/** Empty for a process that is gone or has ended. */
+function commandLine(pid: string): Promise<string> {
+  return readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+}
+
+function list(folder: string): Promise<string[]> {
+  return readdir(folder).catch(() => []);
 }
