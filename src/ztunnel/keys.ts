@@ -19,5 +19,6 @@ export const keys = {
   policy: (key: string): string => `policy/${key}`,
   /** Who answers to the addresses of a block, the full length standing for one address. */
   block: (address: IpAddress, prefixLength: number): string => `block/${cidrOf(address, prefixLength).text}`,
-  address: (address: IpAddress): string => keys.block(address, addressLength(address.family)),
+  /** The same text as the block of full length, without working out the block. */
+  address: (address: IpAddress): string => `block/${address.text}/${addressLength(address.family)}`,
 } as const;

@@ -79,7 +79,9 @@ suite('answering questions', () => {
     await settled();
     while (rig.batches.flat().length < 5) await settled();
     assert.deepEqual(rig.batches.flat(), [1, 2, 3, 4, 5]);
-    assert.deepEqual(seenByOthers, [[1, 2]]);
+    // How many fit a slice is the machine's matter; that others had their turn in between, with answers out, is ours.
+    const seen = seenByOthers.flat().length;
+    assert.ok(seen > 0 && seen < 4, `${seen} answers out when others had their turn`);
   });
 
   test('a question that cannot be decided is denied, counted, and does not harm the others', async () => {
