@@ -1,5 +1,6 @@
 //! The engine as its owner sees it. Methods that touch the kernel block; call them from a thread of your own.
 
+mod reaper;
 mod running;
 mod thread;
 

@@ -1,16 +1,14 @@
 //! The engine between `start` and `stop`.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use ambit_intercept::{CapturedPod, InterceptError, Interception, PodNetwork, Tampering};
 
+use super::reaper::{Leaving, Pods, Reaper, lock};
 use super::thread::EngineThread;
-use crate::api::{
-    DrainReport, EngineEvent, EngineOptions, EventSink, HealthReport, LogLevel, PodSpec,
-};
+use crate::api::{DrainReport, EngineEvent, EngineOptions, EventSink, HealthReport, PodSpec};
 use crate::drain::{Drain, Phase};
 use crate::error::{EngineError, ErrorCode};
 use crate::flows::{Pod, Shared};
@@ -18,18 +16,11 @@ use crate::flows::{Pod, Shared};
 /// How long flows that were cut may take to be gone: they only have to notice.
 const CUT_LIMIT: Duration = Duration::from_secs(2);
 
-type Pods = HashMap<Arc<str>, Arc<Pod>>;
-
 /// Wakes whoever waits for drained pods.
 #[derive(Default)]
 struct Idle {
     lock: Mutex<()>,
     changed: Condvar,
-}
-
-enum Leaving {
-    Idle(Arc<str>),
-    Stop,
 }
 
 pub struct Running {
@@ -43,10 +34,6 @@ pub struct Running {
     idle: Arc<Idle>,
     notices: mpsc::Sender<Leaving>,
     reaper: JoinHandle<()>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn intercept_error(what: &str, error: InterceptError) -> EngineError {
@@ -321,47 +308,4 @@ fn open_interception(
     };
     Interception::open(options, report)
         .map_err(|error| intercept_error("interception cannot be set up", error))
-}
-
-/// Takes the rest out of pods whose last flow has ended. On a thread of its own, because the kernel may take its time.
-struct Reaper {
-    shared: Arc<Shared>,
-    sink: Arc<dyn EventSink>,
-    interception: Arc<Interception>,
-    threads: Arc<Vec<EngineThread>>,
-    leaving: Arc<Mutex<Pods>>,
-}
-
-impl Reaper {
-    fn run(self, inbox: &mpsc::Receiver<Leaving>) {
-        while let Ok(Leaving::Idle(uid)) = inbox.recv() {
-            self.release(&uid);
-        }
-    }
-
-    fn release(&self, uid: &Arc<str>) {
-        {
-            let mut leaving = lock(&self.leaving);
-            // Said twice, or the pod has come back, or the engine is draining with the pod still enrolled.
-            if leaving.get(uid).is_none_or(|pod| pod.drain.open() > 0) {
-                return;
-            }
-            leaving.remove(uid);
-        }
-        self.threads
-            .iter()
-            .for_each(|thread| thread.forget(uid.clone()));
-        self.shared.decisions.remove_pod(uid);
-        if let Err(error) = self.interception.release(uid) {
-            let fields =
-                serde_json::json!({ "pod": &**uid, "error": error.to_string() }).to_string();
-            let message = "a pod's network namespace could not be cleaned".to_owned();
-            self.sink.emit(EngineEvent::Log {
-                level: LogLevel::Warn,
-                message,
-                fields,
-            });
-        }
-        self.sink.emit(EngineEvent::Released { pod: uid.clone() });
-    }
 }

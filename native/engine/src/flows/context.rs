@@ -15,7 +15,7 @@ use super::refusal::{Reason, RefusalCounters, Refused};
 use crate::api::{PodSpec, WorkloadDescriptor};
 use crate::decisions::Decisions;
 use crate::directory::Directory;
-use crate::drain::{Drain, Watcher};
+use crate::drain::{Drain, Phase, Watcher};
 use crate::hbone::PORT;
 use crate::hbone::pool::Pool;
 use crate::telemetry::{FlowDescription, Telemetry};
@@ -106,6 +106,17 @@ impl Pod {
     /// A place for one more flow or tunnel, where there is one.
     pub fn admit(&self) -> Option<Watcher> {
         (self.drain.open() < MAX_OPEN).then(|| self.drain.watch())
+    }
+
+    /// Fails once the pod's flows have been cut: one that was still finding its way then must not outlive them.
+    pub fn still_here(&self) -> Result<(), Refused> {
+        match self.drain.phase() {
+            Phase::Closed => Err(Refused::new(
+                Reason::PodGone,
+                "the pod was removed meanwhile",
+            )),
+            Phase::Serving | Phase::Draining => Ok(()),
+        }
     }
 
     pub fn begin_handshake(self: &Arc<Self>) -> Option<Handshake> {

@@ -233,6 +233,7 @@ async fn connect(
         context.shared.connect_timeout,
     )
     .await?;
+    pod.still_here()?;
     Ok((socket, question))
 }
 

@@ -108,14 +108,10 @@ async fn connect(
     }
     prepare_accepted(socket).map_err(|error| Refused::new(Reason::Socket, error.to_string()))?;
     permitted(context, question, description).await?;
-    dial_application(
-        pod,
-        description.source,
-        None,
-        destination,
-        context.shared.connect_timeout,
-    )
-    .await
+    let limit = context.shared.connect_timeout;
+    let stream = dial_application(pod, description.source, None, destination, limit).await?;
+    pod.still_here()?;
+    Ok(stream)
 }
 
 /// Asks whether a flow may enter, and fills in what the answer tells of it.

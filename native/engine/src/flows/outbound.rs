@@ -56,6 +56,7 @@ pub async fn serve(
     prepare_local_leg(&socket);
     // Boxed, so that an open flow does not go on holding what only finding its way took.
     let found = Box::pin(find(&context, &pod, &mut description)).await;
+    let found = found.and_then(|upstream| pod.still_here().map(|()| upstream));
     match found {
         Err(refused) => {
             reset(&socket);

@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::keepalive::until_dead;
 use super::settings;
+use super::socket::TunnelSocket;
 use crate::tls::Credentials;
 
 /// Why no stream came about. Cheap to clone, since one failed connect answers every flow that waited for it.
@@ -59,11 +60,18 @@ impl TunnelError {
 pub async fn handshake(
     socket: TcpStream,
     config: Arc<ClientConfig>,
-) -> Result<(SendRequest<Bytes>, Connection<TlsStream<TcpStream>, Bytes>), TunnelError> {
-    let connecting =
-        TlsConnector::from(config).connect_with(Credentials::server_name(), socket, |tls| {
-            tls.set_buffer_limit(Some(settings::TLS_BATCH))
-        });
+) -> Result<
+    (
+        SendRequest<Bytes>,
+        Connection<TlsStream<TunnelSocket>, Bytes>,
+    ),
+    TunnelError,
+> {
+    let connecting = TlsConnector::from(config).connect_with(
+        Credentials::server_name(),
+        TunnelSocket::new(socket),
+        |tls| tls.set_buffer_limit(Some(settings::TLS_BATCH)),
+    );
     let stream = connecting
         .await
         .map_err(|error| TunnelError::Tls(Arc::new(error)))?;
@@ -75,7 +83,7 @@ pub async fn handshake(
 
 /// Drives a tunnel until it ends, the peer stops answering, or `released` resolves.
 pub async fn drive(
-    mut connection: Connection<TlsStream<TcpStream>, Bytes>,
+    mut connection: Connection<TlsStream<TunnelSocket>, Bytes>,
     released: impl Future<Output = ()>,
 ) {
     let dead = until_dead(connection.ping_pong());

@@ -6,6 +6,7 @@ mod keepalive;
 pub mod pool;
 pub mod server;
 mod settings;
+mod socket;
 
 pub use settings::{MAX_STREAMS_PER_TUNNEL, PORT};
 

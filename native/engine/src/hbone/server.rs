@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::keepalive::until_dead;
 use super::settings;
+use super::socket::TunnelSocket;
 use crate::tls::peer_identity;
 
 /// Why a connection did not become a tunnel.
@@ -25,14 +26,14 @@ pub enum AcceptError {
     Http2(h2::Error),
 }
 
-pub type ServerConnection = Connection<TlsStream<TcpStream>, Bytes>;
+pub type ServerConnection = Connection<TlsStream<TunnelSocket>, Bytes>;
 
 /// TLS, then HTTP/2; with the verified identity of the client. The caller bounds the time.
 pub async fn accept(
     socket: TcpStream,
     config: Arc<ServerConfig>,
 ) -> Result<(ServerConnection, Arc<str>), AcceptError> {
-    let accepting = TlsAcceptor::from(config).accept_with(socket, |tls| {
+    let accepting = TlsAcceptor::from(config).accept_with(TunnelSocket::new(socket), |tls| {
         tls.set_buffer_limit(Some(settings::TLS_BATCH))
     });
     let stream = accepting.await.map_err(AcceptError::Tls)?;
@@ -44,7 +45,7 @@ pub async fn accept(
     Ok((connection, identity))
 }
 
-fn identity_of(stream: &TlsStream<TcpStream>) -> io::Result<Arc<str>> {
+fn identity_of(stream: &TlsStream<TunnelSocket>) -> io::Result<Arc<str>> {
     let refuse = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let leaf = stream
         .get_ref()

@@ -12,10 +12,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+pub use buffers::{Buffer, ReadSize};
 pub use error::LegError;
 use pump::Pump;
 pub use stream_leg::stream_leg;
-pub use tcp_leg::{reset, tcp_leg};
+pub use tcp_leg::{receive, reset, tcp_leg};
 
 /// Chunks taken from one side and not yet given to the other.
 type Batch = std::collections::VecDeque<Bytes>;

@@ -13,7 +13,7 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use super::buffers::{Buffer, SIZES};
+use super::buffers::{Buffer, ReadSize};
 use super::{Batch, ByteSink, ByteSource, Leg, LegError};
 
 /// Enough for the frames that one read of a tunnel brings.
@@ -25,7 +25,7 @@ pub fn tcp_leg(stream: TcpStream) -> Leg<TcpSource, TcpSink> {
     Leg {
         source: TcpSource {
             stream: stream.clone(),
-            class: 0,
+            size: ReadSize::default(),
             failed: None,
         },
         sink: TcpSink { stream },
@@ -39,33 +39,24 @@ pub fn reset(stream: &TcpStream) {
 
 pub struct TcpSource {
     stream: Rc<TcpStream>,
-    class: usize,
+    size: ReadSize,
     /// Made only while nothing is read; a reader sees failures by itself.
     failed: Option<Pin<Box<dyn Future<Output = LegError>>>>,
 }
 
 impl TcpSource {
     fn read(&mut self, room: usize) -> io::Result<Option<Buffer>> {
-        let mut buffer = Buffer::lend(self.class);
-        let limit = room.min(SIZES[self.class]);
+        let mut buffer = self.size.lend();
+        let limit = room.min(self.size.bytes());
         let read = receive(&self.stream, buffer.storage(), limit)?;
-        self.adapt(read, limit);
+        self.size.adapt(read, limit);
         Ok((read > 0).then_some(buffer))
-    }
-
-    /// A full read promises more; a read that a smaller size could hold gives the larger one back.
-    fn adapt(&mut self, read: usize, limit: usize) {
-        if read == limit && limit == SIZES[self.class] {
-            self.class = (self.class + 1).min(SIZES.len() - 1);
-        } else if self.class > 0 && read <= SIZES[self.class - 1] / 2 {
-            self.class -= 1;
-        }
     }
 }
 
 /// One `recv`; 0 is the end. A short read clears the readiness, which saves the call that would only say "nothing": epoll
 /// reports again what comes later, and a FIN that is queued already stays visible as read-closed.
-fn receive(stream: &TcpStream, storage: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+pub fn receive(stream: &TcpStream, storage: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
     let mut short = None;
     let result = stream.try_io(Interest::READABLE, || {
         // SAFETY: the pointer and length describe spare capacity of `storage`, which lives over the call.
@@ -100,7 +91,7 @@ impl ByteSource for TcpSource {
     }
 
     fn appetite(&self) -> usize {
-        SIZES[self.class]
+        self.size.bytes()
     }
 
     fn poll_take(
