@@ -52,13 +52,15 @@ function rowsOf(place: Place, [without, withMesh]: readonly [Series, Series]): R
   }));
 }
 
-async function measureTraffic(effort: Effort): Promise<Row[]> {
+async function measureTraffic(effort: Effort, only: RegExp): Promise<Row[]> {
   const benches: Bench[] = [];
   try {
     progress('building a rig without and one with the mesh');
     const pair = [await remember(benches, false), await remember(benches, true)] as const;
     const rows: Row[] = [];
-    for (const cell of cells) for (const place of places) rows.push(...(await measureCell(cell, place, pair, effort)));
+    const chosen = places.flatMap((place) => cells.map((cell) => ({ cell, place })));
+    for (const { cell, place } of chosen.filter(({ cell, place }) => only.test(`${place}, ${cell.name}`)))
+      rows.push(...(await measureCell(cell, place, pair, effort)));
     return rows;
   } finally {
     for (const { rig } of benches) await rig.remove();
@@ -71,11 +73,12 @@ async function remember(benches: Bench[], withMesh: boolean): Promise<Bench> {
   return bench;
 }
 
-async function main(mode: string | undefined): Promise<void> {
-  if (mode !== undefined && mode !== 'quick')
-    throw new Error(`bench: \`${mode}\` is not a mode; there is only \`quick\``);
+/** `only` picks cells by `<place>, <name>`, for work on one of them. */
+async function main(mode = 'full', only = ''): Promise<void> {
+  if (mode !== 'full' && mode !== 'quick')
+    throw new Error(`bench: \`${mode}\` is not a mode; give \`full\` or \`quick\``);
   const effort = mode === 'quick' ? quick : full;
-  const rows = await measureTraffic(effort);
+  const rows = await measureTraffic(effort, new RegExp(only));
   progress('an idle agent');
   const idle = await measureIdle(100, mode === 'quick' ? 5 : 30);
   const [cpu] = cpus();
@@ -93,4 +96,4 @@ async function main(mode: string | undefined): Promise<void> {
   console.log(`written to ${file}`);
 }
 
-await main(process.argv[2]);
+await main(...process.argv.slice(2));
