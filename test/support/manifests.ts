@@ -23,6 +23,8 @@ export interface PodManifest {
   readonly ready?: boolean;
   /** Another one means: another pod at the same address. */
   readonly uid?: string;
+  /** Names that a Service's target port may use. */
+  readonly namedPorts?: Readonly<Record<string, number>>;
 }
 
 export const ambientLabel = { 'istio.io/dataplane-mode': 'ambient' } as const;
@@ -46,7 +48,7 @@ export function pod(options: PodManifest): Manifest {
     spec: {
       nodeName: options.nodeName,
       serviceAccountName: serviceAccount,
-      containers: [{ name: 'app', image: 'app', ...probesOf(options.probePorts ?? []) }],
+      containers: [{ name: 'app', image: 'app', ports: portsOf(options), ...probesOf(options.probePorts ?? []) }],
     },
     status: {
       phase: 'Running',
@@ -55,6 +57,10 @@ export function pod(options: PodManifest): Manifest {
       conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
     },
   };
+}
+
+function portsOf({ namedPorts = {} }: PodManifest): readonly unknown[] {
+  return Object.entries(namedPorts).map(([name, containerPort]) => ({ name, containerPort }));
 }
 
 function probesOf(ports: readonly number[]): Readonly<Record<string, unknown>> {
@@ -69,12 +75,14 @@ export interface ServiceManifest {
   readonly name: string;
   readonly namespace: string;
   readonly vips: readonly string[];
-  /** Service port → target port. */
-  readonly ports: Readonly<Record<number, number>>;
+  /** Service port → target port or its name. */
+  readonly ports: Readonly<Record<number, number | string>>;
   readonly selector: Readonly<Record<string, string>>;
+  /** Further fields of `spec`. */
+  readonly spec?: Readonly<Record<string, unknown>>;
 }
 
-export function service({ name, namespace, vips, ports, selector }: ServiceManifest): Manifest {
+export function service({ name, namespace, vips, ports, selector, spec = {} }: ServiceManifest): Manifest {
   const [clusterIP] = vips;
   const entries = Object.entries(ports).map(([port, targetPort]) => ({
     name: `tcp-${port}`,
@@ -86,20 +94,22 @@ export function service({ name, namespace, vips, ports, selector }: ServiceManif
     apiVersion: 'v1',
     kind: 'Service',
     metadata: { name, namespace },
-    spec: { clusterIP, clusterIPs: vips, selector, ports: entries },
+    spec: { clusterIP, clusterIPs: vips, selector, ports: entries, ...spec },
   };
 }
 
+/** `spec` adds what else the document says, such as a selector or modes of ports. */
 export function peerAuthentication(
   namespace: string,
   mode: 'STRICT' | 'PERMISSIVE' | 'DISABLE',
   name = 'default',
+  spec: Readonly<Record<string, unknown>> = {},
 ): Manifest {
   return {
     apiVersion: 'security.istio.io/v1',
     kind: 'PeerAuthentication',
     metadata: { name, namespace },
-    spec: { mtls: { mode } },
+    spec: { mtls: { mode }, ...spec },
   };
 }
 

@@ -138,30 +138,30 @@ export class Mesh {
     return waitFor(async () => findLines(await agent.accessLog(), query).at(-1), { timeout: 5_000, what });
   }
 
-  /** By how much a counter of an agent grew while something ran; waits until it grew by `least`. */
-  async growth(
+  /** What ran, and by how much a counter of an agent grew meanwhile; waits until it grew by `least`. */
+  async growth<T>(
     place: number,
     name: string,
     labels: LabelQuery,
-    run: () => Promise<unknown>,
+    run: () => Promise<T>,
     least = 0,
-  ): Promise<number> {
+  ): Promise<readonly [T, number]> {
     const agent = this.agent(place);
     const before = sum(await agent.metrics(), name, labels);
-    await run();
+    const value = await run();
     const grown = async (): Promise<number> => sum(await agent.metrics(), name, labels) - before;
     if (least > 0) {
       const what = `growth of ${name}${JSON.stringify(labels)} by ${least}`;
       await waitFor(async () => (await grown()) >= least, { timeout: 5_000, what });
     }
-    return grown();
+    return [value, await grown()];
   }
 
-  /** What a pod's veth carried while something ran. */
-  async heard(pod: string, needles: readonly string[], run: () => Promise<unknown>): Promise<CaptureResult> {
+  /** What ran, and what a pod's veth carried meanwhile. */
+  async heard<T>(pod: string, needles: readonly string[], run: () => Promise<T>): Promise<readonly [T, CaptureResult]> {
     const listening = await capture(this.netns(pod), podInterface, needles);
-    await run();
-    return listening.finish();
+    const value = await run();
+    return [value, await listening.finish()];
   }
 
   async remove(): Promise<void> {
