@@ -38,12 +38,27 @@ pub async fn dial_application(
     destination: SocketAddr,
     limit: Duration,
 ) -> Result<TcpStream, Refused> {
+    if pod.spec().addresses.contains(&client.ip()) {
+        return dial_itself(pod, destination, limit).await;
+    }
     bounded(
         destination,
         limit,
         dial_as(pod, client, own_port, destination),
     )
     .await
+}
+
+/// A pod that reaches itself through a virtual address needs no borrowed address. The socket must not be bound to `lo`
+/// either: the answer comes by the interface that bears the address, as the kernel tells it, and would meet a reset.
+async fn dial_itself(
+    pod: &Pod,
+    destination: SocketAddr,
+    limit: Duration,
+) -> Result<TcpStream, Refused> {
+    let stream = dial(pod, destination, limit).await?;
+    prepare_local_leg(&stream);
+    Ok(stream)
 }
 
 async fn dial_as(
