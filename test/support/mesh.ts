@@ -1,7 +1,7 @@
 import type { Agent, AgentOptions } from './agent.ts';
 import { findLines } from './access-log.ts';
 import type { AccessLine, AccessQuery } from './access-log.ts';
-import { namespace } from './manifests.ts';
+import { namespace, service } from './manifests.ts';
 import type { Manifest, PodManifest } from './manifests.ts';
 import { sum } from './metrics.ts';
 import type { LabelQuery } from './metrics.ts';
@@ -32,6 +32,7 @@ export class Mesh {
   readonly rig: Rig;
   readonly #options: MeshOptions;
   readonly #agents = new Map<number, Agent>();
+  #edits = 0;
 
   private constructor(rig: Rig, options: MeshOptions) {
     this.rig = rig;
@@ -57,7 +58,7 @@ export class Mesh {
       [...spaces].map((name) => namespace(name)),
     );
     for (const name of Object.keys(members)) await this.writePod(name);
-    await this.rig.manifests.write('documents', [...documents, namespace('kept-by-the-rig', {})]);
+    await this.#write('documents', documents);
     await Promise.all(Object.entries(servers).map(([name, list]) => this.serve(name, list)));
     await this.rig.makeAuthority();
     await Promise.all(agents.map((place) => this.startAgent(place)));
@@ -99,11 +100,17 @@ export class Mesh {
   async writePod(name: string, change: Partial<PodManifest> = {}): Promise<void> {
     const member = this.#options.members[name];
     if (member === undefined) throw new RangeError(`${name} is no member`);
-    await this.rig.manifests.write(`pod-${name}`, [this.rig.podManifest(name, { ...member, ...change })]);
+    await this.#write(`pod-${name}`, [this.rig.podManifest(name, { ...member, ...change })]);
   }
 
-  /** Makes an edit and waits until every agent decides by it. */
-  async edit(change: () => Promise<void>): Promise<void> {
+  /** With a mark in the same file: it shows that the file is in force, also where the documents themselves change nothing. */
+  async #write(name: string, manifests: readonly Manifest[]): Promise<void> {
+    const ports = { [++this.#edits]: 1 };
+    const mark = service({ name: `mark-${name}`, namespace: 'of-the-rig', vips: ['None'], ports, selector: {} });
+    await this.rig.manifests.write(name, [...manifests, mark]);
+  }
+
+  async #enforced(change: () => Promise<void>): Promise<void> {
     const before = new Map<Agent, number>();
     for (const agent of this.#agents.values()) before.set(agent, await generationOf(agent));
     await change();
@@ -112,13 +119,18 @@ export class Mesh {
     }
   }
 
+  /** Changes a member's document and waits until every agent decides by it. */
+  changePod(name: string, change: Partial<PodManifest> = {}): Promise<void> {
+    return this.#enforced(() => this.writePod(name, change));
+  }
+
   /** Puts documents in force under a name; the same name again replaces them. */
   apply(name: string, manifests: readonly Manifest[]): Promise<void> {
-    return this.edit(() => this.rig.manifests.write(name, manifests));
+    return this.#enforced(() => this.#write(name, manifests));
   }
 
   retract(name: string): Promise<void> {
-    return this.edit(() => this.rig.manifests.remove(name));
+    return this.apply(name, []);
   }
 
   /** Runs with documents in force, and takes them away again. */

@@ -100,6 +100,11 @@ export async function call(netns: string, address: string, options: readonly str
   return runOne<CallResult>(netns, ['call', address, ...options], 60_000);
 }
 
+/** Ended by RST: seen by whichever call of the application came next. Never an orderly end, never a time-out. */
+export function wasReset({ ok, end, error }: CallResult): boolean {
+  return !ok && end !== 'fin' && ['ECONNRESET', 'EPIPE', 'ECONNREFUSED'].includes(error ?? '');
+}
+
 /** The answer of a `whoami` server. @throws Error when the call failed. */
 export function whoIn(result: CallResult): WhoAnswer {
   if (!result.ok) throw new Error(`the call failed: ${JSON.stringify(result)}`);

@@ -8,7 +8,7 @@ import { Mesh } from '../../support/mesh.ts';
 import { rootSuite } from '../../support/suite.ts';
 import { call, capture, hold, whoIn } from '../../support/testkit.ts';
 import type { CallResult, CaptureResult } from '../../support/testkit.ts';
-import { bridgeInterface, podInterface } from '../../support/topology.ts';
+import { podInterface } from '../../support/topology.ts';
 
 const opened = 'istio_tcp_connections_opened_total';
 const secret = 'never-on-any-wire';
@@ -31,12 +31,11 @@ rootSuite('two pods of one node', () => {
     readonly flows: Readonly<Record<string, number>>;
   }
 
-  /** A call with a secret, heard at both pods and on the bridge. */
+  /** A call with a secret, heard at both pods. */
   async function observed(family: 'ipv4' | 'ipv6' = 'ipv4'): Promise<Outcome> {
     const listening = await Promise.all([
       capture(mesh.netns('client'), podInterface, [secret]),
       capture(mesh.netns('server'), podInterface, [secret]),
-      capture(mesh.rig.node(0).netns, bridgeInterface, [secret]),
     ]);
     const policies = ['node_local', 'mutual_tls', 'unknown'];
     const count = (policy: string) => ({ connection_security_policy: policy, destination_workload: 'server' });

@@ -5,7 +5,7 @@ import { service } from '../../support/manifests.ts';
 import type { ServiceManifest } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
 import { rootSuite } from '../../support/suite.ts';
-import { call, calls, endpoint, whoIn } from '../../support/testkit.ts';
+import { call, calls, endpoint, wasReset, whoIn } from '../../support/testkit.ts';
 
 const vip = '10.96.0.1';
 const vip6 = 'fd96::1';
@@ -80,42 +80,42 @@ rootSuite('services', () => {
   });
 
   it('leave out a pod without the named port', async () => {
-    await mesh.edit(() => mesh.writePod('far', { namedPorts: {} }));
+    await mesh.changePod('far', { namedPorts: {} });
     await withService({ ports: { 80: 'http' } }, async () => {
       assert.deepEqual(await answers(endpoint(vip, 80)), ['near 8080']);
     });
-    await mesh.edit(() => mesh.writePod('far'));
+    await mesh.changePod('far');
   });
 
   it('refuse a port that they do not have', async () => {
     await withService({}, async () => {
-      const { ok, end, local } = await call(mesh.netns('client'), endpoint(vip, 82));
-      assert.deepEqual([ok, end], [false, 'reset']);
-      const line = await mesh.line(0, { 'src.addr': local ?? '' });
+      const result = await call(mesh.netns('client'), endpoint(vip, 82));
+      assert.ok(wasReset(result), JSON.stringify(result));
+      const line = await mesh.line(0, { 'src.addr': result.local ?? '' });
       assert.match(String(line['error']), /no_healthy_upstream/);
     });
   });
 
   it('avoid an endpoint that is not ready, and come back to it', async () => {
     await withService({}, async () => {
-      await mesh.edit(() => mesh.writePod('far', { ready: false }));
+      await mesh.changePod('far', { ready: false });
       assert.deepEqual(await answers(endpoint(vip, 80)), ['near 8080']);
-      await mesh.edit(() => mesh.writePod('far'));
+      await mesh.changePod('far');
       assert.deepEqual(await answers(endpoint(vip, 80)), ['far 8080', 'near 8080']);
     });
   });
 
   it('refuse when no endpoint is ready', async () => {
     await withService({ selector: { app: 'nobody' } }, async () => {
-      const { ok, end } = await call(mesh.netns('client'), endpoint(vip, 80));
-      assert.deepEqual([ok, end], [false, 'reset']);
+      const result = await call(mesh.netns('client'), endpoint(vip, 80));
+      assert.ok(wasReset(result), JSON.stringify(result));
     });
   });
 
   it('still let an endpoint that is not ready be reached by its own address', async () => {
-    await mesh.edit(() => mesh.writePod('far', { ready: false }));
+    await mesh.changePod('far', { ready: false });
     assert.equal(whoIn(await call(mesh.netns('client'), mesh.at('far', 8080))).server, 'far');
-    await mesh.edit(() => mesh.writePod('far'));
+    await mesh.changePod('far');
   });
 
   describe('with wishes about distance', () => {
@@ -132,19 +132,19 @@ rootSuite('services', () => {
     }
 
     it('refuse by internalTrafficPolicy: Local where the node has no endpoint that is ready', async () => {
-      await mesh.edit(() => mesh.writePod('near', { ready: false }));
+      await mesh.changePod('near', { ready: false });
       await withService({ spec: { internalTrafficPolicy: 'Local' } }, async () => {
         assert.equal((await call(mesh.netns('client'), endpoint(vip, 80))).ok, false);
       });
-      await mesh.edit(() => mesh.writePod('near'));
+      await mesh.changePod('near');
     });
 
     it('go elsewhere by PreferSameNode where the node has no endpoint that is ready', async () => {
-      await mesh.edit(() => mesh.writePod('near', { ready: false }));
+      await mesh.changePod('near', { ready: false });
       await withService({ spec: { trafficDistribution: 'PreferSameNode' } }, async () => {
         assert.deepEqual(await answers(endpoint(vip, 80)), ['far 8080']);
       });
-      await mesh.edit(() => mesh.writePod('near'));
+      await mesh.changePod('near');
     });
   });
 

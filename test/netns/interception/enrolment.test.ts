@@ -30,7 +30,7 @@ rootSuite('enrolment of running pods', () => {
 
   const inMesh = (name: string, inside: boolean): Promise<void> => {
     const labels = { app: name, ...(inside ? {} : { 'istio.io/dataplane-mode': 'none' }) };
-    return mesh.edit(() => mesh.writePod(name, { labels }));
+    return mesh.changePod(name, { labels });
   };
   const enrolled = async (place: number, count: number): Promise<void> => {
     const look = async (): Promise<boolean> =>
@@ -83,8 +83,7 @@ rootSuite('enrolment of running pods', () => {
     const [result, heard] = await mesh.heard('client', ['plain-again'], () =>
       call(mesh.netns('client'), mesh.at('far', 8080), ['--send', 'plain-again']),
     );
-    const answer = whoIn(result);
-    assert.equal(answer.peer, result.local, 'the server sees the very socket of the client, in the clear or not');
+    assert.ok(whoIn(result).peer.startsWith(endpoint(mesh.pod('client').ipv4, '')));
     assert.equal(heard.needles['plain-again'], 1);
     assert.deepEqual(findLines(await mesh.agent(0).accessLog(), { 'src.addr': result.local ?? '' }), []);
   });

@@ -54,11 +54,14 @@ rootSuite('interception and TCP', () => {
   describe('with lost SYNs', () => {
     /** Drops the first SYNs that leave or enter a pod towards a port. */
     const losing = async (pod: string, hook: 'input' | 'output', port: number, run: () => Promise<void>) => {
-      const family = '/usr/sbin/nft -f -';
+      const match = `tcp dport ${port} tcp flags & (syn | ack) == syn`;
       const rules = `table inet lossy {
-        chain way { type filter hook ${hook} priority -300;
-          tcp dport ${port} tcp flags & (syn | ack) == syn quota until 119 bytes counter drop } }`;
-      await exec(enter(mesh.netns(pod), family.split(' ')), { input: rules });
+        chain way {
+          type filter hook ${hook} priority -300;
+          ${match} quota until 119 bytes counter drop
+        }
+      }`;
+      await exec(enter(mesh.netns(pod), ['nft', '-f', '-']), { input: rules });
       try {
         await run();
         const { stdout } = await exec(enter(mesh.netns(pod), ['nft', 'list', 'table', 'inet', 'lossy']));
