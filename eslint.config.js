@@ -1,18 +1,21 @@
 import tseslint from 'typescript-eslint';
 
-/** One way only (design: cli, agent, control → ztunnel, derive, ca, envoy, kube, telemetry → config → model). */
+/** One way only (design: cli, agent, control → ztunnel, derive, ca, wds, telemetry → config → model; proto knows nobody). */
 const rooms = {
-  model: ['config', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'cli', 'native'],
-  config: ['ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'cli', 'native'],
-  ztunnel: ['derive', 'agent', 'cli'],
-  derive: ['ztunnel', 'ca', 'telemetry', 'agent', 'cli', 'native'],
-  ca: ['ztunnel', 'derive', 'telemetry', 'agent', 'cli', 'native'],
-  telemetry: ['ztunnel', 'derive', 'ca', 'agent', 'cli', 'native'],
-  agent: ['cli'],
+  proto: ['model', 'config', 'wds', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
+  model: ['proto', 'config', 'wds', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
+  config: ['proto', 'wds', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
+  wds: ['config', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
+  ztunnel: ['derive', 'agent', 'control', 'cli'],
+  derive: ['wds', 'ztunnel', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
+  ca: ['wds', 'ztunnel', 'derive', 'telemetry', 'agent', 'control', 'cli', 'native'],
+  telemetry: ['wds', 'ztunnel', 'derive', 'ca', 'agent', 'control', 'cli', 'native'],
+  control: ['ztunnel', 'agent', 'cli', 'native'],
+  agent: ['control', 'cli'],
 };
 
 export default tseslint.config(
-  { ignores: ['dist', 'build', 'native/target', 'node_modules', '*.config.js'] },
+  { ignores: ['dist', 'build', 'native/target', 'node_modules', '*.config.js', 'src/proto/gen'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
