@@ -5,23 +5,20 @@ import { ManifestSource } from '../config/manifests/source.ts';
 import type { AgentSettings } from '../config/settings.ts';
 import { deriveMeshState } from '../derive/mesh-state.ts';
 import type { MeshState } from '../model/workload.ts';
-import type { EngineEvent, EngineOptions, NativeEngine, NativeModule } from '../native/binding.ts';
+import type { NativeModule } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import { sampleLoopLag } from '../telemetry/loop-lag.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Random, Timers } from '../timing/timers.ts';
-import { CertificateManager } from '../ztunnel/certificates.ts';
 import type { CertificateSigner } from '../ztunnel/certificates.ts';
-import { DecisionPlane } from '../ztunnel/decision-plane.ts';
-import { QuestionAnswerer } from '../ztunnel/questions.ts';
 import { AgentServers } from './agent-servers.ts';
-import { engineEventHandler } from './engine-events.ts';
-import { Enrolment } from './enrolment.ts';
 import { cgroupRoot, ensureBpffs } from './host.ts';
 import type { Host } from './host.ts';
 import { aborted, Lifecycle } from './lifecycle.ts';
 import type { ProcessEvents } from './lifecycle.ts';
+import { createNode, trustDomains } from './node.ts';
+import type { Node } from './node.ts';
 import { Readiness } from './readiness.ts';
 import { StatePump } from './state-pump.ts';
 
@@ -35,14 +32,6 @@ export interface AgentDependencies {
   readonly host: Host;
   readonly native: NativeModule;
   readonly events: ProcessEvents;
-}
-
-/** What exists once the engine does. */
-interface Node {
-  readonly engine: NativeEngine;
-  readonly plane: DecisionPlane;
-  readonly enrolment: Enrolment;
-  readonly certificates: CertificateManager | null;
 }
 
 /**
@@ -144,7 +133,7 @@ export class Agent {
 
   /** The engine takes pods in one by one, so the first state is in force before its first question comes. */
   async #startEngine(state: MeshState, cgroup: string, signer: CertificateSigner | null): Promise<void> {
-    const node = this.#createNode(state, cgroup, signer);
+    const node = createNode(this.#dependencies, { initial: state, cgroup, signer });
     this.#node = node;
     const adopted = await node.engine.start();
     this.#readiness.done('engine');
@@ -154,62 +143,6 @@ export class Agent {
     node.enrolment.adopt(adopted);
     await this.#applyState(state);
     this.#readiness.done('first enrolment');
-  }
-
-  #createNode(state: MeshState, cgroup: string, signer: CertificateSigner | null): Node {
-    const { settings, logging, metrics, timers, random, native } = this.#dependencies;
-    let handleEvent: (event: EngineEvent) => void = () => undefined;
-    const engine = new native.Engine(engineOptions(this.#dependencies, state, cgroup), (event) => {
-      handleEvent(event);
-    });
-    const certificates =
-      signer === null
-        ? null
-        : new CertificateManager({
-            signer,
-            engine,
-            timers,
-            random,
-            metrics,
-            logger: logging.component('certificates'),
-          });
-    const plane = new DecisionPlane({
-      node: settings.node,
-      engine,
-      initial: withoutObjects(state),
-      logger: logging.component('decisions'),
-      onChange: (generation, invalidated) => {
-        metrics.stateGeneration.set(generation);
-        metrics.invalidatedKeys.inc(invalidated);
-      },
-    });
-    const answerer = new QuestionAnswerer({
-      decider: plane,
-      engine,
-      metrics,
-      logger: logging.component('decisions'),
-      later: (milliseconds, callback) => void timers.after(milliseconds, callback),
-    });
-    const enrolment: Enrolment = new Enrolment({
-      engine,
-      timers,
-      random,
-      metrics,
-      logger: logging.component('enrolment'),
-      // A pod that is captured before it has a certificate would refuse what reaches it in between.
-      prepare: async (spec) => {
-        certificates?.require(enrolment.identities());
-        await certificates?.attempted(spec.identity);
-      },
-      onChange: () => {
-        certificates?.require(enrolment.identities());
-      },
-      onEnrolled: (uid, enrolled) => {
-        plane.setEnrolled(uid, enrolled);
-      },
-    });
-    handleEvent = engineEventHandler({ answerer, enrolment, metrics, logger: logging.component('engine') });
-    return { engine, plane, enrolment, certificates };
   }
 
   async #applyState(state: MeshState): Promise<void> {
@@ -255,6 +188,7 @@ export class Agent {
   async #stop(): Promise<void> {
     this.#node?.enrolment.stop();
     this.#node?.certificates?.stop();
+    this.#node?.policies.stop();
     try {
       await this.#node?.engine.stop();
     } catch (error) {
@@ -283,36 +217,4 @@ export class Agent {
       }),
     });
   }
-}
-
-function engineOptions({ settings, version }: AgentDependencies, state: MeshState, cgroup: string): EngineOptions {
-  return {
-    node: settings.node,
-    bpffs: settings.bpffs,
-    cgroupRoot: cgroup,
-    podsCgroup: settings.podsCgroup,
-    threads: settings.threads,
-    trustDomains: trustDomains(state),
-    accessLog: settings.accessLog,
-    accessLogFormat: settings.accessLogFormat,
-    questionTimeout: settings.questionTimeout,
-    connectTimeout: settings.connectTimeout,
-    version,
-    clusterId: state.settings.clusterId,
-  };
-}
-
-function trustDomains({ settings }: MeshState): readonly string[] {
-  return [settings.trustDomain, ...settings.trustDomainAliases];
-}
-
-function withoutObjects({ settings }: MeshState): MeshState {
-  return {
-    settings,
-    workloads: new Map(),
-    services: new Map(),
-    policies: new Map(),
-    localPods: new Map(),
-    conditions: [],
-  };
 }

@@ -54,6 +54,8 @@ export interface AuthorizationResult {
   readonly dependencies: Dependencies;
   /** `namespace/name` of dry-run policies that match; they decide nothing. */
   readonly dryRunMatches: readonly string[];
+  /** Whether the connection were allowed if the dry-run policies counted; null where there are none. */
+  readonly dryRunAllowed: boolean | null;
 }
 
 /** A block that does not parse makes the policy malformed: dropped, it could turn a condition into none. */
@@ -80,11 +82,24 @@ export function authorize(
   const probe = new Probe(connection);
   const enforced = policies.filter((compiled) => !compiled.policy.dryRun);
   const decision = decideBroken(enforced, unknown) ?? decide(enforced, probe);
+  // Before the dry run: what decides nothing must not make answers narrower.
   const dependencies = probe.dependencies();
-  const dryRunMatches = policies
-    .filter((compiled) => compiled.policy.dryRun && compiled.malformed === null && matchesPolicy(compiled, probe))
-    .map((compiled) => compiled.key);
-  return { decision, dependencies, dryRunMatches };
+  const tried = policies.filter((compiled) => compiled.policy.dryRun && compiled.malformed === null);
+  return {
+    decision,
+    dependencies,
+    dryRunMatches: tried.filter((compiled) => matchesPolicy(compiled, probe)).map((compiled) => compiled.key),
+    dryRunAllowed: tried.length === 0 ? null : allowedWith(tried, enforced, unknown, probe),
+  };
+}
+
+function allowedWith(
+  tried: readonly CompiledPolicy[],
+  enforced: readonly CompiledPolicy[],
+  unknown: readonly string[],
+  probe: Probe,
+): boolean {
+  return (decideBroken(enforced, unknown) ?? decide([...enforced, ...tried], probe)).allowed;
 }
 
 function decideBroken(enforced: readonly CompiledPolicy[], unknown: readonly string[]): Decision | null {

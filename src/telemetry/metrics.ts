@@ -12,6 +12,10 @@ export interface AgentMetrics {
   readonly loopLagSeconds: Histogram;
   readonly invalidatedKeys: Counter;
   readonly stateGeneration: Gauge;
+  readonly policySweepSeconds: Histogram;
+  readonly policyExaminedFlows: Counter;
+  readonly policyClosedFlows: Counter;
+  readonly dryRunDecisions: Counter<'result'>;
   readonly manifestErrors: Gauge;
   readonly conditions: Gauge;
   readonly certificateExpiry: Gauge<'identity'>;
@@ -26,6 +30,7 @@ export interface AgentMetrics {
 }
 
 const DECISION_BUCKETS = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 100e-3, 1];
+const SWEEP_BUCKETS = [1e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5];
 const LAG_BUCKETS = [1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 3, 10];
 
 /** @param version value of `istio_build`'s label `tag` */
@@ -63,6 +68,22 @@ export function createAgentMetrics(version: string): AgentMetrics {
     }),
     invalidatedKeys: counter('ambit_invalidated_keys_total', 'Keys whose answers the engine was told to drop.'),
     stateGeneration: gauge('ambit_state_generation', 'Generation of the state that decisions are made on.'),
+    policySweepSeconds: new Histogram({
+      name: 'ambit_policy_sweep_seconds',
+      help: 'From a change of policy until every open connection that it now denies was told to close.',
+      buckets: SWEEP_BUCKETS,
+      registers,
+    }),
+    policyExaminedFlows: counter(
+      'ambit_policy_examined_flows_total',
+      'Open connections that were decided again because what let them in has changed.',
+    ),
+    policyClosedFlows: counter('ambit_policy_closed_flows_total', 'Open connections closed by a change of policy.'),
+    dryRunDecisions: counter(
+      'ambit_policy_dry_run_decisions_total',
+      'Decisions, one per kind of flow, by what dry-run policies would have made of them: same, denied or allowed.',
+      ['result'],
+    ),
     manifestErrors: gauge('ambit_manifest_errors', 'Documents that do not parse or validate at the moment.'),
     conditions: gauge('ambit_conditions', 'Parts of the manifests that are not honoured at the moment.'),
     certificateExpiry: gauge('ambit_certificate_expiry_timestamp_seconds', 'When the certificate in use ends.', [

@@ -11,7 +11,8 @@ import type {
 import type { Logger } from '../telemetry/logger.ts';
 import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
-import { decideInbound } from './inbound.ts';
+import { decideInbound, policiesOfPod } from './inbound.ts';
+import type { InboundDecision, PodPolicies } from './inbound.ts';
 import { decideOutbound } from './outbound.ts';
 import type { OutboundDecision } from './outbound.ts';
 import { RecordingView } from './recording-view.ts';
@@ -37,8 +38,16 @@ export interface DecisionPlaneDependencies {
   /** A state without workloads, services, policies and pods. */
   readonly initial: MeshState;
   readonly logger: Logger;
-  /** Told of every change, with how many keys the engine was told to forget. */
-  readonly onChange: (generation: number, invalidated: number) => void;
+  /** Told of every change once decisions stand on it and the engine knows what to forget. */
+  readonly onChange: (change: Invalidation) => void;
+  /** Told of every decision in which a dry-run policy would have had a say. */
+  readonly onDryRun?: (result: DryRunResult) => void;
+}
+
+/** What policies that are only tried would have changed. */
+export interface DryRunResult {
+  readonly allowed: boolean;
+  readonly wouldBeAllowed: boolean;
 }
 
 /** Answers that failed to be decided read this key, so that they can be dropped and tried again. */
@@ -55,12 +64,14 @@ export class DecisionPlane {
   readonly #engine: PlaneEngine;
   readonly #logger: Logger;
   readonly #onChange: DecisionPlaneDependencies['onChange'];
+  readonly #onDryRun: (result: DryRunResult) => void;
   #lastApply: Promise<void> = Promise.resolve();
 
   constructor(dependencies: DecisionPlaneDependencies) {
     this.#engine = dependencies.engine;
     this.#logger = dependencies.logger;
     this.#onChange = dependencies.onChange;
+    this.#onDryRun = dependencies.onDryRun ?? (() => undefined);
     this.#store = new WorkloadStore(dependencies.node, dependencies.initial);
     this.#descriptors = new Descriptors(dependencies.engine);
     this.#endpointSets = new EndpointSets(dependencies.engine);
@@ -72,6 +83,12 @@ export class DecisionPlane {
 
   get generation(): number {
     return this.#store.generation;
+  }
+
+  /** What decides now who may reach a pod of this node, with the keys that it stands on. */
+  podPolicies(uid: string): { readonly policies: PodPolicies | null; readonly keys: readonly string[] } {
+    const view = new RecordingView(this.#store);
+    return { policies: policiesOfPod(view, uid), keys: view.readKeys() };
   }
 
   /** Resolves when decisions stand on the new state. States are applied in the order of the calls. */
@@ -134,7 +151,7 @@ export class DecisionPlane {
       this.#engine.invalidate(invalidation.generation, invalidation.keys);
       this.#endpointSets.drop(invalidation.keys);
     }
-    this.#onChange(invalidation.generation, invalidation.keys.length);
+    this.#onChange(invalidation);
   }
 
   /** A pod's own descriptor names it in every record, so it is there before its first flow. */
@@ -183,9 +200,7 @@ export class DecisionPlane {
     if (sourceWorkload !== null) this.#descriptors.ensureWorkloads([sourceWorkload]);
     const known = service === null ? null : this.#store.service(service);
     if (service !== null && known !== null) this.#descriptors.ensureService(service, known);
-    for (const policy of decision.dryRunMatches) {
-      this.#logger.info({ policy, pod: question.pod, peer: question.peer }, 'dry-run policy matches');
-    }
+    this.#tellDryRun(question, decision);
     return {
       kind: 'inbound',
       id: question.id,
@@ -198,6 +213,18 @@ export class DecisionPlane {
       sourceWorkload: sourceWorkload?.uid ?? null,
       service,
     };
+  }
+
+  /** Once per kind of flow, as decisions are made: a policy that decides nothing must not make every flow a question. */
+  #tellDryRun({ pod, peer, source, port }: InboundQuestion, decision: InboundDecision): void {
+    const { allowed, dryRunAllowed, dryRunMatches } = decision;
+    if (dryRunAllowed === null) return;
+    this.#onDryRun({ allowed, wouldBeAllowed: dryRunAllowed });
+    const fields = { pod, peer, source, port, allowed, wouldBeAllowed: dryRunAllowed };
+    for (const policy of dryRunMatches) this.#logger.info({ policy, ...fields }, 'dry-run policy matches');
+    if (dryRunMatches.length === 0 && dryRunAllowed !== allowed) {
+      this.#logger.info(fields, 'no dry-run ALLOW policy matches');
+    }
   }
 }
 

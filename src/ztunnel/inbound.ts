@@ -20,30 +20,83 @@ export interface InboundDecision {
   readonly service: string | null;
   readonly mask: AnswerMask;
   readonly dryRunMatches: readonly string[];
+  /** Whether it were allowed if the dry-run policies counted; null where there are none. */
+  readonly dryRunAllowed: boolean | null;
 }
 
 const WHOLE_POD: AnswerMask = { prefixLength: 0, anyPort: true, anyDestination: true };
 
+/** What decides who may reach a pod, found once for many connections. */
+export interface PodPolicies {
+  readonly workload: Workload;
+  readonly policies: readonly CompiledPolicy[];
+  /** Keys that the workload names and nobody has said yet what they mean: they deny. */
+  readonly unknown: readonly string[];
+}
+
+/** A connection whose texts are parsed. */
+interface ParsedQuestion {
+  readonly peer: SpiffeId | null;
+  readonly source: IpAddress;
+  readonly destination: IpAddress;
+  readonly port: number;
+}
+
 /** Whether a connection may reach a pod of this node: the destination decides, by what it verified itself. */
 export function decideInbound(view: MeshView, question: InboundQuestion): InboundDecision {
-  const pod = view.localPod(question.pod);
-  const workload = pod === null ? null : view.workload(pod.workload);
-  if (workload === null) return denied('unknown_destination');
-  const peer = question.peer === null ? null : parseSpiffeId(question.peer);
-  if (question.peer !== null && peer === null) return denied('invalid_peer');
-  const source = parseAddress(question.source);
-  const destination = parseAddress(question.destination);
-  if (source === null || destination === null) return denied('invalid_address');
-  const result = authorizeAt(view, workload, { peer, source, destination, port: question.port });
+  const policies = policiesOfPod(view, question.pod);
+  if (policies === null) return denied('unknown_destination');
+  const connection = parseQuestion(question);
+  if (typeof connection === 'string') return denied(connection);
+  const { workload } = policies;
+  const result = authorize(policies.policies, connection, policies.unknown);
   return {
     allowed: result.decision.allowed,
     policy: result.decision.policy,
     reason: result.decision.allowed ? null : result.decision.reason,
-    sourceWorkload: sourceWorkload(view, source, question.peer),
+    sourceWorkload: sourceWorkload(view, connection.source, question.peer),
     service: serviceAt(view, workload, question.port),
-    mask: maskOf(view, workload, source, result),
+    mask: maskOf(view, workload, connection.source, result),
     dryRunMatches: result.dryRunMatches,
+    dryRunAllowed: result.dryRunAllowed,
   };
+}
+
+/**
+ * Policies of the mesh, of the namespace, and those that the workload names. Null where the pod or its workload is not
+ * known, which denies.
+ */
+export function policiesOfPod(view: MeshView, uid: string): PodPolicies | null {
+  const pod = view.localPod(uid);
+  const workload = pod === null ? null : view.workload(pod.workload);
+  if (workload === null) return null;
+  const policies: CompiledPolicy[] = [
+    ...view.globalPolicies(),
+    ...(workload.namespace === '' ? [] : view.namespacePolicies(workload.namespace)),
+  ];
+  const unknown: string[] = [];
+  for (const key of workload.authorizationPolicies) {
+    const policy = view.policy(key);
+    if (policy === null) unknown.push(key);
+    else policies.push(policy);
+  }
+  return { workload, policies, unknown };
+}
+
+/** What `decideInbound` would say of a connection, without the names for logs. Null policies deny. */
+export function isAllowed(policies: PodPolicies | null, question: InboundQuestion): boolean {
+  if (policies === null) return false;
+  const connection = parseQuestion(question);
+  return typeof connection !== 'string' && authorize(policies.policies, connection, policies.unknown).decision.allowed;
+}
+
+function parseQuestion(question: InboundQuestion): ParsedQuestion | 'invalid_peer' | 'invalid_address' {
+  const peer = question.peer === null ? null : parseSpiffeId(question.peer);
+  if (question.peer !== null && peer === null) return 'invalid_peer';
+  const source = parseAddress(question.source);
+  const destination = parseAddress(question.destination);
+  if (source === null || destination === null) return 'invalid_address';
+  return { peer, source, destination, port: question.port };
 }
 
 function denied(reason: InboundDenyReason): InboundDecision {
@@ -55,29 +108,8 @@ function denied(reason: InboundDenyReason): InboundDecision {
     service: null,
     mask: WHOLE_POD,
     dryRunMatches: [],
+    dryRunAllowed: null,
   };
-}
-
-interface Connection {
-  readonly peer: SpiffeId | null;
-  readonly source: IpAddress;
-  readonly destination: IpAddress;
-  readonly port: number;
-}
-
-/** Policies of the mesh, of the namespace, and those that the workload names. A named one that is not known denies. */
-function authorizeAt(view: MeshView, workload: Workload, connection: Connection): AuthorizationResult {
-  const policies: CompiledPolicy[] = [
-    ...view.globalPolicies(),
-    ...(workload.namespace === '' ? [] : view.namespacePolicies(workload.namespace)),
-  ];
-  const unknown: string[] = [];
-  for (const key of workload.authorizationPolicies) {
-    const policy = view.policy(key);
-    if (policy === null) unknown.push(key);
-    else policies.push(policy);
-  }
-  return authorize(policies, connection, unknown);
 }
 
 /** Named only if it is who it says: an address alone can be another's by now, or spoofed where there is no identity. */

@@ -10,10 +10,12 @@ import { keys } from './keys.ts';
 import type { AddressOwner, MeshView } from './mesh-view.ts';
 import type { Change, StateDifference } from './state-difference.ts';
 
-/** What the engine must forget after a change. */
+/** What a change touched, and what of it the engine must forget. */
 export interface Invalidation {
   readonly generation: number;
+  /** Those of `touched` that answers have named. */
   readonly keys: readonly string[];
+  readonly touched: ReadonlySet<string>;
 }
 
 /**
@@ -123,12 +125,12 @@ export class WorkloadStore implements MeshView {
   }
 
   #finishChange(): Invalidation {
-    const claimed = this.#interest.claim(this.#touched, this.#appeared);
-    const changed = this.#touched.size > 0;
+    const touched = this.#touched;
+    const claimed = this.#interest.claim(touched, this.#appeared);
     this.#touched = new Set();
     this.#appeared = [];
-    if (changed) this.#generation++;
-    return { generation: this.#generation, keys: claimed };
+    if (touched.size > 0) this.#generation++;
+    return { generation: this.#generation, keys: claimed, touched };
   }
 
   #commitWorkload({ key, before, after }: Change<Workload>): void {

@@ -124,6 +124,14 @@ void describe('the order of policies', () => {
     assert.ok(ask([policy('deny', [rule({ notSourceIps: ['x'] })], 'try', true)]).decision.allowed);
   });
 
+  test('what dry-run policies would have made of it is told', () => {
+    assert.equal(ask([]).dryRunAllowed, null);
+    assert.equal(ask([policy('deny', [any], 'a', true)]).dryRunAllowed, false);
+    assert.equal(ask([policy('allow', [never], 'a', true)]).dryRunAllowed, false);
+    assert.equal(ask([policy('deny', [never], 'a', true)]).dryRunAllowed, true);
+    assert.equal(ask([policy('allow', [never]), policy('allow', [any], 'a', true)]).dryRunAllowed, true);
+  });
+
   test('dry-run policies that match are told', () => {
     const { dryRunMatches } = ask([policy('deny', [any], 'a', true), policy('allow', [never], 'b', true)]);
     assert.deepEqual(dryRunMatches, ['shop/a']);

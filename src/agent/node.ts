@@ -1,0 +1,155 @@
+import type { AgentSettings } from '../config/settings.ts';
+import type { MeshState } from '../model/workload.ts';
+import type { EngineEvent, EngineOptions, NativeEngine, NativeModule } from '../native/binding.ts';
+import type { Logging } from '../telemetry/logger.ts';
+import type { AgentMetrics } from '../telemetry/metrics.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+import { CertificateManager } from '../ztunnel/certificates.ts';
+import type { CertificateSigner } from '../ztunnel/certificates.ts';
+import { DecisionPlane } from '../ztunnel/decision-plane.ts';
+import type { DryRunResult } from '../ztunnel/decision-plane.ts';
+import { PolicyWatcher } from '../ztunnel/policy-watcher.ts';
+import { QuestionAnswerer } from '../ztunnel/questions.ts';
+import { engineEventHandler } from './engine-events.ts';
+import { Enrolment } from './enrolment.ts';
+
+export interface NodeDependencies {
+  readonly settings: AgentSettings;
+  readonly version: string;
+  readonly logging: Logging;
+  readonly metrics: AgentMetrics;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly native: NativeModule;
+}
+
+export interface NodeStart {
+  /** Whose mesh settings the engine starts with; its objects are applied apart. */
+  readonly initial: MeshState;
+  readonly cgroup: string;
+  /** null: pods get no certificates. */
+  readonly signer: CertificateSigner | null;
+}
+
+/** What exists once the engine does. */
+export interface Node {
+  readonly engine: NativeEngine;
+  readonly plane: DecisionPlane;
+  readonly enrolment: Enrolment;
+  readonly policies: PolicyWatcher;
+  readonly certificates: CertificateManager | null;
+}
+
+/** The engine and everything that talks to it, joined; the engine is not started yet. */
+export function createNode(dependencies: NodeDependencies, start: NodeStart): Node {
+  const { settings, logging, metrics, timers, native } = dependencies;
+  let handleEvent: (event: EngineEvent) => void = () => undefined;
+  const engine = new native.Engine(engineOptions(dependencies, start), (event) => {
+    handleEvent(event);
+  });
+  const certificates = createCertificates(dependencies, start.signer, engine);
+  const plane: DecisionPlane = new DecisionPlane({
+    node: settings.node,
+    engine,
+    initial: withoutObjects(start.initial),
+    logger: logging.component('decisions'),
+    onChange: ({ generation, keys, touched }) => {
+      metrics.stateGeneration.set(generation);
+      metrics.invalidatedKeys.inc(keys.length);
+      policies.stateChanged(touched);
+    },
+    onDryRun: (result) => {
+      metrics.dryRunDecisions.inc({ result: dryRunLabel(result) });
+    },
+  });
+  const policies: PolicyWatcher = new PolicyWatcher({
+    plane,
+    engine,
+    timers,
+    metrics,
+    logger: logging.component('policy'),
+    dialDeadline: settings.connectTimeout,
+  });
+  const answerer = new QuestionAnswerer({
+    decider: plane,
+    engine,
+    metrics,
+    logger: logging.component('decisions'),
+    later: (milliseconds, callback) => void timers.after(milliseconds, callback),
+  });
+  const enrolment = createEnrolment(dependencies, { engine, plane, certificates });
+  handleEvent = engineEventHandler({ answerer, enrolment, metrics, logger: logging.component('engine') });
+  return { engine, plane, enrolment, policies, certificates };
+}
+
+/** The own one first. */
+export function trustDomains({ settings }: MeshState): readonly string[] {
+  return [settings.trustDomain, ...settings.trustDomainAliases];
+}
+
+function createCertificates(
+  { logging, metrics, timers, random }: NodeDependencies,
+  signer: CertificateSigner | null,
+  engine: NativeEngine,
+): CertificateManager | null {
+  if (signer === null) return null;
+  return new CertificateManager({ signer, engine, timers, random, metrics, logger: logging.component('certificates') });
+}
+
+function createEnrolment(
+  { logging, metrics, timers, random }: NodeDependencies,
+  { engine, plane, certificates }: Pick<Node, 'engine' | 'plane' | 'certificates'>,
+): Enrolment {
+  const enrolment: Enrolment = new Enrolment({
+    engine,
+    timers,
+    random,
+    metrics,
+    logger: logging.component('enrolment'),
+    // A pod that is captured before it has a certificate would refuse what reaches it in between.
+    prepare: async (spec) => {
+      certificates?.require(enrolment.identities());
+      await certificates?.attempted(spec.identity);
+    },
+    onChange: () => {
+      certificates?.require(enrolment.identities());
+    },
+    onEnrolled: (uid, enrolled) => {
+      plane.setEnrolled(uid, enrolled);
+    },
+  });
+  return enrolment;
+}
+
+function dryRunLabel({ allowed, wouldBeAllowed }: DryRunResult): 'same' | 'allowed' | 'denied' {
+  if (allowed === wouldBeAllowed) return 'same';
+  return wouldBeAllowed ? 'allowed' : 'denied';
+}
+
+function engineOptions({ settings, version }: NodeDependencies, { initial, cgroup }: NodeStart): EngineOptions {
+  return {
+    node: settings.node,
+    bpffs: settings.bpffs,
+    cgroupRoot: cgroup,
+    podsCgroup: settings.podsCgroup,
+    threads: settings.threads,
+    trustDomains: trustDomains(initial),
+    accessLog: settings.accessLog,
+    accessLogFormat: settings.accessLogFormat,
+    questionTimeout: settings.questionTimeout,
+    connectTimeout: settings.connectTimeout,
+    version,
+    clusterId: initial.settings.clusterId,
+  };
+}
+
+function withoutObjects({ settings }: MeshState): MeshState {
+  return {
+    settings,
+    workloads: new Map(),
+    services: new Map(),
+    policies: new Map(),
+    localPods: new Map(),
+    conditions: [],
+  };
+}
