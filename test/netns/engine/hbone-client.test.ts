@@ -6,6 +6,7 @@ import type { SeenStream } from '../../support/hbone/peer.ts';
 import type { Material } from '../../support/hbone/messages.ts';
 import { service } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
+import { dropping } from '../../support/packet-filter.ts';
 import { rootSuite } from '../../support/suite.ts';
 import { call, calls, hold, wasReset } from '../../support/testkit.ts';
 import type { CallResult } from '../../support/testkit.ts';
@@ -36,7 +37,7 @@ rootSuite('HBONE client', () => {
         }),
       ],
       agents: [0],
-      agentOptions: { flags: ['--threads', '1'] },
+      agentOptions: { flags: ['--threads', '1', '--connect-timeout', '3s'] },
     });
     material = await materialOf(mesh.rig.caFolder, identity('peer'));
   });
@@ -245,6 +246,25 @@ rootSuite('HBONE client', () => {
       await reach(ports.echo);
       assert.equal(server.tunnels().length, 2);
       await mesh.changePod('peer');
+    });
+  });
+
+  describe('of a destination that does not answer', () => {
+    it('lets all who ask wait for one connect, and tells the operator of network policies', async () => {
+      const labels = { response_flags: 'NETWORK_POLICY', reporter: 'source' };
+      const asking = () =>
+        Promise.all(Array.from({ length: 12 }, () => reach(ports.echo, ['--timeout', '9000'], 'other')));
+      const [[results, grown], lost] = await dropping(mesh.netns('peer'), 'input', 'tcp dport 15008', () =>
+        mesh.growth(0, 'istio_tcp_connections_failed_total', labels, asking),
+      );
+      for (const result of results) {
+        assert.ok(wasReset(result), JSON.stringify(result));
+        assert.ok(result.durationMicros < 5_000_000, `one connect's time limit, not several: ${result.durationMicros}`);
+      }
+      assert.equal(grown, 12);
+      assert.ok(lost <= 4, `the SYNs of one connect, not of twelve: ${lost}`);
+      const line = await mesh.line(0, { 'src.addr': results[0]?.local ?? '' });
+      assert.match(String(line['error']), /network policy.*15008/);
     });
   });
 

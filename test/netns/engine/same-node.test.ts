@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { findLines } from '../../support/access-log.ts';
-import { meshSettings, networkPolicy } from '../../support/manifests.ts';
+import { meshSettings, networkPolicy, service } from '../../support/manifests.ts';
 import type { Manifest } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
 import { rootSuite } from '../../support/suite.ts';
@@ -19,6 +19,12 @@ rootSuite('two pods of one node', () => {
     mesh = await Mesh.create({
       ...{ nodes: 1, pods: { client: 0, server: 0, other: 0 } },
       members: { client: { namespace: 'shop' }, server: { namespace: 'shop' }, other: { namespace: 'elsewhere' } },
+      documents: [
+        service({
+          ...{ name: 'server', namespace: 'shop', vips: ['10.96.0.7'] },
+          ...{ ports: { 80: 8080 }, selector: { app: 'server' } },
+        }),
+      ],
       servers: { server: ['whoami@[::]:8080', 'echo@[::]:8081', 'sink@[::]:8082', 'reset@[::]:8083'] },
     });
   });
@@ -129,6 +135,14 @@ rootSuite('two pods of one node', () => {
     for (const [what, manifests] of Object.entries(policies)) {
       it(what, () => mesh.under(manifests, () => assertJoined()));
     }
+  });
+
+  it('leave a pod that calls itself by a service to itself, whatever is wanted between pods', async () => {
+    await mesh.under([meshSettings({ sameNode: 'tls' }), networkPolicy('shop', 'np')], async () => {
+      const [result, heard] = await mesh.heard('server', [], () => call(mesh.netns('server'), '10.96.0.7:80'));
+      assert.equal(whoIn(result).server, 'server');
+      assert.deepEqual(heard.flows, {});
+    });
   });
 
   it('keep a connection that is open when the way of new ones changes', async () => {

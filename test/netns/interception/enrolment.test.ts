@@ -77,9 +77,13 @@ rootSuite('enrolment of running pods', () => {
     await waitFor(reach, { what: 'a node-local join' });
   });
 
-  it('ends when the label says so: new connections are plain again, and nothing is lost', async () => {
+  it('ends when the label says so: new connections are plain again, open ones go on in their tunnel', async () => {
+    const held = await hold(mesh.netns('client'), [mesh.at('far', 8081)]);
+    assert.equal(await exchange(held, 0, 1_000), 1_000);
     await inMesh('client', false);
     await enrolled(0, 1);
+    assert.equal(await exchange(held, 0, 200_000), 200_000);
+    assert.equal((await held.finish()).code, 0);
     const [result, heard] = await mesh.heard('client', ['plain-again'], () =>
       call(mesh.netns('client'), mesh.at('far', 8080), ['--send', 'plain-again']),
     );
@@ -89,9 +93,9 @@ rootSuite('enrolment of running pods', () => {
   });
 
   it('leaves a pod that has left as reachable as a stranger', async () => {
-    const { stdout } = await mesh.rig.exec(mesh.pod('client'), ['ip', '-4', 'rule']);
-    const control = await mesh.rig.exec(mesh.pod('outside'), ['ip', '-4', 'rule']);
-    assert.equal(stdout, control.stdout, 'no rule of the mesh is left');
+    const rules = async (name: string) => (await mesh.rig.exec(mesh.pod(name), ['ip', '-4', 'rule'])).stdout;
+    const control = await rules('outside');
+    await waitFor(async () => (await rules('client')) === control, { what: 'a pod without rules of the mesh' });
     const answer = whoIn(await call(mesh.netns('far'), mesh.at('client', 8080)));
     assert.equal(answer.server, 'client');
     assert.ok(answer.peer.startsWith(endpoint(mesh.pod('far').ipv4, '')));

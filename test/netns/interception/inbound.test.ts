@@ -5,7 +5,7 @@ import { HboneClient, materialOf } from '../../support/hbone/peer.ts';
 import { service } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
 import { rootSuite } from '../../support/suite.ts';
-import { call, capture, endpoint, wasReset, whoIn } from '../../support/testkit.ts';
+import { call, capture, endpoint, stream, wasReset, whoIn } from '../../support/testkit.ts';
 import { podInterface } from '../../support/topology.ts';
 
 const opened = 'istio_tcp_connections_opened_total';
@@ -16,7 +16,7 @@ const vip6 = 'fd96::10';
 rootSuite('inbound interception', () => {
   let mesh: Mesh;
   before(async () => {
-    const common = ['whoami@[::]:8080', 'echo@[::]:8081'];
+    const common = ['whoami@[::]:8080', 'echo@[::]:8081', 'source@[::]:8083'];
     mesh = await Mesh.create({
       pods: { client: 0, near: 0, outside: 0, far: 1, 'far-outside': 1 },
       members: { client: { namespace: 'shop' }, near: { namespace: 'shop' }, far: { namespace: 'shop' } },
@@ -66,6 +66,23 @@ rootSuite('inbound interception', () => {
           assert.deepEqual([line['direction'], line['src.identity']], ['inbound', undefined]);
         });
       }
+    }
+  });
+
+  describe('lets a server speak first', () => {
+    const ways = [
+      ['client', 'far'],
+      ['client', 'near'],
+      ['outside', 'far'],
+      ['client', 'outside'],
+    ] as const;
+    for (const [from, to] of ways) {
+      it(`in ${to} towards ${from}`, async () => {
+        const options = [mesh.at(to, 8083), '--direction', 'down', '--duration', '100'];
+        const { bytes, failures } = await stream(mesh.netns(from), options);
+        assert.ok(bytes > 0);
+        assert.deepEqual(failures, []);
+      });
     }
   });
 
@@ -133,7 +150,7 @@ rootSuite('inbound interception', () => {
     });
 
     it('answers 503 for every port that the engine listens on', async () => {
-      const own = await enginePorts(mesh, 'far', [8080, 8081, 15001, 15006, 15008]);
+      const own = await enginePorts(mesh, 'far', [8080, 8081, 8083, 15001, 15006, 15008]);
       assert.ok(own.length >= 3, `the engine listens in the pod: ${own.join()}`);
       const tunnel = await client.open(mesh.pod('far').ipv4, await materialOf(mesh.rig.caFolder, clientIdentity));
       for (const port of own) assert.equal((await client.connect(tunnel, mesh.at('far', port))).status, 503);
