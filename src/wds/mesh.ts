@@ -1,0 +1,76 @@
+import { create } from '@bufbuild/protobuf';
+import type { LocalPod, MeshSettings } from '../model/workload.ts';
+import {
+  LocalPodSchema,
+  MeshSettingsSchema,
+  MeshSettings_SameNode as SameNode,
+  MeshSettings_Unenforceable as Unenforceable,
+} from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
+import type {
+  LocalPod as LocalPodMessage,
+  MeshSettings as MeshSettingsMessage,
+} from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
+import { parseSpiffeId } from '../model/identity.ts';
+import type { Decoded } from './decoded.ts';
+import { Enumeration } from './enums.ts';
+
+const sameNode = new Enumeration<MeshSettings['sameNode'], SameNode>({
+  auto: SameNode.AUTO,
+  local: SameNode.LOCAL,
+  tls: SameNode.TLS,
+});
+
+export function encodeMeshSettings(settings: MeshSettings): MeshSettingsMessage {
+  return create(MeshSettingsSchema, {
+    ...settings,
+    trustDomainAliases: [...settings.trustDomainAliases],
+    sameNode: sameNode.encode(settings.sameNode),
+    unenforceable: settings.unenforceable === 'ignore' ? Unenforceable.IGNORE : Unenforceable.DENY,
+  });
+}
+
+/** Values of a newer control plane: the wire, which always works, and denying. */
+export function decodeMeshSettings(message: MeshSettingsMessage): Decoded<MeshSettings> {
+  if (message.trustDomain === '') return { value: null, problems: ['the settings have no trust domain'] };
+  const { trustDomain, trustDomainAliases, rootNamespace, clusterDomain, clusterId, network } = message;
+  const value: MeshSettings = {
+    trustDomain,
+    trustDomainAliases,
+    rootNamespace,
+    clusterDomain,
+    clusterId,
+    network,
+    sameNode: sameNode.decode(message.sameNode) ?? 'tls',
+    unenforceable: message.unenforceable === Unenforceable.IGNORE ? 'ignore' : 'deny',
+  };
+  return { value, problems: [] };
+}
+
+export function encodeLocalPod(pod: LocalPod): LocalPodMessage {
+  return create(LocalPodSchema, {
+    ...pod,
+    netns: pod.netns ?? '',
+    addresses: [...pod.addresses],
+    probePorts: [...pod.probePorts],
+  });
+}
+
+export function decodeLocalPod(message: LocalPodMessage): Decoded<LocalPod> {
+  const problems: string[] = [];
+  if (message.uid === '') problems.push('the pod has no uid');
+  if (parseSpiffeId(message.identity) === null) problems.push('the identity is not a SPIFFE id of a workload');
+  if (problems.length > 0) return { value: null, problems };
+  const { uid, workload, namespace, name, netns, addresses, identity, probePorts, wanted } = message;
+  const value: LocalPod = {
+    uid,
+    workload,
+    namespace,
+    name,
+    netns: netns === '' ? null : netns,
+    addresses,
+    identity,
+    probePorts,
+    wanted,
+  };
+  return { value, problems: [] };
+}

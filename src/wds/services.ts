@@ -1,0 +1,80 @@
+import { create } from '@bufbuild/protobuf';
+import type { LoadBalancing, RoutingScope, Service } from '../model/workload.ts';
+import {
+  LoadBalancingSchema,
+  LoadBalancing_HealthPolicy as HealthPolicy,
+  LoadBalancing_Mode as Mode,
+  LoadBalancing_Scope as Scope,
+  ServiceSchema,
+} from '../proto/gen/istio/workload/workload_pb.ts';
+import type {
+  LoadBalancing as LoadBalancingMessage,
+  Service as ServiceMessage,
+} from '../proto/gen/istio/workload/workload_pb.ts';
+import { decodeNetworkAddresses, encodeNetworkAddress } from './addresses.ts';
+import type { Decoded } from './decoded.ts';
+import { Enumeration } from './enums.ts';
+import { decodePorts, encodePorts } from './ports.ts';
+
+const modes = new Enumeration<LoadBalancing['mode'], Mode>({
+  standard: Mode.UNSPECIFIED_MODE,
+  strict: Mode.STRICT,
+  failover: Mode.FAILOVER,
+  passthrough: Mode.PASSTHROUGH,
+});
+
+const scopes = new Enumeration<RoutingScope, Scope>({
+  region: Scope.REGION,
+  zone: Scope.ZONE,
+  subzone: Scope.SUBZONE,
+  node: Scope.NODE,
+  cluster: Scope.CLUSTER,
+  network: Scope.NETWORK,
+});
+
+/** @param network the mesh's own, which is where the addresses are */
+export function encodeService(service: Service, network: string): ServiceMessage {
+  const loadBalancing = encodeLoadBalancing(service.loadBalancing);
+  return create(ServiceSchema, {
+    name: service.name,
+    namespace: service.namespace,
+    hostname: service.hostname,
+    addresses: service.vips.flatMap((vip) => encodeNetworkAddress(network, vip)),
+    ports: [...encodePorts(service.ports)],
+    subjectAltNames: [...service.subjectAltNames],
+    ...(loadBalancing === null ? {} : { loadBalancing }),
+    // Of several services with one hostname that of Kubernetes is the one that counts, and there are no others yet.
+    canonical: true,
+  });
+}
+
+export function decodeService(message: ServiceMessage, network: string): Decoded<Service> {
+  const problems: string[] = [];
+  if (message.hostname === '') return { value: null, problems: ['the service has no hostname'] };
+  const value: Service = {
+    name: message.name,
+    namespace: message.namespace,
+    hostname: message.hostname,
+    vips: decodeNetworkAddresses(message.addresses, network, problems),
+    ports: decodePorts(message.ports),
+    subjectAltNames: message.subjectAltNames,
+    loadBalancing: decodeLoadBalancing(message.loadBalancing),
+  };
+  return { value, problems };
+}
+
+function encodeLoadBalancing({ mode, scopes: wanted, healthPolicy }: LoadBalancing): LoadBalancingMessage | null {
+  if (mode === 'standard' && wanted.length === 0 && healthPolicy === 'only-healthy') return null;
+  return create(LoadBalancingSchema, {
+    mode: modes.encode(mode),
+    routingPreference: wanted.map((scope) => scopes.encode(scope)),
+    healthPolicy: healthPolicy === 'allow-all' ? HealthPolicy.ALLOW_ALL : HealthPolicy.ONLY_HEALTHY,
+  });
+}
+
+/** A mode or scope of a newer peer is a preference that we cannot honour: endpoints are chosen without it. */
+function decodeLoadBalancing(message: LoadBalancingMessage | undefined): LoadBalancing {
+  const healthPolicy = message?.healthPolicy === HealthPolicy.ALLOW_ALL ? 'allow-all' : 'only-healthy';
+  const wanted = (message?.routingPreference ?? []).flatMap((scope) => scopes.decode(scope) ?? []);
+  return { mode: modes.decode(message?.mode ?? Mode.UNSPECIFIED_MODE) ?? 'standard', scopes: wanted, healthPolicy };
+}
