@@ -10,7 +10,8 @@ const rooms = {
   derive: ['wds', 'ztunnel', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
   ca: ['wds', 'ztunnel', 'derive', 'telemetry', 'agent', 'control', 'cli', 'native'],
   telemetry: ['wds', 'ztunnel', 'derive', 'ca', 'agent', 'control', 'cli', 'native'],
-  control: ['ztunnel', 'agent', 'cli', 'native'],
+  process: ['wds', 'ztunnel', 'derive', 'ca', 'agent', 'control', 'cli', 'native'],
+  control: ['agent', 'cli', 'native'],
   agent: ['control', 'cli'],
 };
 

@@ -6,7 +6,7 @@ import { Slices } from '../timing/slices.ts';
 import { configDump } from './config-dump.ts';
 import type { AgentDump } from './agent-servers.ts';
 import type { DumpSources } from './config-dump.ts';
-import { routeRequests, sendText } from './http-routes.ts';
+import { routeRequests, sendText } from '../process/http-routes.ts';
 
 export interface AdminServerDependencies {
   readonly dump: () => AgentDump;

@@ -15,12 +15,12 @@ import type { CertificateSigner } from '../ztunnel/certificates.ts';
 import { AgentServers } from './agent-servers.ts';
 import { cgroupRoot, ensureBpffs } from './host.ts';
 import type { Host } from './host.ts';
-import { aborted, Lifecycle } from './lifecycle.ts';
-import type { ProcessEvents } from './lifecycle.ts';
+import { aborted, Lifecycle } from '../process/lifecycle.ts';
+import type { ProcessEvents } from '../process/lifecycle.ts';
 import { createNode, trustDomains } from './node.ts';
 import type { Node } from './node.ts';
 import { Readiness } from './readiness.ts';
-import { StatePump } from './state-pump.ts';
+import { StatePump } from '../process/state-pump.ts';
 
 export interface AgentDependencies {
   readonly settings: AgentSettings;

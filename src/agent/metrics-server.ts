@@ -4,7 +4,7 @@ import type { NativeEngine } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { mergeExpositions } from '../telemetry/metrics.ts';
-import { routeRequests } from './http-routes.ts';
+import { routeRequests } from '../process/http-routes.ts';
 
 export interface MetricsServerDependencies {
   readonly registry: Registry;

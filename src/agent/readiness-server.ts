@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http';
 import type { Logger } from '../telemetry/logger.ts';
-import { routeRequests, sendText } from './http-routes.ts';
+import { routeRequests, sendText } from '../process/http-routes.ts';
 import type { Readiness } from './readiness.ts';
 
 /** `GET /healthz/ready`: 200 `ready`, or 500 with what is pending, in ztunnel's words. */

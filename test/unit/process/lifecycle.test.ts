@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { suite, test } from 'node:test';
 import { EXIT, exitCodeOf } from '../../../src/agent/exit-codes.ts';
-import { aborted, Lifecycle } from '../../../src/agent/lifecycle.ts';
+import { aborted, Lifecycle } from '../../../src/process/lifecycle.ts';
 import { AmbitError } from '../../../src/config/errors.ts';
 import { EngineError } from '../../../src/native/errors.ts';
 import { recordingLogger } from '../../support/loggers.ts';

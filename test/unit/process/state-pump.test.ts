@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
-import { StatePump } from '../../../src/agent/state-pump.ts';
+import { StatePump } from '../../../src/process/state-pump.ts';
 import type { ManifestProblem } from '../../../src/config/manifests/resources.ts';
 import type { ManifestUpdate } from '../../../src/config/manifests/source.ts';
 import type { Condition, MeshState } from '../../../src/model/workload.ts';
