@@ -1,14 +1,16 @@
 //! Which processes are engines of this node: their sockets are left alone, and the newest of them repairs.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, Map, MapData};
 
 use crate::abi::{ENGINE_SLOTS, Engine};
 use crate::bpf;
 use crate::error::{InterceptError, system};
 use crate::hooks::load_error;
+use crate::pins::Pins;
 
 /// This process's place among the node's engines.
 pub(crate) struct Registration {
@@ -29,6 +31,36 @@ impl Registration {
             .filter_map(|slot| self.engines.get(&slot, 0).ok())
             .all(|engine| engine.order <= self.own.order)
     }
+}
+
+/// Process of the node's newest engine that still runs, as far as this process sees it, and besides itself.
+pub(crate) fn running(pins: &Pins) -> Option<u32> {
+    let map = Map::from_map_data(MapData::from_pin(pins.map("amb_engines")).ok()?).ok()?;
+    let engines = Array::<MapData, Engine>::try_from(map).ok()?;
+    (0..ENGINE_SLOTS)
+        .filter_map(|slot| engines.get(&slot, 0).ok())
+        .filter(|engine| engine.tgid != std::process::id() && is_alive(engine))
+        .max_by_key(|engine| engine.order)
+        .map(|engine| engine.tgid)
+}
+
+/// A number is given again, but not together with the time of birth. proc_pid_stat(5): the state follows the name in
+/// brackets, the time of birth is the 20th field from there, in hundredths of a second since boot.
+fn is_alive(engine: &Engine) -> bool {
+    const NANOSECONDS_PER_TICK: u64 = 10_000_000;
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", engine.tgid)) else {
+        return false;
+    };
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return false;
+    };
+    let fields = rest.split_whitespace().collect::<Vec<_>>();
+    let born = fields
+        .get(19)
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(0u64);
+    let ended = matches!(fields.first(), Some(&"Z" | &"X"));
+    !ended && born == engine.start_boottime / NANOSECONDS_PER_TICK
 }
 
 /// Takes the slot of nobody or of the earliest process. Slots of the dead do no harm: no process is born twice.
@@ -62,4 +94,25 @@ fn register(program: OwnedFd, engines: &Array<MapData, Engine>) -> Result<Engine
         )));
     }
     Ok(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_number_and_its_birth() {
+        let tgid = std::process::id();
+        let stat = fs::read_to_string("/proc/self/stat").unwrap();
+        let fields = stat.rsplit_once(')').unwrap().1;
+        let ticks = fields.split_whitespace().nth(19).unwrap();
+        let start_boottime = ticks.parse::<u64>().unwrap() * 10_000_000 + 1;
+        let engine = |start_boottime| Engine {
+            tgid,
+            order: 1,
+            start_boottime,
+        };
+        assert!(is_alive(&engine(start_boottime)));
+        assert!(!is_alive(&engine(start_boottime + 10_000_000)));
+    }
 }
