@@ -1,12 +1,40 @@
 import tseslint from 'typescript-eslint';
 
-/** One way only (design: cli, agent, control → ztunnel, derive, ca, wds, telemetry → config → model; proto knows nobody). */
+/** One way only (design: cli, agent, control → ztunnel, derive, ca, wds, telemetry → config → model, timing; proto knows nobody). */
 const rooms = {
+  timing: [
+    'proto',
+    'model',
+    'config',
+    'wds',
+    'ztunnel',
+    'derive',
+    'ca',
+    'telemetry',
+    'agent',
+    'control',
+    'cli',
+    'native',
+    'process',
+  ],
   proto: ['model', 'config', 'wds', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
-  model: ['proto', 'config', 'wds', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
+  model: [
+    'timing',
+    'proto',
+    'config',
+    'wds',
+    'ztunnel',
+    'derive',
+    'ca',
+    'telemetry',
+    'agent',
+    'control',
+    'cli',
+    'native',
+  ],
   config: ['proto', 'wds', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
   wds: ['config', 'ztunnel', 'derive', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
-  ztunnel: ['derive', 'agent', 'control', 'cli'],
+  ztunnel: ['derive', 'ca', 'agent', 'control', 'cli'],
   derive: ['wds', 'ztunnel', 'ca', 'telemetry', 'agent', 'control', 'cli', 'native'],
   ca: ['wds', 'ztunnel', 'derive', 'telemetry', 'agent', 'control', 'cli', 'native'],
   telemetry: ['wds', 'ztunnel', 'derive', 'ca', 'agent', 'control', 'cli', 'native'],

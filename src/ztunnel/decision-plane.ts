@@ -9,6 +9,7 @@ import type {
   Question,
 } from '../native/binding.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { Slices } from '../timing/slices.ts';
 import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
 import { decideInbound, policiesOfPod } from './inbound.ts';
@@ -139,9 +140,15 @@ export class DecisionPlane {
 
   async #apply(next: MeshState): Promise<void> {
     const difference = await differenceOf(this.#store.state, next);
-    const invalidation = this.#store.commit(difference);
+    const slices = new Slices();
+    const steps = this.#store.commitSteps(difference);
+    while (steps.next().done !== true) {
+      if (!slices.exhausted) continue;
+      this.#forget(this.#store.finishChange());
+      await slices.pause();
+    }
     this.#descriptors.update(difference);
-    this.#forget(invalidation);
+    this.#forget(this.#store.finishChange());
     this.#descriptors.removeGone(difference);
     this.#describeLocalPods(difference);
   }
