@@ -102,17 +102,17 @@ mod tests {
 
     #[test]
     fn a_process_is_known_by_its_number_and_its_birth() {
-        let tgid = std::process::id();
-        let stat = fs::read_to_string("/proc/self/stat").unwrap();
-        let fields = stat.rsplit_once(')').unwrap().1;
-        let ticks = fields.split_whitespace().nth(19).unwrap();
-        let start_boottime = ticks.parse::<u64>().unwrap() * 10_000_000 + 1;
+        let stat = fs::read_to_string("/proc/self/stat").expect("proc is mounted");
+        let (_, fields) = stat.rsplit_once(')').expect("the name is in brackets");
+        let ticks = fields.split_whitespace().nth(19);
+        let ticks = ticks.and_then(|ticks| ticks.parse::<u64>().ok());
+        let born = ticks.expect("the time of birth is a number") * 10_000_000 + 1;
         let engine = |start_boottime| Engine {
-            tgid,
+            tgid: std::process::id(),
             order: 1,
             start_boottime,
         };
-        assert!(is_alive(&engine(start_boottime)));
-        assert!(!is_alive(&engine(start_boottime + 10_000_000)));
+        assert!(is_alive(&engine(born)));
+        assert!(!is_alive(&engine(born + 10_000_000)));
     }
 }
