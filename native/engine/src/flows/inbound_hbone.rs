@@ -8,8 +8,9 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::context::{Handshake, Pod, ThreadContext, canonical};
+use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
+use super::gate::Pass;
 use super::inbound_plaintext::permitted;
 use super::join::join;
 use super::refusal::{Reason, Refused};
@@ -61,7 +62,7 @@ async fn shake_hands(
     context: &ThreadContext,
     pod: &Pod,
     socket: TcpStream,
-    handshake: Handshake,
+    handshake: Pass,
 ) -> Result<(ServerConnection, Arc<str>), Reason> {
     let limit = context.shared.connect_timeout;
     socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
@@ -212,6 +213,7 @@ async fn connect(
     incoming: &Incoming,
     description: &mut FlowDescription,
 ) -> Result<(TcpStream, InboundQuestion), Answer> {
+    let _pass = pod.begin_flow()?;
     let target = requested(pod, tunnel, incoming)?;
     description.hbone_address = Some(target);
     description.original_destination = target;

@@ -3,6 +3,7 @@
 mod accept;
 mod context;
 mod dial;
+mod gate;
 mod inbound_hbone;
 mod inbound_plaintext;
 mod join;
