@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 
 use aya::maps::{Array, Map, MapData};
 
@@ -16,13 +17,31 @@ use crate::pins::Pins;
 pub(crate) struct Registration {
     engines: Array<MapData, Engine>,
     own: Engine,
+    /// In the map `serving` for as long as it is open.
+    serving: Option<UnixDatagram>,
 }
 
 impl Registration {
-    /// Runs the program that enters this process.
-    pub fn make(program: OwnedFd, engines: Array<MapData, Engine>) -> Result<Self, InterceptError> {
-        let own = register(program, &engines)?;
-        Ok(Self { engines, own })
+    /// Runs the program that enters this process, and tells the connect hooks that somebody serves.
+    pub fn make(
+        program: OwnedFd,
+        engines: Array<MapData, Engine>,
+        serving: BorrowedFd<'_>,
+    ) -> Result<Self, InterceptError> {
+        let (slot, own) = register(program, &engines)?;
+        let socket = UnixDatagram::unbound()
+            .and_then(|socket| bpf::slot_set(serving, slot, socket.as_fd()).map(|()| socket))
+            .map_err(system("telling the connect hooks that this process serves"))?;
+        Ok(Self {
+            engines,
+            own,
+            serving: Some(socket),
+        })
+    }
+
+    /// From now on captured connections are refused, unless another process serves.
+    pub fn retire(&mut self) {
+        self.serving = None;
     }
 
     /// Whether nobody has registered after us: an older process must not repair what its successor takes away.
@@ -64,7 +83,10 @@ fn is_alive(engine: &Engine) -> bool {
 }
 
 /// Takes the slot of nobody or of the earliest process. Slots of the dead do no harm: no process is born twice.
-fn register(program: OwnedFd, engines: &Array<MapData, Engine>) -> Result<Engine, InterceptError> {
+fn register(
+    program: OwnedFd,
+    engines: &Array<MapData, Engine>,
+) -> Result<(u32, Engine), InterceptError> {
     let read = |engines: &Array<MapData, Engine>, slot: u32| {
         engines.get(&slot, 0).map_err(load_error("amb_engines"))
     };
@@ -93,7 +115,7 @@ fn register(program: OwnedFd, engines: &Array<MapData, Engine>) -> Result<Engine
             "the kernel did not name this process",
         )));
     }
-    Ok(own)
+    Ok((slot, own))
 }
 
 #[cfg(test)]

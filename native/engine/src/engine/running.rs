@@ -262,6 +262,7 @@ impl Running {
     pub fn drain(&self, deadline: Duration) -> DrainReport {
         let pods = self.all_pods();
         let before = self.shared.telemetry.all_open_flows();
+        self.interception.retire();
         pods.iter()
             .for_each(|pod| pod.drain.advance(Phase::Draining));
         self.wait_idle(&pods, deadline);
