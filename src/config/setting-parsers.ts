@@ -8,6 +8,14 @@ export type Parsed<Value> =
 
 export type Parser<Value> = (text: string) => Parsed<Value>;
 
+/** Where the control plane or the CA is. */
+export interface ControlEndpoint {
+  /** `host:port`. */
+  readonly target: string;
+  /** False only for loopback: a token is never sent over a wire in clear text. */
+  readonly tls: boolean;
+}
+
 const maximumThreads = 4;
 const minute = 60_000;
 const day = 86_400_000;
@@ -57,6 +65,21 @@ export const certificateLifetime: Parser<number> = durationBetween(5 * minute, 7
 export function waitingTime(minimum: number): Parser<number> {
   return durationBetween(minimum, longestWait, `a time such as 500ms, 5s or 1m30s, from ${minimum}ms to 24h`);
 }
+
+/** `host:port` or `https://host:port`; `http://` only to this machine, for whoever listens would have the token. */
+export const controlEndpoint: Parser<ControlEndpoint> = (text) => {
+  const [, scheme = 'https', host = '', digits = ''] =
+    /^(?:(https?):\/\/)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):(\d{1,5})\/?$/.exec(text) ?? [];
+  const loopback = host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host);
+  const portNumber = integer(digits, 65535) ?? 0;
+  if (host === '' || portNumber === 0 || (scheme === 'http' && !loopback)) {
+    return refuse('HOST:PORT, https://HOST:PORT, or http://HOST:PORT of this machine alone');
+  }
+  return accept({ target: `${host}:${portNumber}`, tls: scheme === 'https' });
+};
+
+export const flag: Parser<boolean> = (text) =>
+  text === 'true' || text === 'false' ? accept(text === 'true') : refuse('true or false');
 
 export function oneOf<const Value extends string>(...values: readonly Value[]): Parser<Value> {
   return (text) => {

@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
  * The families that TypeScript fills; those of the byte path come from the engine as text. All of a process's metrics are
  * made here, once, so that a name cannot have two meanings.
  */
-export interface AgentMetrics {
+export interface AgentMetrics extends ControlClientMetrics {
   readonly registry: Registry;
   readonly upcallQuestions: Counter<'kind' | 'action'>;
   readonly upcallFailures: Counter;
@@ -32,6 +32,38 @@ export interface AgentMetrics {
 const DECISION_BUCKETS = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 100e-3, 1];
 const SWEEP_BUCKETS = [1e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5];
 const LAG_BUCKETS = [1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 3, 10];
+
+/** What the agent tells of its control plane and CA. */
+export interface ControlClientMetrics {
+  readonly xdsConnected: Gauge;
+  readonly xdsTerminations: Counter<'reason'>;
+  readonly xdsMessages: Counter<'url'>;
+  readonly xdsMessageBytes: Counter<'url'>;
+  readonly xdsRejected: Counter<'url'>;
+  readonly certificateAnswersRefused: Counter<'reason'>;
+}
+
+type MakeCounter = <T extends string>(name: string, help: string, labelNames?: readonly T[]) => Counter<T>;
+type MakeGauge = <T extends string>(name: string, help: string, labelNames?: readonly T[]) => Gauge<T>;
+
+function controlClientMetrics(counter: MakeCounter, gauge: MakeGauge): ControlClientMetrics {
+  return {
+    xdsConnected: gauge('ambit_xds_connected', '1 while the agent has a stream to the control plane.'),
+    xdsTerminations: counter('istio_xds_connection_terminations_total', 'Streams to the control plane that ended.', [
+      'reason',
+    ]),
+    xdsMessages: counter('istio_xds_message_total', 'Responses of the control plane.', ['url']),
+    xdsMessageBytes: counter('istio_xds_message_bytes_total', 'Bytes of the resources in them.', ['url']),
+    xdsRejected: counter('ambit_xds_rejected_resources_total', 'Resources that were refused, wholly or in part.', [
+      'url',
+    ]),
+    certificateAnswersRefused: counter(
+      'ambit_certificate_answers_refused_total',
+      'Certificates that the CA sent and that were not what was asked for.',
+      ['reason'],
+    ),
+  };
+}
 
 /** @param version value of `istio_build`'s label `tag` */
 export function createAgentMetrics(version: string): AgentMetrics {
@@ -84,6 +116,7 @@ export function createAgentMetrics(version: string): AgentMetrics {
       'Decisions, one per kind of flow, by what dry-run policies would have made of them: same, denied or allowed.',
       ['result'],
     ),
+    ...controlClientMetrics(counter, gauge),
     manifestErrors: gauge('ambit_manifest_errors', 'Documents that do not parse or validate at the moment.'),
     conditions: gauge('ambit_conditions', 'Parts of the manifests that are not honoured at the moment.'),
     certificateExpiry: gauge('ambit_certificate_expiry_timestamp_seconds', 'When the certificate in use ends.', [

@@ -1,0 +1,100 @@
+import { readFile } from 'node:fs/promises';
+import { createSecureContext, rootCertificates } from 'node:tls';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import type { ChannelOptions } from '@grpc/grpc-js';
+import { AmbitError } from '../config/errors.ts';
+import type { ControlEndpoint } from '../config/setting-parsers.ts';
+
+/** How to get there, and how to prove who we are. Both files are read anew for each use. */
+export interface ControlAccess {
+  readonly endpoint: ControlEndpoint;
+  /** PEM; `SYSTEM`: the roots of the runtime; null: without TLS. */
+  readonly rootFile: string | null;
+  /** null: no token is sent. */
+  readonly tokenFile: string | null;
+  /** Name in the server's certificate where it is not the host's. */
+  readonly serverName: string | null;
+  readonly clusterId: string;
+}
+
+/** ztunnel's limit: a first push of a large mesh is one message. */
+const LONGEST_MESSAGE = 200 * 1024 * 1024;
+const KEEPALIVE = { time: 30_000, timeout: 10_000 };
+/** A token is a few kilobytes; what is larger is another file. */
+const LONGEST_TOKEN = 64 * 1024;
+
+const channelOptions: ChannelOptions = {
+  'grpc.max_receive_message_length': LONGEST_MESSAGE,
+  'grpc.max_send_message_length': LONGEST_MESSAGE,
+  'grpc.keepalive_time_ms': KEEPALIVE.time,
+  'grpc.keepalive_timeout_ms': KEEPALIVE.timeout,
+  'grpc.keepalive_permit_without_calls': 0,
+  // Every channel is one connection of its own, which a changed root must be able to end.
+  'grpc.use_local_subchannel_pool': 1,
+  // Its registry keeps every channel that ever was.
+  'grpc.enable_channelz': 0,
+  'grpc.enable_retries': 0,
+  // The way to the control plane is not the way to the world.
+  'grpc.enable_http_proxy': 0,
+};
+
+/** PEM of the roots. @throws AmbitError `CONTROL_ROOT_UNREADABLE` */
+export async function readRoots({ rootFile }: Pick<ControlAccess, 'rootFile'>): Promise<string> {
+  if (rootFile === null) return '';
+  if (rootFile === 'SYSTEM') return rootCertificates.join('\n');
+  return readText(rootFile, 'CONTROL_ROOT_UNREADABLE', 'the root certificates of the control plane (--root-file)');
+}
+
+/** A channel that trusts these roots and no others. It connects with its first call. */
+export function openChannel({ endpoint, serverName }: ControlAccess, roots: string): Client {
+  const named = serverName === null ? {} : { 'grpc.ssl_target_name_override': serverName };
+  const options = { ...channelOptions, ...named };
+  if (!endpoint.tls) return new Client(endpoint.target, credentials.createInsecure(), options);
+  const context = createSecureContext({ ca: roots, minVersion: 'TLSv1.2' });
+  return new Client(endpoint.target, credentials.createFromSecureContext(context), options);
+}
+
+/** Headers of a call. @throws AmbitError `CONTROL_TOKEN_UNREADABLE` */
+export async function callMetadata({ tokenFile, clusterId }: ControlAccess): Promise<Metadata> {
+  const metadata = new Metadata();
+  metadata.set('clusterid', clusterId);
+  if (tokenFile === null) return metadata;
+  const token = await readText(tokenFile, 'CONTROL_TOKEN_UNREADABLE', 'the token (--token-file)');
+  const trimmed = token.trim();
+  // A line break would start another header, and the error that refuses it would quote the token.
+  if (!/^[\x21-\x7e]+$/.test(trimmed)) throw notAToken(tokenFile);
+  metadata.set('authorization', `Bearer ${trimmed}`);
+  return metadata;
+}
+
+/** Waits until the channel is connected. @throws AmbitError `CONTROL_UNREACHABLE` */
+export async function connected(client: Client, { endpoint }: ControlAccess, deadline: number): Promise<void> {
+  const error = await new Promise<Error | undefined>((resolve) => {
+    client.waitForReady(Date.now() + deadline, resolve);
+  });
+  if (error === undefined) return;
+  const hint = endpoint.tls ? 'is it running, and does --root-file hold its root?' : 'is it running?';
+  throw new AmbitError('CONTROL_UNREACHABLE', `${endpoint.target} does not answer within ${deadline} ms: ${hint}`, {
+    cause: error,
+  });
+}
+
+function notAToken(file: string): AmbitError {
+  return new AmbitError(
+    'CONTROL_TOKEN_UNREADABLE',
+    `${file} holds no token: it must be one line of visible characters`,
+  );
+}
+
+async function readText(file: string, code: string, what: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new AmbitError(code, `${what} cannot be read: ${file}`, { cause });
+  }
+  if (text.trim() === '' || (code === 'CONTROL_TOKEN_UNREADABLE' && text.length > LONGEST_TOKEN)) {
+    throw new AmbitError(code, `${what} is empty or too long: ${file}`);
+  }
+  return text;
+}
