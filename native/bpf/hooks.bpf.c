@@ -7,7 +7,6 @@
 #include "common.h"
 #include <bpf/bpf_core_read.h>
 
-#define ECONNREFUSED 111
 #define SOL_SOCKET 1
 #define SO_MARK 36
 #define SO_BINDTOIFINDEX 62
@@ -36,18 +35,6 @@ struct {
 	__type(value, struct amb_engine);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } amb_engines SEC(".maps");
-
-/*
- * A socket of each engine that takes connections, in the engine's slot. The kernel takes it out when it is closed, and so also
- * when the process is killed.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_SOCKMAP);
-	__uint(max_entries, AMB_ENGINE_SLOTS);
-	__type(key, __u32);
-	__type(value, __u64);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} amb_serving SEC(".maps");
 
 static __always_inline void current_process(struct amb_engine *process)
 {
@@ -103,41 +90,11 @@ static __always_inline int leave_alone(struct bpf_sock_addr *ctx, struct bpf_soc
 	return ALLOW;
 }
 
-static __always_inline int is_served(void)
-{
-#pragma unroll
-	for (__u32 slot = 0; slot < AMB_ENGINE_SLOTS; slot++) {
-		__u32 key = slot;
-		struct bpf_sock *sk = bpf_map_lookup_elem(&amb_serving, &key);
-
-		if (sk) {
-			bpf_sk_release(sk);
-			return 1;
-		}
-	}
-	return 0;
-}
-
-/*
- * Without an engine the look-up would drop the SYN, but no reset comes of that for IPv4: its source would be an address that is
- * not this namespace's, and the kernel sends such a reset only for a transparent socket. So it is told here, at once.
- */
-static __always_inline int refuse_closed(void)
-{
-	count(AMB_REFUSED_CLOSED);
-	/* Since 5.18; before, the application sees EPERM. */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
-		bpf_set_retval(-ECONNREFUSED);
-	return REFUSE;
-}
-
 /* The packet must be free to leave by lo, so a device binding goes; the application's other mark bits stay. */
 static __always_inline int capture(struct bpf_sock_addr *ctx, struct bpf_sock *sk, __u32 bit)
 {
 	int any = 0;
 
-	if (!is_served())
-		return refuse_closed();
 	if (!(sk->mark & bit) && set_mark(ctx, sk->mark | bit))
 		goto refused;
 	if (sk->bound_dev_if && bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &any, sizeof(any)))

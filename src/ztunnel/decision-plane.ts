@@ -9,7 +9,6 @@ import type {
   Question,
 } from '../native/binding.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { Slices } from '../timing/slices.ts';
 import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
 import { decideInbound, policiesOfPod } from './inbound.ts';
@@ -94,7 +93,23 @@ export class DecisionPlane {
 
   /** Resolves when decisions stand on the new state. States are applied in the order of the calls. */
   apply(next: MeshState): Promise<void> {
-    const applied = this.#lastApply.then(() => this.#apply(next));
+    return this.#inOrder(async () => {
+      this.#commit(await differenceOf(this.#store.state, next));
+    });
+  }
+
+  /**
+   * For whoever knows what changes: `change` is called when its turn has come and returns the difference between the state
+   * in force and the one that is now there; its maps may be those of the state in force, changed in place.
+   */
+  applyDifference(change: () => StateDifference): Promise<void> {
+    return this.#inOrder(() => {
+      this.#commit(change());
+    });
+  }
+
+  #inOrder(work: () => Promise<void> | void): Promise<void> {
+    const applied = this.#lastApply.then(work);
     // A failed apply must not keep the next one from being tried; its caller sees the error.
     this.#lastApply = applied.catch(() => undefined);
     return applied;
@@ -138,17 +153,10 @@ export class DecisionPlane {
     this.#forget(this.#store.touch(FAILED_DECISIONS));
   }
 
-  async #apply(next: MeshState): Promise<void> {
-    const difference = await differenceOf(this.#store.state, next);
-    const slices = new Slices();
-    const steps = this.#store.commitSteps(difference);
-    while (steps.next().done !== true) {
-      if (!slices.exhausted) continue;
-      this.#forget(this.#store.finishChange());
-      await slices.pause();
-    }
+  #commit(difference: StateDifference): void {
+    const invalidation = this.#store.commit(difference);
     this.#descriptors.update(difference);
-    this.#forget(this.#store.finishChange());
+    this.#forget(invalidation);
     this.#descriptors.removeGone(difference);
     this.#describeLocalPods(difference);
   }

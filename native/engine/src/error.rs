@@ -14,10 +14,6 @@ pub enum ErrorCode {
     InvalidIdentity,
     /// The kernel refused; the cause names the step.
     Intercept,
-    KernelFeatureMissing,
-    NotPermitted,
-    /// What was to be removed is in use.
-    AgentRuns,
     Io,
     /// A limit of time ran out.
     Timeout,
@@ -31,9 +27,6 @@ impl ErrorCode {
             ErrorCode::UnknownPod => "UNKNOWN_POD",
             ErrorCode::InvalidIdentity => "INVALID_IDENTITY",
             ErrorCode::Intercept => "INTERCEPT",
-            ErrorCode::KernelFeatureMissing => "KERNEL_FEATURE_MISSING",
-            ErrorCode::NotPermitted => "NOT_PERMITTED",
-            ErrorCode::AgentRuns => "AGENT_RUNS",
             ErrorCode::Io => "IO",
             ErrorCode::Timeout => "TIMEOUT",
         }

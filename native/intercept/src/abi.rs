@@ -114,7 +114,7 @@ impl ListenerKind {
 }
 
 /// Names of the counters, in the order of `enum amb_counter`.
-pub const COUNTERS: [&str; 19] = [
+pub const COUNTERS: [&str; 18] = [
     "captured",
     "connect_engine",
     "connect_own",
@@ -133,7 +133,6 @@ pub const COUNTERS: [&str; 19] = [
     "probe_over_quota",
     "probe_unpublished",
     "probe_from_pod",
-    "refused_closed",
 ];
 
 // SAFETY: plain integers without padding holes (the fields named `padding` fill them); every bit pattern is valid.

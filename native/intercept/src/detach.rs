@@ -10,7 +10,6 @@ use aya_obj::generated::bpf_attach_type;
 
 use crate::abi;
 use crate::bpf;
-use crate::engines;
 use crate::error::{InterceptError, system};
 use crate::features;
 use crate::pins::{Pins, node_folder};
@@ -22,10 +21,6 @@ pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String
     features::bpffs(bpffs)?;
     features::cgroup_root(cgroup_root)?;
     let pins = Pins::new(bpffs, node);
-    if let Some(pid) = engines::running(&pins) {
-        let node = node.to_owned();
-        return Err(InterceptError::AgentRuns { node, pid });
-    }
     let mut removed = Vec::new();
     // First no more captures, then the namespaces that they were routed in.
     for (name, _) in crate::hooks::LINKS {

@@ -27,8 +27,6 @@ pub enum InterceptError {
         #[source]
         source: io::Error,
     },
-    #[error("the agent of node {node} still runs as process {pid}: stop it first")]
-    AgentRuns { node: String, pid: u32 },
     #[error("option {name} is invalid: {reason}")]
     InvalidOption { name: &'static str, reason: String },
     #[error("pod {uid} is invalid: {reason}")]
@@ -65,7 +63,6 @@ impl InterceptError {
             Self::NotCgroupRoot { .. } => "intercept.not_cgroup_root",
             Self::KernelFeature { .. } => "intercept.kernel_feature",
             Self::Permission { .. } => "intercept.permission",
-            Self::AgentRuns { .. } => "intercept.agent_runs",
             Self::InvalidOption { .. } => "intercept.invalid_option",
             Self::InvalidPod { .. } => "intercept.invalid_pod",
             Self::UnknownPod { .. } => "intercept.unknown_pod",

@@ -117,12 +117,6 @@ impl Interception {
         self.node.release(uid)
     }
 
-    /// From now on pods' new connections are refused at once, unless a successor serves. For the time between this and the
-    /// end of the process, in which open flows may still end.
-    pub fn retire(&self) {
-        self.node.hooks().retire();
-    }
-
     /// Asks the kernel.
     pub fn health(&self) -> Health {
         let mut missing = self.node.hooks().missing(&self.node.pins);

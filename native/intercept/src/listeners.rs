@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -19,20 +19,15 @@ const PORTS: u16 = u16::MAX - FIRST_PORT;
 const ATTEMPTS: u16 = 64;
 const BACKLOG: i32 = 4096;
 
-/// `threads` sets of three. Accepted sockets inherit TCP_NODELAY, keepalive and, outbound, reno. Those of applications
-/// also that their close is a reset: a process that is killed must not look like the end of a stream.
+/// `threads` sets of three. Accepted sockets inherit TCP_NODELAY, keepalive and, outbound, reno.
 pub(crate) fn make(threads: usize) -> io::Result<Vec<ThreadListeners>> {
     (0..threads)
         .map(|_| {
             let outbound = listener()?;
             sockets::prepare_local_leg(&outbound);
-            let plaintext = listener()?;
-            for listener in [&outbound, &plaintext] {
-                listener.set_linger(Some(Duration::ZERO))?;
-            }
             Ok(ThreadListeners {
                 outbound: outbound.into(),
-                plaintext: plaintext.into(),
+                plaintext: listener()?.into(),
                 hbone: listener()?.into(),
             })
         })

@@ -15,7 +15,6 @@ mod hold;
 mod idle;
 mod pingpong;
 mod report;
-mod scan;
 mod serve;
 mod storm;
 mod stream;
@@ -81,11 +80,6 @@ const COMMANDS: &[Command] = &[
         name: "capture",
         help: capture::HELP,
         run: capture::run,
-    },
-    Command {
-        name: "scan",
-        help: scan::HELP,
-        run: scan::run,
     },
     Command {
         name: "spoof",

@@ -19,7 +19,7 @@ use crate::error::{EngineError, ErrorCode};
 use crate::flows::{RefusalCounters, Shared};
 use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::tls::IdentityStore;
-use running::{Running, intercept_error};
+use running::Running;
 
 enum State {
     New,
@@ -261,6 +261,11 @@ fn append_kernel_counters(text: &mut String, counters: &[(&'static str, u64)]) {
 
 /// Removes everything that an agent of `node` left in the kernel; says what it removed, in words.
 pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String>, EngineError> {
-    ambit_intercept::detach(node, bpffs, cgroup_root)
-        .map_err(|error| intercept_error("what an agent left could not be removed", error))
+    ambit_intercept::detach(node, bpffs, cgroup_root).map_err(|error| {
+        EngineError::caused(
+            ErrorCode::Intercept,
+            "what an agent left could not be removed",
+            error,
+        )
+    })
 }

@@ -36,12 +36,9 @@ pub struct Running {
     reaper: JoinHandle<()>,
 }
 
-pub(super) fn intercept_error(what: &str, error: InterceptError) -> EngineError {
+fn intercept_error(what: &str, error: InterceptError) -> EngineError {
     let code = match error {
         InterceptError::UnknownPod { .. } => ErrorCode::UnknownPod,
-        InterceptError::KernelFeature { .. } => ErrorCode::KernelFeatureMissing,
-        InterceptError::Permission { .. } => ErrorCode::NotPermitted,
-        InterceptError::AgentRuns { .. } => ErrorCode::AgentRuns,
         _ => ErrorCode::Intercept,
     };
     EngineError::caused(code, what, error)
@@ -106,9 +103,6 @@ impl Running {
         let network = network_of(&spec);
         let held = lock(&self.pods).get(&spec.uid).cloned();
         match held {
-            Some(pod) if pod.spec().netns == spec.netns && !pod.spec().is_same_peer(&spec) => {
-                self.replace(&pod, spec, &network)
-            }
             Some(pod) if pod.spec().netns == spec.netns => {
                 self.interception
                     .update(&network)
@@ -125,23 +119,6 @@ impl Running {
             )),
             None => self.take_in(spec, &network),
         }
-    }
-
-    /// Another identity under the same uid is another pod to its peers: no flow and no tunnel is kept. Its capture does not
-    /// end in between: the hooks stay, and refuse while they have no listener.
-    fn replace(
-        &self,
-        pod: &Arc<Pod>,
-        spec: PodSpec,
-        network: &PodNetwork,
-    ) -> Result<(), EngineError> {
-        lock(&self.pods).remove(&spec.uid);
-        self.threads
-            .iter()
-            .for_each(|thread| thread.withdraw(pod.clone()));
-        pod.drain.advance(Phase::Draining);
-        self.close(pod);
-        self.take_in(spec, network)
     }
 
     fn take_in(&self, spec: PodSpec, network: &PodNetwork) -> Result<(), EngineError> {
@@ -224,19 +201,13 @@ impl Running {
         let Some(pod) = self.leave(uid, Phase::Draining)? else {
             return self.release_adopted(uid);
         };
-        self.close(&pod);
-        Ok(())
-    }
-
-    /// Ends everything that is open and everything that was decided for the pod.
-    fn close(&self, pod: &Pod) {
-        let uid = pod.spec().uid.clone();
-        self.shared.decisions.remove_pod(&uid);
-        self.shared.telemetry.close_pod(&uid, "the pod was removed");
+        self.shared.decisions.remove_pod(uid);
+        self.shared.telemetry.close_pod(uid, "the pod was removed");
         self.threads
             .iter()
-            .for_each(|thread| thread.forget(uid.clone()));
+            .for_each(|thread| thread.forget(pod.spec().uid.clone()));
         pod.drain.advance(Phase::Closed);
+        Ok(())
     }
 
     pub fn health(&self) -> HealthReport {
@@ -262,7 +233,6 @@ impl Running {
     pub fn drain(&self, deadline: Duration) -> DrainReport {
         let pods = self.all_pods();
         let before = self.shared.telemetry.all_open_flows();
-        self.interception.retire();
         pods.iter()
             .for_each(|pod| pod.drain.advance(Phase::Draining));
         self.wait_idle(&pods, deadline);

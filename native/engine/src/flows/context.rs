@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use ambit_intercept::Netns;
 use ambit_intercept::sockets::PortRing;
 
-use super::gate::{Gate, Pass};
 use super::refusal::{Reason, RefusalCounters, Refused};
 use crate::api::{PodSpec, WorkloadDescriptor};
 use crate::decisions::Decisions;
@@ -56,8 +56,7 @@ pub struct Pod {
     pub listener_ports: Vec<u16>,
     pub ports: PortRing,
     pub drain: Arc<Drain>,
-    handshakes: Arc<Gate>,
-    unsettled: Arc<Gate>,
+    handshakes: AtomicUsize,
 }
 
 impl Pod {
@@ -75,8 +74,7 @@ impl Pod {
             listener_ports,
             ports: PortRing::default(),
             drain,
-            handshakes: Gate::new(MAX_HANDSHAKES),
-            unsettled: Gate::for_unsettled(),
+            handshakes: AtomicUsize::new(0),
         })
     }
 
@@ -121,16 +119,21 @@ impl Pod {
         }
     }
 
-    pub fn begin_handshake(&self) -> Option<Pass> {
-        self.handshakes.enter()
+    pub fn begin_handshake(self: &Arc<Self>) -> Option<Handshake> {
+        let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
+        let handshake = Handshake { pod: self.clone() };
+        (before < MAX_HANDSHAKES).then_some(handshake)
     }
+}
 
-    /// A place for a flow that looks for its way.
-    pub fn begin_flow(&self) -> Result<Pass, Refused> {
-        self.unsettled.enter().ok_or_else(|| {
-            let message = "too many connections of this pod are not established yet";
-            Refused::new(Reason::TooManyUnsettled, message)
-        })
+/// One handshake under way.
+pub struct Handshake {
+    pod: Arc<Pod>,
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.pod.handshakes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -8,9 +8,8 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::context::{Pod, ThreadContext, canonical};
+use super::context::{Handshake, Pod, ThreadContext, canonical};
 use super::dial::dial_application;
-use super::gate::Pass;
 use super::inbound_plaintext::permitted;
 use super::join::join;
 use super::refusal::{Reason, Refused};
@@ -62,7 +61,7 @@ async fn shake_hands(
     context: &ThreadContext,
     pod: &Pod,
     socket: TcpStream,
-    handshake: Pass,
+    handshake: Handshake,
 ) -> Result<(ServerConnection, Arc<str>), Reason> {
     let limit = context.shared.connect_timeout;
     socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
@@ -213,7 +212,6 @@ async fn connect(
     incoming: &Incoming,
     description: &mut FlowDescription,
 ) -> Result<(TcpStream, InboundQuestion), Answer> {
-    let _pass = pod.begin_flow()?;
     let target = requested(pod, tunnel, incoming)?;
     description.hbone_address = Some(target);
     description.original_destination = target;

@@ -3,7 +3,6 @@
 mod accept;
 mod context;
 mod dial;
-mod gate;
 mod inbound_hbone;
 mod inbound_plaintext;
 mod join;

@@ -66,9 +66,6 @@ pub trait ByteSink {
     /// No more bytes will come.
     fn finish(&mut self) -> Result<(), LegError>;
 
-    /// Both directions have ended in order: the close that follows must still send what is queued.
-    fn settle(&mut self);
-
     /// Breaks the leg off, so that its peer sees a reset and not an end.
     fn reset(&mut self);
 
@@ -121,9 +118,8 @@ where
         sent: impl Fn(u64),
     ) -> Result<(), RelayError> {
         let ended = poll_fn(|context| self.poll(context, &received, &sent)).await;
-        match ended {
-            Ok(()) => self.settle(),
-            Err(_) => self.reset(),
+        if ended.is_err() {
+            self.reset();
         }
         ended
     }
@@ -147,11 +143,6 @@ where
         } else {
             Poll::Pending
         }
-    }
-
-    fn settle(&mut self) {
-        self.request.sink.settle();
-        self.response.sink.settle();
     }
 
     /// Breaks both legs off.

@@ -151,8 +151,6 @@ impl ByteSink for StreamSink {
             .map_err(LegError::from)
     }
 
-    fn settle(&mut self) {}
-
     fn reset(&mut self) {
         self.send.send_reset(Reason::CANCEL);
     }

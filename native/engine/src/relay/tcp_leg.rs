@@ -19,10 +19,8 @@ use super::{Batch, ByteSink, ByteSource, Leg, LegError};
 /// Enough for the frames that one read of a tunnel brings.
 const MAX_SLICES: usize = 32;
 
-/// Splits a connected, non-blocking socket into a leg. Until both directions have ended in order its close is a reset: a
-/// process that is killed runs no code of ours, and the application must not take its death for the end of the stream.
+/// Splits a connected, non-blocking socket into a leg.
 pub fn tcp_leg(stream: TcpStream) -> Leg<TcpSource, TcpSink> {
-    reset(&stream);
     let stream = Rc::new(stream);
     Leg {
         source: TcpSource {
@@ -227,10 +225,6 @@ impl ByteSink for TcpSink {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             other => other.map_err(LegError::from),
         }
-    }
-
-    fn settle(&mut self) {
-        let _ = SockRef::from(&*self.stream).set_linger(None);
     }
 
     fn reset(&mut self) {

@@ -1,0 +1,34 @@
+import type { ResourceKey } from './resources.ts';
+
+interface Held extends ResourceKey {
+  /** null: the control plane was told that something is wrong with it, so it may not count as held. */
+  readonly version: string | null;
+}
+
+/** What the control plane has given of one type, by resource name. Outlives connections: a reconnect costs differences. */
+export class HeldResources {
+  readonly #held = new Map<string, Held>();
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** For `initial_resource_versions`. */
+  versions(): Record<string, string> {
+    const entries: [string, string][] = [];
+    for (const [name, { version }] of this.#held) if (version !== null) entries.push([name, version]);
+    return Object.fromEntries(entries);
+  }
+
+  keyOf(name: string): ResourceKey | null {
+    return this.#held.get(name) ?? null;
+  }
+
+  set(name: string, { kind, key }: ResourceKey, version: string | null): void {
+    this.#held.set(name, { kind, key, version });
+  }
+
+  delete(name: string): void {
+    this.#held.delete(name);
+  }
+}

@@ -1,0 +1,137 @@
+import type { Condition, LocalPod, MeshSettings, MeshState, Service, Workload } from '../model/workload.ts';
+import type { Policy } from '../model/policy.ts';
+import { isDeepStrictEqual } from 'node:util';
+import type { Change, StateDifference } from '../ztunnel/state-difference.ts';
+import type { ResourceChanges } from './delta-session.ts';
+
+/** The pods of this node, where manifests name them and not the control plane. */
+export interface NodePods {
+  readonly pods: ReadonlyMap<string, LocalPod>;
+  readonly conditions: readonly Condition[];
+}
+
+interface Batch {
+  readonly workloads: Change<Workload>[];
+  readonly services: Change<Service>[];
+  readonly policies: Change<Policy>[];
+  readonly localPods: Change<LocalPod>[];
+}
+
+/**
+ * The state as the control plane has given it, kept up by differences: its maps are live, and change at once with the
+ * difference that tells of it. So a push costs what it changes, however large the mesh is.
+ */
+export class MeshReplica {
+  readonly #workloads = new Map<string, Workload>();
+  readonly #services = new Map<string, Service>();
+  readonly #policies = new Map<string, Policy>();
+  readonly #localPods = new Map<string, LocalPod>();
+  /** As the control plane names them; manifests of this node win over them. */
+  #controlPods = new Map<string, LocalPod>();
+  #nodePods: ReadonlyMap<string, LocalPod> = new Map();
+  /** Pod UIDs of this node's workloads, by the workload's uid: a stock control plane does not say them. */
+  #podUids: ReadonlyMap<string, string> = new Map();
+  /** Workloads as they came, where a pod's UID was added to them. */
+  readonly #plain = new Map<string, Workload>();
+  readonly #ownSettings: MeshSettings;
+  #state: MeshState;
+
+  /** @param settings what holds until the control plane says otherwise; a stock one never does */
+  constructor(settings: MeshSettings) {
+    this.#ownSettings = settings;
+    this.#state = this.#newState(settings, []);
+  }
+
+  get state(): MeshState {
+    return this.#state;
+  }
+
+  apply({ upserts, removals }: ResourceChanges): StateDifference {
+    const batch = newBatch();
+    const before = this.#state.settings;
+    let settings = before;
+    let podsChanged = false;
+    // First what goes: a resource that came back under another name is among both.
+    for (const { kind, key } of removals) {
+      if (kind === 'settings') settings = this.#ownSettings;
+      else if (kind === 'pod') podsChanged = this.#controlPods.delete(key) || podsChanged;
+      else this.#remove(kind, key, batch);
+    }
+    for (const { kind, key, value } of upserts) {
+      if (kind === 'settings') settings = value;
+      else if (kind === 'pod') {
+        this.#controlPods.set(key, value);
+        podsChanged = true;
+      } else if (kind === 'workload') note(batch.workloads, this.#workloads, key, this.#withPodUid(value));
+      else if (kind === 'service') note(batch.services, this.#services, key, value);
+      else note(batch.policies, this.#policies, key, value);
+    }
+    if (podsChanged) this.#mergePods(batch);
+    if (!isDeepStrictEqual(before, settings)) this.#state = this.#newState(settings, this.#state.conditions);
+    return { next: this.#state, settingsChanged: !isDeepStrictEqual(before, settings), ...batch };
+  }
+
+  setNodePods({ pods, conditions }: NodePods): StateDifference {
+    const batch = newBatch();
+    this.#nodePods = pods;
+    this.#mergePods(batch);
+    this.#state = this.#newState(this.#state.settings, conditions);
+    return { next: this.#state, settingsChanged: false, ...batch };
+  }
+
+  #newState(settings: MeshSettings, conditions: readonly Condition[]): MeshState {
+    return {
+      settings,
+      workloads: this.#workloads,
+      services: this.#services,
+      policies: this.#policies,
+      localPods: this.#localPods,
+      conditions,
+    };
+  }
+
+  #remove(kind: 'workload' | 'service' | 'policy', key: string, batch: Batch): void {
+    if (kind === 'workload') {
+      this.#plain.delete(key);
+      note(batch.workloads, this.#workloads, key, null);
+    } else if (kind === 'service') note(batch.services, this.#services, key, null);
+    else note(batch.policies, this.#policies, key, null);
+  }
+
+  #mergePods(batch: Batch): void {
+    const merged = new Map([...this.#controlPods, ...this.#nodePods]);
+    for (const uid of [...this.#localPods.keys()])
+      if (!merged.has(uid)) note(batch.localPods, this.#localPods, uid, null);
+    for (const [uid, pod] of merged) note(batch.localPods, this.#localPods, uid, pod);
+    const former = this.#podUids;
+    this.#podUids = new Map([...merged.values()].map(({ uid, workload }) => [workload, uid]));
+    for (const uid of new Set([...former.keys(), ...this.#podUids.keys()])) {
+      const workload = this.#plain.get(uid) ?? this.#workloads.get(uid);
+      if (workload !== undefined) note(batch.workloads, this.#workloads, uid, this.#withPodUid(workload));
+    }
+  }
+
+  /** @param workload as it came */
+  #withPodUid(workload: Workload): Workload {
+    const podUid = this.#podUids.get(workload.uid);
+    if (podUid === undefined || workload.podUid !== null) {
+      this.#plain.delete(workload.uid);
+      return workload;
+    }
+    this.#plain.set(workload.uid, workload);
+    return { ...workload, podUid };
+  }
+}
+
+function newBatch(): Batch {
+  return { workloads: [], services: [], policies: [], localPods: [] };
+}
+
+/** Sets or, with null, removes; what is equal is no change. */
+function note<T>(changes: Change<T>[], values: Map<string, T>, key: string, after: T | null): void {
+  const before = values.get(key) ?? null;
+  if (before === after || isDeepStrictEqual(before, after)) return;
+  if (after === null) values.delete(key);
+  else values.set(key, after);
+  changes.push({ key, before, after });
+}

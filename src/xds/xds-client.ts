@@ -1,0 +1,209 @@
+import { status } from '@grpc/grpc-js';
+import type { Logger } from '../telemetry/logger.ts';
+import { errorFields } from '../telemetry/error-fields.ts';
+import type { AgentMetrics } from '../telemetry/metrics.ts';
+import { backOffDelay } from '../timing/back-off.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+import { typeUrls } from '../wds/names.ts';
+import { callMetadata, connected, openChannel, readRoots } from './channel.ts';
+import type { ControlAccess } from './channel.ts';
+import { openDeltaCall } from './delta-call.ts';
+import { DeltaSession } from './delta-session.ts';
+import type { NodeIdentity, ResourceChanges } from './delta-session.ts';
+import { FileWatch } from './file-watch.ts';
+import { HeldResources } from './held-resources.ts';
+import type { SubscribedType } from './resources.ts';
+
+export interface XdsClientDependencies {
+  readonly access: ControlAccess;
+  readonly node: NodeIdentity;
+  /** Names of addresses to subscribe to, one by one; null: all. */
+  readonly demanded: { readonly names: () => Iterable<string> } | null;
+  readonly network: () => string;
+  readonly apply: (changes: ResourceChanges) => Promise<void>;
+  /** Everything that was subscribed has come once. */
+  readonly onSynced: () => void;
+  readonly onAnswered: (names: readonly string[]) => void;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly metrics: Pick<
+    AgentMetrics,
+    'xdsConnected' | 'xdsTerminations' | 'xdsMessages' | 'xdsMessageBytes' | 'xdsRejected'
+  >;
+}
+
+export interface XdsStatus {
+  readonly connected: boolean;
+  /** Connections that failed since the last response. */
+  readonly failures: number;
+  readonly lastError: string | null;
+}
+
+const RETRY = { first: 10, longest: 15_000, jitter: 0.2 };
+const CONNECT_DEADLINE_MS = 5000;
+
+/**
+ * The subscription to the control plane, connected again for as long as the agent runs. What it has given stays in force
+ * while it is away.
+ */
+export class XdsClient {
+  readonly #dependencies: XdsClientDependencies;
+  readonly #held = new Map<SubscribedType, HeldResources>(
+    [typeUrls.address, typeUrls.authorization, typeUrls.meshSettings, typeUrls.localPod].map((typeUrl) => [
+      typeUrl,
+      new HeldResources(),
+    ]),
+  );
+  #session: DeltaSession | null = null;
+  #failures = 0;
+  #lastError: string | null = null;
+  #reconnect = new AbortController();
+
+  constructor(dependencies: XdsClientDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  status(): XdsStatus {
+    return { connected: this.#session !== null, failures: this.#failures, lastError: this.#lastError };
+  }
+
+  /** Resources that are held, by type. */
+  heldCount(typeUrl: SubscribedType): number {
+    return this.#held.get(typeUrl)?.size ?? 0;
+  }
+
+  /** Asks for addresses by name, or takes that back; while there is no connection the next one does. */
+  demand(subscribe: readonly string[], unsubscribe: readonly string[]): void {
+    for (const name of unsubscribe) this.#held.get(typeUrls.address)?.delete(name);
+    this.#session?.demand(subscribe, unsubscribe);
+  }
+
+  /** Connects until the signal; resolves after it. */
+  async run(signal: AbortSignal): Promise<void> {
+    const watch = this.#watchRoots();
+    await watch?.start();
+    try {
+      while (!signal.aborted) {
+        await this.#connectOnce(signal);
+        await this.#wait(backOffDelay(Math.max(1, this.#failures), RETRY, this.#dependencies.random), signal);
+      }
+    } finally {
+      watch?.stop();
+    }
+  }
+
+  #watchRoots(): FileWatch | null {
+    const { access, timers, logger } = this.#dependencies;
+    if (access.rootFile === null || access.rootFile === 'SYSTEM') return null;
+    return new FileWatch(access.rootFile, timers, () => {
+      logger.info({ file: access.rootFile }, 'root certificates have changed: connecting again');
+      this.#reconnect.abort();
+    });
+  }
+
+  async #connectOnce(signal: AbortSignal): Promise<void> {
+    this.#reconnect = new AbortController();
+    const ended = AbortSignal.any([signal, this.#reconnect.signal]);
+    try {
+      await this.#converse(ended);
+      this.#terminated('Complete', null);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (this.#reconnect.signal.aborted) this.#terminated('Reconnect', null);
+      else this.#terminated(isOrderlyEnd(error) ? 'Complete' : 'Error', error);
+    } finally {
+      this.#session = null;
+      this.#dependencies.metrics.xdsConnected.set(0);
+    }
+  }
+
+  async #converse(signal: AbortSignal): Promise<void> {
+    const { access, metrics, logger } = this.#dependencies;
+    const client = openChannel(access, await readRoots(access));
+    try {
+      const metadata = await callMetadata(access);
+      await abortable(connected(client, access, CONNECT_DEADLINE_MS), signal);
+      const call = openDeltaCall(client, metadata, signal);
+      const session = this.#newSession(call);
+      this.#session = session;
+      metrics.xdsConnected.set(1);
+      logger.info({ control: access.endpoint.target }, 'connected to the control plane');
+      try {
+        await session.run();
+      } finally {
+        call.end();
+      }
+    } finally {
+      client.close();
+    }
+  }
+
+  #newSession(call: ConstructorParameters<typeof DeltaSession>[0]): DeltaSession {
+    const { node, demanded, network, apply, onSynced, onAnswered, logger, metrics } = this.#dependencies;
+    return new DeltaSession(call, {
+      node,
+      held: this.#held,
+      demanded,
+      network,
+      apply,
+      logger,
+      metrics,
+      onAnswered,
+      onSynced: (_typeUrl, complete) => {
+        // Counted from an answer, not from a connection: one that never answers must not be tried without pause.
+        this.#failures = 0;
+        this.#lastError = null;
+        if (complete) onSynced();
+      },
+    });
+  }
+
+  #terminated(reason: 'Complete' | 'Reconnect' | 'Error', error: unknown): void {
+    const { logger, metrics } = this.#dependencies;
+    metrics.xdsTerminations.inc({ reason });
+    this.#failures++;
+    if (error === null) return;
+    this.#lastError = errorFields(error).error;
+    const fields = { ...errorFields(error), failures: this.#failures };
+    // Said once at the level that operators watch: a control plane that is away for an hour would else fill the log.
+    if (this.#failures === 1)
+      logger.warn(fields, 'connection to the control plane has ended; the last state stays in force');
+    else logger.debug(fields, 'control plane still cannot be reached');
+  }
+
+  async #wait(delay: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const cancel = this.#dependencies.timers.after(delay, done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+}
+
+/** Ends of a stream that say nothing bad of the peer: it restarts, or its connections live only so long. */
+function isOrderlyEnd(error: unknown): boolean {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
+  return code === status.CANCELLED || code === status.DEADLINE_EXCEEDED || code === status.UNKNOWN;
+}
+
+async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    abort = () => {
+      reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+    };
+    signal.addEventListener('abort', abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
