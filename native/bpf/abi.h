@@ -6,7 +6,7 @@
 #ifndef AMBIT_ABI_H
 #define AMBIT_ABI_H
 
-#define AMB_ABI 1
+#define AMB_ABI 2
 
 /* Names are cut at 15 characters by the kernel. */
 #define AMB_MAX_PODS 1024
@@ -40,8 +40,10 @@ struct amb_pod {
 
 /*
  * A process whose sockets are left alone, as the kernel counts it; tgid 0 is a free slot. The order of registration says
- * which process is the newest and so the one that repairs.
+ * which process is the newest and so the one that repairs; its highest bit says that the process takes no new connections.
  */
+#define AMB_ENGINE_RETIRED (1u << 31)
+
 struct amb_engine {
 	__u32 tgid;
 	__u32 order;
@@ -109,6 +111,7 @@ enum amb_counter {
 	AMB_PROBE_OVER_QUOTA,
 	AMB_PROBE_UNPUBLISHED,
 	AMB_PROBE_FROM_POD,
+	AMB_REFUSED_NO_ENGINE,
 	AMB_COUNTERS,
 };
 

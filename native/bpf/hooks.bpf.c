@@ -13,6 +13,7 @@
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
+#define ECONNREFUSED 111
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -45,10 +46,19 @@ static __always_inline void current_process(struct amb_engine *process)
 	process->start_boottime = BPF_CORE_READ(task, group_leader, start_boottime);
 }
 
-static __always_inline int is_engine(void)
+/* Whether the calling process is an engine, and whether the newest engine takes connections. */
+struct engines {
+	int is_engine;
+	int serving;
+};
+
+static __always_inline void look_at_engines(struct engines *seen)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	__u32 newest = 0;
 
+	seen->is_engine = 0;
+	seen->serving = 0;
 	/* A subflow that the kernel opens by itself runs in a thread of tgid 2 or so, never 0; 0 is a free slot. */
 #pragma unroll
 	for (__u32 slot = 0; slot < AMB_ENGINE_SLOTS; slot++) {
@@ -56,13 +66,31 @@ static __always_inline int is_engine(void)
 		struct amb_engine *engine = bpf_map_lookup_elem(&amb_engines, &key);
 		struct amb_engine process;
 
-		if (!engine || !tgid || engine->tgid != tgid)
+		if (!engine || !engine->tgid)
+			continue;
+		if ((engine->order & ~AMB_ENGINE_RETIRED) >= newest) {
+			newest = engine->order & ~AMB_ENGINE_RETIRED;
+			seen->serving = !(engine->order & AMB_ENGINE_RETIRED);
+		}
+		if (engine->tgid != tgid)
 			continue;
 		current_process(&process);
 		if (process.start_boottime == engine->start_boottime)
-			return 1;
+			seen->is_engine = 1;
 	}
-	return 0;
+}
+
+/*
+ * The last engine has ended in an orderly way. Its listeners are gone, and for an IPv4 address that is not the pod's own the
+ * kernel sends no reset: the application would try SYNs for two minutes. After a crash nobody says so here, and those SYNs
+ * reach the next engine. Before Linux 5.18 the error is EPERM.
+ */
+static __always_inline int refuse_at_once(void)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
+		bpf_set_retval(-ECONNREFUSED);
+	count(AMB_REFUSED_NO_ENGINE);
+	return REFUSE;
 }
 
 static __always_inline int is_own(const struct amb_pod *pod, const struct amb_address *destination)
@@ -109,6 +137,7 @@ refused:
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct amb_address *destination)
 {
 	struct bpf_sock *sk = ctx->sk;
+	struct engines engines;
 	struct amb_pod *pod;
 	__u64 cookie;
 
@@ -120,7 +149,8 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 	pod = bpf_map_lookup_elem(&amb_pods, &cookie);
 	if (!pod || !pod->mark)
 		return cookie == config.node_cookie ? note_candidate(ctx, sk, destination) : ALLOW;
-	if (is_engine()) {
+	look_at_engines(&engines);
+	if (engines.is_engine) {
 		count(AMB_CONNECT_ENGINE);
 		return ALLOW;
 	}
@@ -131,7 +161,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 	/* IPv6 link-local is bound to its link by definition; the destination still sees plaintext without identity. */
 	if ((bpf_ntohl(destination->words[0]) >> 22) == (0xfe80 >> 6))
 		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_LINK_LOCAL);
-	return capture(ctx, sk, pod->mark);
+	return engines.serving ? capture(ctx, sk, pod->mark) : refuse_at_once();
 }
 
 SEC("cgroup/connect4")

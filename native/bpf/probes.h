@@ -124,8 +124,10 @@ static __always_inline void unpublish(struct bpf_sock_ops *ops, struct candidate
 		return;
 	candidate->published = 0;
 	probe = bpf_map_lookup_elem(&amb_probes, &candidate->tuple);
-	if (probe && probe->socket_cookie == bpf_get_socket_cookie(ops))
-		bpf_map_delete_elem(&amb_probes, &candidate->tuple);
+	/* Taken back already, with its count, when the pod was withdrawn. */
+	if (!probe || probe->socket_cookie != bpf_get_socket_cookie(ops))
+		return;
+	bpf_map_delete_elem(&amb_probes, &candidate->tuple);
 	open = bpf_map_lookup_elem(&amb_quota, &candidate->pod_cookie);
 	if (open)
 		give_back(open);

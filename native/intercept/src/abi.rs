@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 pub const MAX_ADDRESSES: usize = 8;
 pub const ENGINE_SLOTS: u32 = 8;
+/// Bit of `Engine::order`: takes no new connections.
+pub const ENGINE_RETIRED: u32 = 1 << 31;
 pub const MAX_THREADS: usize = 16;
 pub const LISTENER_SLOTS: u32 = 3 * MAX_THREADS as u32;
 /// A setting that the namespace does not have.
@@ -78,6 +80,23 @@ pub struct ProbePort {
     pub padding: u32,
 }
 
+/// Ports in host byte order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuple {
+    pub source: Address,
+    pub destination: Address,
+    pub source_port: u32,
+    pub destination_port: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Probe {
+    pub socket_cookie: u64,
+    pub pod_cookie: u64,
+}
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HooksConfig {
@@ -114,7 +133,7 @@ impl ListenerKind {
 }
 
 /// Names of the counters, in the order of `enum amb_counter`.
-pub const COUNTERS: [&str; 18] = [
+pub const COUNTERS: [&str; 19] = [
     "captured",
     "connect_engine",
     "connect_own",
@@ -133,6 +152,7 @@ pub const COUNTERS: [&str; 18] = [
     "probe_over_quota",
     "probe_unpublished",
     "probe_from_pod",
+    "refused_no_engine",
 ];
 
 // SAFETY: plain integers without padding holes (the fields named `padding` fill them); every bit pattern is valid.
@@ -141,6 +161,10 @@ unsafe impl aya::Pod for Pod {}
 unsafe impl aya::Pod for Engine {}
 // SAFETY: as above.
 unsafe impl aya::Pod for ProbePort {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Tuple {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Probe {}
 // SAFETY: as above.
 unsafe impl aya::Pod for HooksConfig {}
 // SAFETY: as above.

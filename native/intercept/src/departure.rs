@@ -107,6 +107,18 @@ impl Node {
         for key in ports {
             let _ = state.maps.probe_ports.remove(&key);
         }
+        // A published probe must not outlive the pod, which may be captured again while the prober's socket is open.
+        let probes: Vec<_> = state
+            .maps
+            .probes
+            .iter()
+            .flatten()
+            .filter(|(_, probe)| probe.pod_cookie == cookie)
+            .map(|(tuple, _)| tuple)
+            .collect();
+        for tuple in probes {
+            let _ = state.maps.probes.remove(&tuple);
+        }
         let _ = state.maps.quota.remove(&cookie);
         self.detach_link(uid)
     }

@@ -208,6 +208,14 @@ impl Node {
             Arc::clone(&known.netns),
             known.previous,
         );
+        if known.is_replaced() {
+            let path = pod.netns.display();
+            let reason = format!("{path} is another network namespace now: forget the pod first");
+            return Err(InterceptError::InvalidPod {
+                uid: pod.uid.to_string(),
+                reason,
+            });
+        }
         if old.addresses != pod.addresses {
             self.change_addresses(&mut state, pod, &netns)?;
         }

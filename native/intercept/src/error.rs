@@ -39,6 +39,8 @@ pub enum InterceptError {
         #[source]
         source: io::Error,
     },
+    #[error("an agent of node {node} is running as process {process}: stop it first, then detach")]
+    AgentRunning { node: String, process: u32 },
     #[error("map {map} is full: this node has more pods or probe ports than it was built for")]
     MapFull { map: &'static str },
     #[error("loading the program {program} failed")]
@@ -67,6 +69,7 @@ impl InterceptError {
             Self::InvalidPod { .. } => "intercept.invalid_pod",
             Self::UnknownPod { .. } => "intercept.unknown_pod",
             Self::Netns { .. } => "intercept.netns",
+            Self::AgentRunning { .. } => "intercept.agent_running",
             Self::MapFull { .. } => "intercept.map_full",
             Self::Load { .. } => "intercept.load",
             Self::System { .. } => "intercept.system",

@@ -10,7 +10,7 @@ use aya::programs::{CgroupSockAddr, RawTracePoint, SockOps};
 use aya::{Btf, Ebpf, EbpfLoader};
 use aya_obj::generated::bpf_attach_type;
 
-use crate::abi::{COUNTERS, HooksConfig, Pod, ProbePort};
+use crate::abi::{COUNTERS, HooksConfig, Pod, Probe, ProbePort, Tuple};
 use crate::bpf;
 use crate::engines::Registration;
 use crate::error::{InterceptError, system};
@@ -30,6 +30,7 @@ pub(crate) struct Maps {
     pub pods: HashMap<MapData, u64, Pod>,
     pub probe_ports: HashMap<MapData, ProbePort, u64>,
     pub quota: HashMap<MapData, u64, i64>,
+    pub probes: HashMap<MapData, Tuple, Probe>,
 }
 
 struct Link {
@@ -97,6 +98,7 @@ pub(crate) fn open(
             pods: typed(&mut object, "amb_pods")?,
             probe_ports: typed(&mut object, "amb_probe_ports")?,
             quota: typed(&mut object, "amb_quota")?,
+            probes: typed(&mut object, "amb_probes")?,
         },
         counters: counters_fd,
         probes,
@@ -208,6 +210,11 @@ impl Hooks {
     /// See [`Registration::is_newest`].
     pub fn is_newest(&self) -> bool {
         self.registration.is_newest()
+    }
+
+    /// See [`Registration::retire`].
+    pub fn retire(&mut self) -> Result<(), InterceptError> {
+        self.registration.retire()
     }
 
     /// In words what is not effective at the root, and so for no pod.

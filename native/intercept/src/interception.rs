@@ -126,6 +126,11 @@ impl Interception {
             .values()
             .filter_map(|pod| self.node.attachment_fault(pod).map(|what| (pod, what)));
         missing.extend(faults.map(|(pod, what)| format!("pod {}: {what}", pod.network.uid)));
+        let replaced = state.pods.values().filter(|pod| pod.is_replaced());
+        missing.extend(replaced.map(|pod| {
+            let (uid, path) = (&pod.network.uid, pod.network.netns.display());
+            format!("pod {uid}: {path} is another network namespace now, which is not captured")
+        }));
         Health {
             effective: missing.is_empty(),
             missing,
@@ -137,8 +142,22 @@ impl Interception {
         self.node.hooks().counters()
     }
 
+    /// To be called when the listeners are about to be closed for good: unless a successor has registered, connects of
+    /// captured pods are refused at once from now on, rather than trying for minutes. After a crash, when nobody calls this,
+    /// they are tried again and served by the next process.
+    pub fn retire(&self) -> Result<(), InterceptError> {
+        self.node.hooks().retire()
+    }
+
     /// Orderly end, see the type.
     pub fn close(self) {}
+}
+
+impl Drop for Interception {
+    fn drop(&mut self) {
+        // Fails only where the map is gone, and the hooks with it.
+        let _ = self.retire();
+    }
 }
 
 impl Node {

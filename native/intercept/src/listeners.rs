@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -25,6 +25,8 @@ pub(crate) fn make(threads: usize) -> io::Result<Vec<ThreadListeners>> {
         .map(|_| {
             let outbound = listener()?;
             sockets::prepare_local_leg(&outbound);
+            // Accepted sockets inherit it: when the process dies the application sees an RST, and not a clean end.
+            outbound.set_linger(Some(Duration::ZERO))?;
             Ok(ThreadListeners {
                 outbound: outbound.into(),
                 plaintext: listener()?.into(),

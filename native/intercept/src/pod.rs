@@ -29,6 +29,15 @@ pub(crate) struct PodState {
     pub checked: Instant,
 }
 
+impl PodState {
+    /// Its path leads to another namespace than the one that is captured. A path that leads nowhere is a pod that ends.
+    pub fn is_replaced(&self) -> bool {
+        let metadata = std::fs::metadata(&self.network.netns);
+        self.attachment.is_some()
+            && metadata.is_ok_and(|metadata| metadata.ino() != self.netns.inode())
+    }
+}
+
 /// What is made inside the namespace in one visit.
 pub(crate) struct Prepared {
     pub listeners: Vec<ThreadListeners>,

@@ -19,6 +19,8 @@ const STOP: u64 = 0;
 const TICK: Duration = Duration::from_millis(900);
 /// A pod that keeps changing its namespace costs us a look at most this often.
 const PAUSE: Duration = Duration::from_millis(100);
+/// After hearing of changes: a pod that floods its own namespace with them must not keep this thread busy.
+const BREATH: Duration = Duration::from_millis(10);
 const SETTINGS_PER_TICK: usize = 32;
 
 /// Stops and joins its thread when dropped.
@@ -76,6 +78,9 @@ fn run(node: &Node) {
         }
         for tampering in found {
             (node.sink)(tampering);
+        }
+        if !ready.is_empty() {
+            thread::sleep(BREATH);
         }
     }
 }

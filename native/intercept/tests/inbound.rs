@@ -269,6 +269,30 @@ fn a_probe_ends_with_its_socket() {
 }
 
 #[test]
+fn a_published_probe_does_not_outlive_the_pods_capture() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let mut pod = rig.pod(2);
+    pod.network.probe_ports = vec![8081];
+    let (interception, _tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    let _probed = Application::start(&pod.netns, "[::]:8081", "probed");
+    let node = ambit_intercept::Netns::open(&rig.node_netns()).unwrap();
+    let probe = node.enter(|| std::net::TcpStream::connect((pod.v4, 8081)));
+    let published = || {
+        let map = support::pins(&rig).join("amb_probes");
+        let dump = support::run(&format!("bpftool -j map dump pinned {}", map.display()));
+        dump.matches("\"formatted\"").count()
+    };
+    assert_eq!(published(), 1);
+    interception.withdraw(&pod.network.uid).unwrap();
+    assert_eq!(published(), 0);
+    drop(probe);
+}
+
+#[test]
 fn a_process_below_the_pods_cgroup_is_no_prober() {
     if skipped() {
         return;

@@ -107,6 +107,73 @@ fn the_next_process_takes_over_after_sigkill_twice_in_a_row() {
 }
 
 #[test]
+fn after_an_orderly_end_connects_are_refused_at_once_until_the_next_process() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (interception, _tampering) = rig.open();
+    let engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    drop(engine);
+    interception.close();
+    for address in ["192.0.2.7", "2001:db8:77::7"] {
+        let answer = call(&pod.name, address.parse().unwrap(), 80);
+        assert_eq!(answer, "error: ECONNREFUSED", "{address}");
+    }
+    let (interception, _tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "next-");
+    assert!(far(&pod).starts_with("next-outbound"));
+}
+
+#[test]
+fn an_old_agents_orderly_end_refuses_nothing_while_its_successor_serves() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (old, _tampering) = rig.open();
+    let _old = Engine::start(old.enrol(&pod.network).unwrap(), "old-");
+    let (new, _tampering) = rig.open();
+    let _new = Engine::start(new.enrol(&pod.network).unwrap(), "new-");
+    old.close();
+    assert!(far(&pod).starts_with("new-outbound"));
+}
+
+#[test]
+fn detach_refuses_while_an_agent_of_the_node_runs() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let agent = OtherProcess::start(&rig, &pod, "");
+    let error = detach(&rig.node, &support::bpffs(), &support::cgroup_root()).unwrap_err();
+    assert_eq!(error.code(), "intercept.agent_running");
+    assert!(far(&pod).starts_with("outbound"));
+    agent.kill();
+}
+
+#[test]
+fn a_namespace_that_took_anothers_path_is_told_and_not_taken_for_it() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (interception, _tampering) = rig.open();
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
+    run(&format!(
+        "ip netns delete {0} && ip netns add {0}",
+        pod.name
+    ));
+    assert!(!interception.health().effective);
+    let error = interception.update(&pod.network).unwrap_err();
+    assert_eq!(error.code(), "intercept.invalid_pod");
+}
+
+#[test]
 fn in_an_overlap_new_connections_reach_the_newest_and_the_old_ones_end_harms_nothing() {
     if skipped() {
         return;

@@ -347,7 +347,7 @@ pub fn pins(rig: &Rig) -> PathBuf {
     bpffs()
         .join("ambit")
         .join(rig.node.replace('.', "_2e"))
-        .join("v1")
+        .join("v2")
 }
 
 /// A cgroup with one below it, gone with this value.
