@@ -269,12 +269,12 @@ impl Running {
             drains,
         } = self;
         control.finish(move |control| {
-            // First, for a drain still uses what `stop` ends; its own deadline bounds the wait.
+            // It ends a drain's wait, whose thread is then joined without delay.
+            let stopped = guarded(|| engine.stop());
             for drain in drains.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 // It reports its own failure.
                 let _ = drain.join();
             }
-            let stopped = guarded(|| engine.stop());
             drop(engine);
             // The control thread ends with this call, so that the join waits for no work.
             settle.with_last(stopped, || drop(control.join()));

@@ -11,8 +11,8 @@ use napi::{Env, Result, Status, sys};
 
 use crate::output::Encode;
 
-/// Log events beyond this are dropped: whoever makes the engine log must not fill JavaScript's memory. Questions are
-/// bounded where they are asked; the other kinds are as many as there are pods.
+/// Log and tampering events beyond this are dropped: whoever makes the engine tell of them must not fill JavaScript's
+/// memory. Questions are bounded where they are asked; releases are as many as there are pods.
 const LOGS_BOUND: usize = 1024;
 
 /// Not error-first, and weak: the engine alone does not keep the process alive.
@@ -40,7 +40,7 @@ impl Queue {
                 batch.extend(more);
                 0
             }
-            (_, EngineEvent::Log { .. }) if full => {
+            (_, EngineEvent::Log { .. } | EngineEvent::Tampering { .. }) if full => {
                 *dropped += 1;
                 0
             }
@@ -66,7 +66,7 @@ impl Queue {
 fn notice(dropped: usize) -> EngineEvent {
     EngineEvent::Log {
         level: LogLevel::Warn,
-        message: "log events of the engine were dropped, because JavaScript did not take them"
+        message: "events of the engine were dropped, because JavaScript did not take them"
             .to_owned(),
         fields: format!("{{\"dropped\":{dropped}}}"),
     }

@@ -14,6 +14,8 @@ pub enum ErrorCode {
     InvalidIdentity,
     /// The kernel refused; the cause names the step.
     Intercept,
+    /// The kernel is too old, or built without something that is needed; the text names it.
+    KernelFeatureMissing,
     Io,
     /// A limit of time ran out.
     Timeout,
@@ -27,6 +29,7 @@ impl ErrorCode {
             ErrorCode::UnknownPod => "UNKNOWN_POD",
             ErrorCode::InvalidIdentity => "INVALID_IDENTITY",
             ErrorCode::Intercept => "INTERCEPT",
+            ErrorCode::KernelFeatureMissing => "KERNEL_FEATURE_MISSING",
             ErrorCode::Io => "IO",
             ErrorCode::Timeout => "TIMEOUT",
         }

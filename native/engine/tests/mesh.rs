@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Mesh, act_as_child, eventually, skipped};
+use support::{Held, Mesh, act_as_child, add_address, eventually, skipped};
 
 /// Not a test: what this binary does when a test started it as an application.
 #[test]
@@ -167,4 +167,38 @@ fn after_unenrol_the_pod_is_as_it_was() {
     eventually("the release", || {
         released.lock().expect("released").contains(&uid)
     });
+}
+
+#[test]
+fn an_open_join_outlives_the_un_enrolment_of_its_destination() {
+    if skipped() {
+        return;
+    }
+    let mut mesh = Mesh::new(1);
+    let (client, server) = (mesh.pod(2, 0), mesh.pod(3, 0));
+    let address = mesh.serve(server, 8080);
+    let held = Held::start(&mesh.netns(client), address);
+    let engine = mesh.nodes[0].engine.clone();
+    eventually("the join", || !engine.flows().expect("flows").is_empty());
+    engine.unenrol(&mesh.pods[server].uid).expect("unenrolled");
+    let released = mesh.nodes[0].released.clone();
+    assert!(released.lock().expect("released").is_empty());
+    assert_eq!(held.end(), "hello from 10.9.0.2");
+    eventually("the release", || {
+        !released.lock().expect("released").is_empty()
+    });
+}
+
+#[test]
+fn an_address_that_is_not_the_pods_is_refused_and_never_goes_round() {
+    if skipped() {
+        return;
+    }
+    let mut mesh = Mesh::new(1);
+    let (outsider, server) = (mesh.outsider(9), mesh.pod(3, 0));
+    mesh.serve(server, 8080);
+    add_address(&mesh.netns(server), "10.9.0.77/24");
+    let foreign = "10.9.0.77:8080".parse().expect("an address");
+    assert_eq!(mesh.call(&outsider, foreign), "error ConnectionReset");
+    eventually("the count", || refused(&mesh, 0, "foreign_address") == 1.0);
 }

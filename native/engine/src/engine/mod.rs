@@ -23,6 +23,8 @@ use running::Running;
 
 enum State {
     New,
+    /// The kernel is being asked, without the lock: what is told meanwhile must not wait for it.
+    Starting,
     Running(Arc<Running>),
     Stopped,
 }
@@ -67,6 +69,7 @@ impl Engine {
             directory: Arc::new(Directory::new()),
             refusals: RefusalCounters::new(telemetry.registry()),
             connect_timeout: options.connect_timeout,
+            capacity: Arc::default(),
             telemetry,
         });
         Ok(Engine {
@@ -80,7 +83,7 @@ impl Engine {
     fn running(&self) -> Result<Arc<Running>, EngineError> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Running(running) => Ok(running.clone()),
-            State::New | State::Stopped => Err(illegal_state()),
+            State::New | State::Starting | State::Stopped => Err(illegal_state()),
         }
     }
 
@@ -88,29 +91,50 @@ impl Engine {
     fn parts(&self) -> Result<&Shared, EngineError> {
         match &*self.state.read().unwrap_or_else(PoisonError::into_inner) {
             State::Stopped => Err(illegal_state()),
-            State::New | State::Running(_) => Ok(&self.shared),
+            State::New | State::Starting | State::Running(_) => Ok(&self.shared),
         }
     }
 
     /// Blocks: opens or adopts the kernel state and starts the threads.
     pub fn start(&self) -> Result<Vec<AdoptedPod>, EngineError> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(*state, State::New) {
-            return Err(EngineError::new(
-                ErrorCode::IllegalState,
-                "the engine has been started before",
-            ));
+        self.exchange(|state| matches!(state, State::New), State::Starting)
+            .map_err(|_| {
+                EngineError::new(
+                    ErrorCode::IllegalState,
+                    "the engine has been started before",
+                )
+            })?;
+        let opened = self.open();
+        let (next, outcome) = match opened {
+            Ok(running) => {
+                let adopted = running.adopted();
+                (State::Running(Arc::new(running)), Ok(adopted))
+            }
+            Err(error) => (State::New, Err(error)),
+        };
+        match self.exchange(|state| matches!(state, State::Starting), next) {
+            Ok(_) => Ok(outcome?.into_iter().map(|uid| AdoptedPod { uid }).collect()),
+            Err(State::Running(running)) => end(running).and(Err(illegal_state())),
+            Err(_) => Err(illegal_state()),
         }
+    }
+
+    /// Puts `next` in place of a state that `expected` accepts, and gives that; else gives `next` back.
+    fn exchange(&self, expected: fn(&State) -> bool, next: State) -> Result<State, State> {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if expected(&state) {
+            Ok(std::mem::replace(&mut *state, next))
+        } else {
+            Err(next)
+        }
+    }
+
+    fn open(&self) -> Result<Running, EngineError> {
         // Not having the hard limit only means fewer flows; the accept loops live with that.
-        let _ = ambit_intercept::sockets::raise_file_limit();
-        let running = Running::open(&self.options, self.shared.clone(), self.sink.clone())?;
-        let adopted = running
-            .adopted()
-            .into_iter()
-            .map(|uid| AdoptedPod { uid })
-            .collect();
-        *state = State::Running(Arc::new(running));
-        Ok(adopted)
+        if let Ok(limit) = ambit_intercept::sockets::raise_file_limit() {
+            self.shared.capacity.set_descriptors(limit);
+        }
+        Running::open(&self.options, self.shared.clone(), self.sink.clone())
     }
 
     /// Blocks.
@@ -212,7 +236,7 @@ impl Engine {
         Ok(self.running()?.drain(deadline))
     }
 
-    /// Blocks: ends and joins every thread. Afterwards each call is an `ILLEGAL_STATE` error.
+    /// Blocks: ends and joins every thread, and a drain under way. Afterwards each call is an `ILLEGAL_STATE` error.
     pub fn stop(&self) -> Result<(), EngineError> {
         let former = {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +244,7 @@ impl Engine {
         };
         match former {
             State::Stopped => return Err(illegal_state()),
-            State::New => {}
+            State::New | State::Starting => {}
             State::Running(running) => end(running)?,
         }
         self.shared.telemetry.shut_down();
@@ -231,6 +255,7 @@ impl Engine {
 /// Another call may hold the running engine for a moment longer; each is bounded in time, but not by us.
 fn end(mut running: Arc<Running>) -> Result<(), EngineError> {
     const PATIENCE: u32 = 500;
+    running.interrupt();
     for _ in 0..PATIENCE {
         match Arc::try_unwrap(running) {
             Ok(last) => {
@@ -248,8 +273,10 @@ fn end(mut running: Arc<Running>) -> Result<(), EngineError> {
 }
 
 fn append_kernel_counters(text: &mut String, counters: &[(&'static str, u64)]) {
-    text.push_str("# HELP ambit_intercept_events What the programs in the kernel saw, by kind.\n");
-    text.push_str("# TYPE ambit_intercept_events counter\n");
+    text.push_str(
+        "# HELP ambit_intercept_events_total What the programs in the kernel saw, by kind.\n",
+    );
+    text.push_str("# TYPE ambit_intercept_events_total counter\n");
     for (name, value) in counters {
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -268,4 +295,17 @@ pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String
             error,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::append_kernel_counters;
+
+    #[test]
+    fn the_kernels_counters_have_a_type() {
+        let mut text = String::new();
+        append_kernel_counters(&mut text, &[("captured", 3)]);
+        assert!(text.contains("# TYPE ambit_intercept_events_total counter\n"));
+        assert!(text.ends_with("ambit_intercept_events_total{event=\"captured\"} 3\n"));
+    }
 }

@@ -37,14 +37,14 @@ impl Reaper {
     }
 
     fn release(&self, uid: &Arc<str>) {
-        {
-            let mut leaving = lock(&self.leaving);
-            // Said twice, or the pod has come back, or the engine is draining with the pod still enrolled.
-            if leaving.get(uid).is_none_or(|pod| pod.drain.open() > 0) {
-                return;
-            }
-            leaving.remove(uid);
+        // Held to the end: a pod that comes back takes itself out of here first, so that it is not enrolled anew while
+        // this takes its capture away.
+        let mut leaving = lock(&self.leaving);
+        // Said twice, or the pod has come back, or the engine is draining with the pod still enrolled.
+        if leaving.get(uid).is_none_or(|pod| pod.drain.open() > 0) {
+            return;
         }
+        leaving.remove(uid);
         self.threads
             .iter()
             .for_each(|thread| thread.forget(uid.clone()));

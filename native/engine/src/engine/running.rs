@@ -1,5 +1,6 @@
 //! The engine between `start` and `stop`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ const CUT_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Default)]
 struct Idle {
     lock: Mutex<()>,
+    /// Nobody waits any longer: the engine is being stopped.
+    interrupted: AtomicBool,
     changed: Condvar,
 }
 
@@ -39,6 +42,7 @@ pub struct Running {
 fn intercept_error(what: &str, error: InterceptError) -> EngineError {
     let code = match error {
         InterceptError::UnknownPod { .. } => ErrorCode::UnknownPod,
+        InterceptError::KernelFeature { .. } => ErrorCode::KernelFeatureMissing,
         _ => ErrorCode::Intercept,
     };
     EngineError::caused(code, what, error)
@@ -142,6 +146,7 @@ impl Running {
             mark,
             listener_ports,
             self.drain_for(uid.clone()),
+            self.shared.capacity.clone(),
         );
         lock(&self.pods).insert(uid.clone(), pod.clone());
         for (thread, listeners) in self.threads.iter().zip(listeners) {
@@ -207,6 +212,8 @@ impl Running {
             .iter()
             .for_each(|thread| thread.forget(pod.spec().uid.clone()));
         pod.drain.advance(Phase::Closed);
+        // Once more, for flows that came into the table meanwhile; later ones see the phase.
+        self.shared.telemetry.close_pod(uid, "the pod was removed");
         Ok(())
     }
 
@@ -231,6 +238,8 @@ impl Running {
 
     /// The hooks stay as they are: with the listeners closed, new connections are refused.
     pub fn drain(&self, deadline: Duration) -> DrainReport {
+        // Should it fail, connects are tried for longer, which the operator sees; draining goes on.
+        let _ = self.interception.retire();
         let pods = self.all_pods();
         let before = self.shared.telemetry.all_open_flows();
         pods.iter()
@@ -244,8 +253,10 @@ impl Running {
     }
 
     fn cut(&self, pods: &[Arc<Pod>], reason: &str) -> usize {
-        let forced = self.shared.telemetry.close_all(reason);
+        let mut forced = self.shared.telemetry.close_all(reason);
         pods.iter().for_each(|pod| pod.drain.advance(Phase::Closed));
+        // Once more, for flows that came into the table meanwhile; later ones see the phase.
+        forced += self.shared.telemetry.close_all(reason);
         self.wait_idle(pods, CUT_LIMIT);
         forced
     }
@@ -254,6 +265,10 @@ impl Running {
         let end = Instant::now() + limit;
         let mut guard = lock(&self.idle.lock);
         while pods.iter().any(|pod| pod.drain.open() > 0) {
+            // Flows that are cut are waited for all the same: they have only to notice.
+            if self.idle.interrupted.load(Ordering::SeqCst) && limit > CUT_LIMIT {
+                return;
+            }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -265,6 +280,13 @@ impl Running {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+    }
+
+    /// Ends the wait of a drain under way: it cuts at once what is open.
+    pub fn interrupt(&self) {
+        self.idle.interrupted.store(true, Ordering::SeqCst);
+        drop(lock(&self.idle.lock));
+        self.idle.changed.notify_all();
     }
 
     /// Cuts what is open, ends and joins every thread. What is pinned in the kernel stays, and closed.

@@ -11,18 +11,17 @@ use std::time::Duration;
 use ambit_intercept::Netns;
 use ambit_intercept::sockets::PortRing;
 
+use super::capacity::{Capacity, Place};
 use super::refusal::{Reason, RefusalCounters, Refused};
 use crate::api::{PodSpec, WorkloadDescriptor};
 use crate::decisions::Decisions;
 use crate::directory::Directory;
-use crate::drain::{Drain, Phase, Watcher};
+use crate::drain::{Drain, Phase};
 use crate::hbone::PORT;
 use crate::hbone::pool::Pool;
 use crate::telemetry::{FlowDescription, Telemetry};
 use crate::tls::IdentityStore;
 
-/// Open flows and tunnels of one pod, over all threads: beyond that, only this pod's new ones are refused.
-const MAX_OPEN: usize = 16_384;
 /// Handshakes under way at one pod's HBONE listeners.
 const MAX_HANDSHAKES: usize = 512;
 
@@ -34,6 +33,7 @@ pub struct Shared {
     pub telemetry: Arc<Telemetry>,
     pub refusals: RefusalCounters,
     pub connect_timeout: Duration,
+    pub capacity: Arc<Capacity>,
 }
 
 impl Shared {
@@ -56,6 +56,7 @@ pub struct Pod {
     pub listener_ports: Vec<u16>,
     pub ports: PortRing,
     pub drain: Arc<Drain>,
+    capacity: Arc<Capacity>,
     handshakes: AtomicUsize,
 }
 
@@ -66,6 +67,7 @@ impl Pod {
         mark: u32,
         listener_ports: Vec<u16>,
         drain: Arc<Drain>,
+        capacity: Arc<Capacity>,
     ) -> Arc<Self> {
         Arc::new(Pod {
             spec: RwLock::new(Arc::new(spec)),
@@ -74,6 +76,7 @@ impl Pod {
             listener_ports,
             ports: PortRing::default(),
             drain,
+            capacity,
             handshakes: AtomicUsize::new(0),
         })
     }
@@ -103,19 +106,26 @@ impl Pod {
             .find(|address| address.is_ipv4() == like.is_ipv4())
     }
 
-    /// A place for one more flow or tunnel, where there is one.
-    pub fn admit(&self) -> Option<Watcher> {
-        (self.drain.open() < MAX_OPEN).then(|| self.drain.watch())
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.spec().addresses.contains(&address)
     }
 
-    /// Fails once the pod's flows have been cut: one that was still finding its way then must not outlive them.
-    pub fn still_here(&self) -> Result<(), Refused> {
-        match self.drain.phase() {
-            Phase::Closed => Err(Refused::new(
-                Reason::PodGone,
-                "the pod was removed meanwhile",
-            )),
-            Phase::Serving | Phase::Draining => Ok(()),
+    /// A place for one more flow or tunnel, where there is one.
+    pub fn admit(&self) -> Option<Place> {
+        self.capacity.admit(&self.drain)
+    }
+
+    /// Does `work`, unless the pod's flows are cut meanwhile: one that is still finding its way must not outlive them.
+    pub async fn while_here<T, E: From<Refused>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        tokio::select! {
+            biased;
+            () = self.drain.reached(Phase::Closed) => {
+                Err(Refused::new(Reason::PodGone, "the pod was removed meanwhile").into())
+            }
+            done = work => done,
         }
     }
 

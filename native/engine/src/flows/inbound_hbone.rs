@@ -3,20 +3,22 @@
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::capacity::Place;
 use super::context::{Handshake, Pod, ThreadContext, canonical};
 use super::dial::dial_application;
 use super::inbound_plaintext::permitted;
 use super::join::join;
 use super::refusal::{Reason, Refused};
 use crate::api::{InboundQuestion, Transport};
-use crate::drain::{Phase, Watcher};
+use crate::drain::Phase;
 use crate::hbone::headers::{TargetError, forwarded_port, response_headers, target};
-use crate::hbone::server::{AcceptError, Incoming, ServerConnection, accept, drive};
+use crate::hbone::server::{AcceptError, Incoming, ServerConnection, TunnelPeer, accept, drive};
 use crate::relay::{reset, stream_leg, tcp_leg};
 use crate::telemetry::{FlowDescription, Reporters};
 
@@ -34,7 +36,7 @@ pub async fn serve(
     pod: Arc<Pod>,
     socket: TcpStream,
     peer: SocketAddr,
-    watcher: Watcher,
+    place: Place,
 ) {
     let Ok(hit) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
@@ -43,18 +45,25 @@ pub async fn serve(
         reset(&socket);
         return context.count(Reason::TooManyHandshakes);
     };
-    match Box::pin(shake_hands(&context, &pod, socket, handshake)).await {
+    let shaking = shake_hands(&context, &pod, socket, handshake);
+    match Box::pin(pod.while_here(shaking)).await {
         Err(reason) => context.count(reason),
-        Ok((connection, identity)) => {
+        Ok((
+            connection,
+            TunnelPeer {
+                identity,
+                valid_for,
+            },
+        )) => {
             let tunnel = Tunnel {
                 peer: canonical(peer),
                 hit,
                 identity,
             };
-            Box::pin(carry(&context, &pod, connection, tunnel)).await;
+            Box::pin(carry(&context, &pod, connection, tunnel, valid_for)).await;
         }
     }
-    drop(watcher);
+    drop(place);
 }
 
 async fn shake_hands(
@@ -62,7 +71,7 @@ async fn shake_hands(
     pod: &Pod,
     socket: TcpStream,
     handshake: Handshake,
-) -> Result<(ServerConnection, Arc<str>), Reason> {
+) -> Result<(ServerConnection, TunnelPeer), Reason> {
     let limit = context.shared.connect_timeout;
     socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
     let shaking = async {
@@ -91,15 +100,16 @@ async fn carry(
     pod: &Arc<Pod>,
     connection: ServerConnection,
     tunnel: Tunnel,
+    valid_for: Duration,
 ) {
     let on_stream = |incoming: Incoming| match pod.admit() {
-        Some(watcher) => {
+        Some(place) => {
             let flow = stream(
                 context.clone(),
                 pod.clone(),
                 tunnel.clone(),
                 incoming,
-                watcher,
+                place,
             );
             tokio::task::spawn_local(flow);
         }
@@ -108,10 +118,14 @@ async fn carry(
             incoming.refuse(StatusCode::SERVICE_UNAVAILABLE);
         }
     };
+    // A certificate that has run out speaks for no new stream: the client is sent away to show its next one.
+    let draining = async {
+        let _ = timeout(valid_for, pod.drain.reached(Phase::Draining)).await;
+    };
     let ended = drive(
         connection,
         on_stream,
-        pod.drain.reached(Phase::Draining),
+        draining,
         pod.drain.reached(Phase::Closed),
     )
     .await;
@@ -143,18 +157,11 @@ async fn stream(
     pod: Arc<Pod>,
     tunnel: Tunnel,
     incoming: Incoming,
-    watcher: Watcher,
+    place: Place,
 ) {
     let mut description = describe(&context, &pod, &tunnel);
-    match Box::pin(connect(
-        &context,
-        &pod,
-        &tunnel,
-        &incoming,
-        &mut description,
-    ))
-    .await
-    {
+    let connecting = connect(&context, &pod, &tunnel, &incoming, &mut description);
+    match Box::pin(pod.while_here(connecting)).await {
         Err(Answer(status, refused)) => {
             incoming.refuse(status);
             context.shared.refuse(&description, &refused);
@@ -170,6 +177,7 @@ async fn stream(
                         Some(question),
                         stream_leg(send, receive, ()),
                         tcp_leg(socket),
+                        place.into(),
                     )
                     .await;
                 }
@@ -183,7 +191,6 @@ async fn stream(
             }
         }
     }
-    drop(watcher);
 }
 
 fn describe(context: &ThreadContext, pod: &Pod, tunnel: &Tunnel) -> FlowDescription {
@@ -233,7 +240,6 @@ async fn connect(
         context.shared.connect_timeout,
     )
     .await?;
-    pod.still_here()?;
     Ok((socket, question))
 }
 
@@ -265,6 +271,10 @@ fn requested(pod: &Pod, tunnel: &Tunnel, incoming: &Incoming) -> Result<SocketAd
     if asked.ip() != tunnel.hit.ip() {
         let message = format!("asked for {asked} by way of {}", tunnel.hit.ip());
         return refuse(StatusCode::BAD_REQUEST, Reason::ForeignAuthority, message);
+    }
+    if !pod.has_address(asked.ip()) {
+        let message = format!("{} is not an address of this pod", asked.ip());
+        return refuse(StatusCode::BAD_REQUEST, Reason::ForeignAddress, message);
     }
     if pod.is_own_port(asked.port()) {
         let message = format!("{asked} is a port of the mesh itself");

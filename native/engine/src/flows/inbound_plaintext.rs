@@ -7,12 +7,12 @@ use std::sync::Arc;
 use ambit_intercept::sockets::prepare_accepted;
 use tokio::net::TcpStream;
 
+use super::capacity::Place;
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
 use super::join::join;
 use super::refusal::{Reason, Refused};
 use crate::api::{InboundQuestion, Transport};
-use crate::drain::Watcher;
 use crate::relay::{reset, tcp_leg};
 use crate::telemetry::{FlowDescription, Reporters};
 
@@ -22,7 +22,7 @@ pub async fn serve(
     pod: Arc<Pod>,
     socket: TcpStream,
     peer: SocketAddr,
-    watcher: Watcher,
+    place: Place,
 ) {
     let Ok(destination) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
@@ -30,31 +30,25 @@ pub async fn serve(
     let client = canonical(peer);
     let mut description = describe(&context, &pod, client, destination);
     let question = question(&pod, client, destination);
-    match Box::pin(connect(
-        &context,
-        &pod,
-        &socket,
-        &question,
-        &mut description,
-    ))
-    .await
-    {
+    let connecting = connect(&context, &pod, &socket, &question, &mut description);
+    match Box::pin(pod.while_here(connecting)).await {
         Err(refused) => {
             reset(&socket);
             context.shared.refuse(&description, &refused);
         }
         Ok(stream) => {
+            let (client, server) = (tcp_leg(socket), tcp_leg(stream));
             join(
                 context,
                 description,
                 Some(question),
-                tcp_leg(socket),
-                tcp_leg(stream),
+                client,
+                server,
+                place.into(),
             )
-            .await
+            .await;
         }
     }
-    drop(watcher);
 }
 
 fn describe(
@@ -106,12 +100,17 @@ async fn connect(
             format!("{destination} is a port of the mesh itself"),
         ));
     }
+    // Another address of the namespace: dialled, it would come round to our own listeners again and again.
+    if !pod.has_address(destination.ip()) {
+        return Err(Refused::new(
+            Reason::ForeignAddress,
+            format!("{} is not an address of this pod", destination.ip()),
+        ));
+    }
     prepare_accepted(socket).map_err(|error| Refused::new(Reason::Socket, error.to_string()))?;
     permitted(context, question, description).await?;
     let limit = context.shared.connect_timeout;
-    let stream = dial_application(pod, description.source, None, destination, limit).await?;
-    pod.still_here()?;
-    Ok(stream)
+    dial_application(pod, description.source, None, destination, limit).await
 }
 
 /// Asks whether a flow may enter, and fills in what the answer tells of it.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::capacity::Places;
 use super::context::ThreadContext;
 use crate::api::InboundQuestion;
 use crate::relay::{ByteSink, ByteSource, Leg, LegError, Relay, RelayError};
@@ -14,6 +15,7 @@ pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
     question: Option<InboundQuestion>,
     client: Leg<ClientSource, ClientSink>,
     server: Leg<ServerSource, ServerSink>,
+    places: Places,
 ) where
     ClientSource: ByteSource,
     ClientSink: ByteSink,
@@ -26,15 +28,21 @@ pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
         question,
         cancel: cancel.clone(),
     });
+    // Only now is the flow one of those that are cut when a pod goes; the pod may have gone before.
+    if places.is_cut() {
+        cancel.cancel("the pod was removed meanwhile");
+    }
     let mut relay = Relay::new(client, server);
     let end = tokio::select! {
-        ended = relay.run(|bytes| flow.received(bytes), |bytes| flow.sent(bytes)) => end_of(ended),
+        biased;
         reason = cancel.cancelled() => {
             relay.reset();
             FlowEnd::failed(ResponseFlags::None, &*reason)
         }
+        ended = relay.run(|bytes| flow.received(bytes), |bytes| flow.sent(bytes)) => end_of(ended),
     };
     flow.finish(end);
+    drop(places);
 }
 
 /// A reset by either end is a way to say goodbye, as in stock peers' logs; everything else is an error.

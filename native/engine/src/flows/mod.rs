@@ -1,6 +1,7 @@
 //! The way of each kind of flow from its listener to its relay.
 
 mod accept;
+mod capacity;
 mod context;
 mod dial;
 mod inbound_hbone;

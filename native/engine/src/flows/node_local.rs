@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use super::capacity::Place;
 use super::context::{Pod, ThreadContext};
 use super::dial::dial_application;
 use super::inbound_plaintext::permitted;
@@ -28,7 +29,14 @@ pub fn neighbour(
         .pod(uid)
         .filter(|_| itself || (allow_local && endpoint.local))?;
     let serving = neighbour.drain.phase() == Phase::Serving;
-    (serving && neighbour.spec().addresses.contains(&endpoint.address)).then_some(neighbour)
+    (serving && neighbour.has_address(endpoint.address)).then_some(neighbour)
+}
+
+/// A connection to a neighbour's application; the place keeps what answers in its namespace need.
+pub struct Neighbour {
+    pub stream: TcpStream,
+    pub question: InboundQuestion,
+    pub place: Place,
 }
 
 pub async fn dial(
@@ -37,7 +45,7 @@ pub async fn dial(
     neighbour: &Pod,
     target: SocketAddr,
     description: &mut FlowDescription,
-) -> Result<(TcpStream, InboundQuestion), Refused> {
+) -> Result<Neighbour, Refused> {
     let (here, there) = (pod.spec(), neighbour.spec());
     description.reporters = Reporters::Both;
     description.transport = Transport::NodeLocal;
@@ -59,10 +67,21 @@ pub async fn dial(
         port: target.port(),
         transport: Transport::NodeLocal,
     };
-    permitted(context, &question, description).await?;
+    let place = neighbour.admit().ok_or_else(|| {
+        let message = "the destination has as many open connections as it may";
+        Refused::new(Reason::TooManyFlows, message)
+    })?;
     let limit = context.shared.connect_timeout;
-    let stream = dial_application(neighbour, client, Some(client.port()), target, limit).await?;
-    Ok((stream, question))
+    let dialling = async {
+        permitted(context, &question, description).await?;
+        dial_application(neighbour, client, Some(client.port()), target, limit).await
+    };
+    let stream = neighbour.while_here(dialling).await?;
+    Ok(Neighbour {
+        stream,
+        question,
+        place,
+    })
 }
 
 /// The client as the server shall see it: itself, or its address of the server's family where it asked for a virtual

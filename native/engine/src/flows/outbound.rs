@@ -7,25 +7,25 @@ use std::sync::Arc;
 use ambit_intercept::sockets::{prepare_accepted, prepare_local_leg};
 use tokio::net::TcpStream;
 
+use super::capacity::{Place, Places};
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial;
 use super::join::join;
-use super::node_local;
+use super::node_local::{self, Neighbour};
 use super::refusal::{Reason, Refused};
 use super::tunnel::{TunnelStream, open_stream, tunnel_address};
 use crate::api::{
-    Endpoint, InboundQuestion, OutboundAction, OutboundQuestion, OutboundVerdict, Protocol,
-    Transport,
+    Endpoint, OutboundAction, OutboundQuestion, OutboundVerdict, Protocol, Transport,
 };
 use crate::directory::pick;
-use crate::drain::Watcher;
 use crate::hbone::headers::ConnectRequest;
 use crate::relay::{reset, stream_leg, tcp_leg};
 use crate::telemetry::{FlowDescription, Reporters};
 
 /// What the application's connection is joined to.
 enum Upstream {
-    Tcp(TcpStream, Option<InboundQuestion>),
+    Tcp(TcpStream),
+    Neighbour(Neighbour),
     Stream(TunnelStream),
 }
 
@@ -35,7 +35,7 @@ pub async fn serve(
     pod: Arc<Pod>,
     socket: TcpStream,
     peer: SocketAddr,
-    watcher: Watcher,
+    place: Place,
 ) {
     let Ok(destination) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
@@ -55,44 +55,54 @@ pub async fn serve(
     }
     prepare_local_leg(&socket);
     // Boxed, so that an open flow does not go on holding what only finding its way took.
-    let found = Box::pin(find(&context, &pod, &mut description)).await;
-    let found = found.and_then(|upstream| pod.still_here().map(|()| upstream));
-    match found {
+    match Box::pin(pod.while_here(find(&context, &pod, &mut description))).await {
         Err(refused) => {
             reset(&socket);
             context.shared.refuse(&description, &refused);
         }
-        Ok(Upstream::Tcp(stream, question)) => {
-            join(
-                context,
-                description,
-                question,
-                tcp_leg(socket),
-                tcp_leg(stream),
-            )
-            .await;
+        Ok(upstream) => relay(context, description, socket, upstream, place).await,
+    }
+}
+
+async fn relay(
+    context: Rc<ThreadContext>,
+    description: FlowDescription,
+    socket: TcpStream,
+    upstream: Upstream,
+    place: Place,
+) {
+    let client = tcp_leg(socket);
+    match upstream {
+        Upstream::Tcp(stream) => {
+            let server = tcp_leg(stream);
+            join(context, description, None, client, server, place.into()).await;
         }
-        Ok(Upstream::Stream(TunnelStream {
+        Upstream::Neighbour(Neighbour {
+            stream,
+            question,
+            place: neighbour,
+        }) => {
+            let places = Places {
+                own: place,
+                neighbour: Some(neighbour),
+            };
+            let (question, server) = (Some(question), tcp_leg(stream));
+            join(context, description, question, client, server, places).await;
+        }
+        Upstream::Stream(TunnelStream {
             send,
             receive,
             lease,
-        })) => {
-            join(
-                context,
-                description,
-                None,
-                tcp_leg(socket),
-                stream_leg(send, receive, lease),
-            )
-            .await;
+        }) => {
+            let server = stream_leg(send, receive, lease);
+            join(context, description, None, client, server, place.into()).await;
         }
     }
-    drop(watcher);
 }
 
 /// A captured connection is always for somebody else's address; one to the pod's own came to our port by itself.
 fn is_direct(pod: &Pod, destination: SocketAddr) -> bool {
-    destination.ip().is_loopback() || pod.spec().addresses.contains(&destination.ip())
+    destination.ip().is_loopback() || pod.has_address(destination.ip())
 }
 
 fn describe(
@@ -130,7 +140,7 @@ async fn find(
         destination: asked.ip(),
         port: asked.port(),
     };
-    let verdict = context.shared.decisions.outbound(question).await?;
+    let verdict = decide(context, question).await?;
     description.service = verdict
         .service
         .as_ref()
@@ -140,12 +150,36 @@ async fn find(
         OutboundAction::Passthrough { workload } => {
             description.destination_workload = context.shared.workload(workload.as_ref());
             let stream = dial(pod, asked, context.shared.connect_timeout).await?;
-            Ok(Upstream::Tcp(stream, None))
+            Ok(Upstream::Tcp(stream))
         }
         OutboundAction::Connect { .. } => {
             let (endpoint, allow_local) = choose(context, &verdict)?;
             to_endpoint(context, pod, &endpoint, allow_local, description).await
         }
+    }
+}
+
+/// A verdict may name endpoints that have been replaced since it was given; then it is out of date, and asked for anew.
+async fn decide(
+    context: &ThreadContext,
+    question: OutboundQuestion,
+) -> Result<Arc<OutboundVerdict>, Refused> {
+    let decisions = &context.shared.decisions;
+    let verdict = decisions.outbound(question.clone()).await?;
+    match &verdict.action {
+        OutboundAction::Connect {
+            endpoint_set: (id, version),
+            ..
+        } if context
+            .shared
+            .directory
+            .endpoint_set(id, *version)
+            .is_none() =>
+        {
+            decisions.retract(&question, &verdict);
+            Ok(decisions.outbound(question).await?)
+        }
+        _ => Ok(verdict),
     }
 }
 
@@ -195,15 +229,13 @@ async fn to_endpoint(
     description.destination = target;
     description.destination_workload = context.shared.workload(Some(&endpoint.workload));
     if let Some(neighbour) = node_local::neighbour(context, pod, endpoint, allow_local) {
-        let (stream, question) =
-            node_local::dial(context, pod, &neighbour, target, description).await?;
-        return Ok(Upstream::Tcp(stream, Some(question)));
+        let joined = node_local::dial(context, pod, &neighbour, target, description).await?;
+        return Ok(Upstream::Neighbour(joined));
     }
     match endpoint.protocol {
-        Protocol::Tcp => Ok(Upstream::Tcp(
-            dial(pod, target, context.shared.connect_timeout).await?,
-            None,
-        )),
+        Protocol::Tcp => dial(pod, target, context.shared.connect_timeout)
+            .await
+            .map(Upstream::Tcp),
         Protocol::Hbone => tunnel(context, pod, endpoint, target, description)
             .await
             .map(Upstream::Stream),

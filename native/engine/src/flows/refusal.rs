@@ -49,8 +49,10 @@ reasons! {
     BadAuthority = "bad_authority",
     HostnameAuthority = "hostname_authority",
     ForeignAuthority = "foreign_authority",
+    /// Came for an address of the namespace that is not one of the pod's.
+    ForeignAddress = "foreign_address",
     PodGone = "pod_gone",
-    /// The listener could not accept: out of file descriptors or memory.
+    /// The listener could not accept: out of file descriptors or memory, or destroyed by the pod.
     AcceptFailed = "accept_failed",
     Socket = "socket",
 }
@@ -120,6 +122,13 @@ fn flags(reason: Reason) -> ResponseFlags {
         Reason::Http2Failed | Reason::TunnelFailed => ResponseFlags::Http2HandshakeFailure,
         Reason::NoIdentity => ResponseFlags::IdentityError,
         _ => ResponseFlags::None,
+    }
+}
+
+/// For what is counted and has nobody to be told.
+impl From<Refused> for Reason {
+    fn from(refused: Refused) -> Self {
+        refused.reason
     }
 }
 

@@ -27,7 +27,8 @@ pub struct TunnelStream {
 }
 
 /// A CONNECT is sent a second time only where the peer has certainly not looked at the first.
-const ATTEMPTS: usize = 2;
+/// As often as there may be tunnels that all say so, when the agent at their other end is replaced.
+const ATTEMPTS: usize = 4;
 
 pub async fn open_stream(
     context: &Rc<ThreadContext>,

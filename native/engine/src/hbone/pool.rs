@@ -163,6 +163,7 @@ impl Pool {
                     tokio::task::spawn_local(connect_for(
                         Rc::downgrade(self),
                         key.clone(),
+                        ended.clone(),
                         connect(),
                     ));
                     ended
@@ -201,6 +202,17 @@ impl Pool {
         }
     }
 
+    /// Takes note that a connect has ended; whether the entry is still the one that began it.
+    fn ends(&self, key: &TunnelKey, ended: &Rc<Notify>) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        let entry = entries.get_mut(key);
+        let own = entry.filter(|entry| {
+            let connecting = entry.connecting.as_ref();
+            connecting.is_some_and(|held| Rc::ptr_eq(held, ended))
+        });
+        own.map(|entry| entry.connecting = None).is_some()
+    }
+
     fn memory_end(&self, key: &TunnelKey) -> Instant {
         let share = (self.jitter.hash_one((key, Instant::now())) % 512) as u32;
         Instant::now() + FAILURE_MEMORY + FAILURE_MEMORY * share / 1024
@@ -216,6 +228,7 @@ impl Pool {
                     tunnel.released.notify_one();
                 });
             }
+            // Who waits for a connect of the entry is told by the connect itself, at its end.
             !concerned
         });
     }
@@ -235,30 +248,32 @@ impl Pool {
     }
 }
 
-async fn connect_for<Connect, Driver>(pool: Weak<Pool>, key: TunnelKey, connect: Connect)
-where
+async fn connect_for<Connect, Driver>(
+    pool: Weak<Pool>,
+    key: TunnelKey,
+    ended: Rc<Notify>,
+    connect: Connect,
+) where
     Connect: Future<Output = Result<(Rc<Tunnel>, Driver), TunnelError>>,
     Driver: Future<Output = ()> + 'static,
 {
     let outcome = connect.await;
-    let Some(pool) = pool.upgrade() else { return };
-    let ended = pool
-        .entries
-        .borrow_mut()
-        .get_mut(&key)
-        .and_then(|entry| entry.connecting.take());
-    match outcome {
-        // The entry is gone where its pod was forgotten meanwhile: the tunnel is dropped.
-        Ok((tunnel, driver)) if ended.is_some() => {
-            pool.update(&key, |entry| entry.tunnels.push(tunnel.clone()));
-            tokio::task::spawn_local(run(Rc::downgrade(&pool), key, tunnel, driver));
+    if let Some(pool) = pool.upgrade() {
+        match outcome {
+            // The entry is gone, or another one's, where its pod was forgotten meanwhile: the tunnel is dropped.
+            Ok(_) if !pool.ends(&key, &ended) => {}
+            Ok((tunnel, driver)) => {
+                pool.update(&key, |entry| entry.tunnels.push(tunnel.clone()));
+                tokio::task::spawn_local(run(Rc::downgrade(&pool), key, tunnel, driver));
+            }
+            Err(error) => {
+                pool.ends(&key, &ended);
+                remember(&pool, key, error);
+            }
         }
-        Ok(_) => {}
-        Err(error) => remember(&pool, key, error),
     }
-    if let Some(ended) = ended {
-        ended.notify_waiters();
-    }
+    // In every case, or flows would wait for a connect that nobody knows of any more.
+    ended.notify_waiters();
 }
 
 fn remember(pool: &Rc<Pool>, key: TunnelKey, error: TunnelError) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -15,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::keepalive::until_dead;
 use super::settings;
 use super::socket::TunnelSocket;
-use crate::tls::peer_identity;
+use crate::tls::{peer_identity, remaining_validity};
 
 /// Why a connection did not become a tunnel.
 #[derive(Debug, thiserror::Error)]
@@ -28,24 +29,32 @@ pub enum AcceptError {
 
 pub type ServerConnection = Connection<TlsStream<TunnelSocket>, Bytes>;
 
-/// TLS, then HTTP/2; with the verified identity of the client. The caller bounds the time.
+/// Who is at the other end, as verified.
+#[derive(Clone)]
+pub struct TunnelPeer {
+    pub identity: Arc<str>,
+    /// How long its certificate still holds.
+    pub valid_for: Duration,
+}
+
+/// TLS, then HTTP/2; with the verified client. The caller bounds the time.
 pub async fn accept(
     socket: TcpStream,
     config: Arc<ServerConfig>,
-) -> Result<(ServerConnection, Arc<str>), AcceptError> {
+) -> Result<(ServerConnection, TunnelPeer), AcceptError> {
     let accepting = TlsAcceptor::from(config).accept_with(TunnelSocket::new(socket), |tls| {
         tls.set_buffer_limit(Some(settings::TLS_BATCH))
     });
     let stream = accepting.await.map_err(AcceptError::Tls)?;
-    let identity = identity_of(&stream).map_err(AcceptError::Tls)?;
+    let peer = peer_of(&stream).map_err(AcceptError::Tls)?;
     let connection = settings::server()
         .handshake(stream)
         .await
         .map_err(AcceptError::Http2)?;
-    Ok((connection, identity))
+    Ok((connection, peer))
 }
 
-fn identity_of(stream: &TlsStream<TunnelSocket>) -> io::Result<Arc<str>> {
+fn peer_of(stream: &TlsStream<TunnelSocket>) -> io::Result<TunnelPeer> {
     let refuse = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let leaf = stream
         .get_ref()
@@ -54,7 +63,10 @@ fn identity_of(stream: &TlsStream<TunnelSocket>) -> io::Result<Arc<str>> {
         .and_then(<[_]>::first);
     let leaf = leaf.ok_or_else(|| refuse("the client showed no certificate".to_owned()))?;
     let identity = peer_identity(leaf).map_err(|error| refuse(error.to_string()))?;
-    Ok(Arc::from(identity))
+    Ok(TunnelPeer {
+        identity: Arc::from(identity),
+        valid_for: remaining_validity(leaf, SystemTime::now()),
+    })
 }
 
 /// Gives each stream to `on_stream` until the tunnel ends. Once `draining` resolves the peer is told to open no more

@@ -66,6 +66,9 @@ pub trait ByteSink {
     /// No more bytes will come.
     fn finish(&mut self) -> Result<(), LegError>;
 
+    /// Both directions have ended well: what is queued is still delivered.
+    fn conclude(&mut self);
+
     /// Breaks the leg off, so that its peer sees a reset and not an end.
     fn reset(&mut self);
 
@@ -118,8 +121,12 @@ where
         sent: impl Fn(u64),
     ) -> Result<(), RelayError> {
         let ended = poll_fn(|context| self.poll(context, &received, &sent)).await;
-        if ended.is_err() {
-            self.reset();
+        match ended {
+            Ok(()) => {
+                self.request.sink.conclude();
+                self.response.sink.conclude();
+            }
+            Err(_) => self.reset(),
         }
         ended
     }

@@ -151,6 +151,8 @@ impl ByteSink for StreamSink {
             .map_err(LegError::from)
     }
 
+    fn conclude(&mut self) {}
+
     fn reset(&mut self) {
         self.send.send_reset(Reason::CANCEL);
     }

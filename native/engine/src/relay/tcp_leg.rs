@@ -19,8 +19,10 @@ use super::{Batch, ByteSink, ByteSource, Leg, LegError};
 /// Enough for the frames that one read of a tunnel brings.
 const MAX_SLICES: usize = 32;
 
-/// Splits a connected, non-blocking socket into a leg.
+/// Splits a connected, non-blocking socket into a leg. Until both directions have ended well its close is an RST, also the
+/// kernel's when the process dies: a FIN would tell the peer that what it got is all.
 pub fn tcp_leg(stream: TcpStream) -> Leg<TcpSource, TcpSink> {
+    reset(&stream);
     let stream = Rc::new(stream);
     Leg {
         source: TcpSource {
@@ -225,6 +227,10 @@ impl ByteSink for TcpSink {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             other => other.map_err(LegError::from),
         }
+    }
+
+    fn conclude(&mut self) {
+        let _ = SockRef::from(&*self.stream).set_linger(None);
     }
 
     fn reset(&mut self) {

@@ -5,7 +5,7 @@ mod material;
 mod verify;
 
 pub use identities::{Credentials, IdentityStore};
-pub use verify::{PeerIdentityError, TrustRoots, peer_identity};
+pub use verify::{PeerIdentityError, TrustRoots, peer_identity, remaining_validity};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,11 +1,11 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
 use rustls::{ClientConnection, ServerConnection};
 
 use super::testing::{Authority, uri};
-use super::{Credentials, IdentityStore};
+use super::{Credentials, IdentityStore, remaining_validity};
 use crate::api::IdentityCertificate;
 use crate::error::ErrorCode;
 
@@ -224,4 +224,16 @@ async fn waiting_ends_when_the_identity_comes() {
         setter.set(&Authority::new().issue(CLIENT)).expect("usable");
     });
     assert_eq!(&*found.expect("found").spiffe_id, CLIENT);
+}
+
+#[test]
+fn a_certificate_says_how_long_it_holds() {
+    use rustls_pki_types::{CertificateDer, pem::PemObject};
+    // What rcgen writes unless it is told otherwise: the first second of 4096.
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(67_090_118_400);
+    let issued = Authority::new().issue(CLIENT);
+    let leaf = CertificateDer::from_pem_slice(issued.certificate_chain.as_bytes()).expect("PEM");
+    let minute = Duration::from_secs(60);
+    assert_eq!(remaining_validity(&leaf, end - minute), minute);
+    assert_eq!(remaining_validity(&leaf, end + minute), Duration::ZERO);
 }

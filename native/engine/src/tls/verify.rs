@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
@@ -114,6 +115,16 @@ pub fn peer_identity(leaf: &CertificateDer<'_>) -> Result<String, PeerIdentityEr
         Some(_) => Ok(uri.to_owned()),
         None => Err(PeerIdentityError::NotSpiffe(uri.to_owned())),
     }
+}
+
+/// How long a certificate still holds; nothing where it cannot be read.
+pub fn remaining_validity(leaf: &CertificateDer<'_>, now: SystemTime) -> Duration {
+    let end = x509_parser::parse_x509_certificate(leaf)
+        .ok()
+        .and_then(|(_, leaf)| u64::try_from(leaf.validity().not_after.timestamp()).ok())
+        .map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+    end.and_then(|end| end.duration_since(now).ok())
+        .unwrap_or_default()
 }
 
 /// The trust domain of a well-formed identity, else none.

@@ -49,6 +49,11 @@ fn run(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// One more address on a pod's link, as a second network gives it.
+pub fn add_address(netns: &str, address: &str) {
+    run(&format!("ip -n {netns} addr add {address} dev eth0"));
+}
+
 fn bpffs() -> PathBuf {
     if !run("cat /proc/mounts")
         .lines()
@@ -336,12 +341,42 @@ fn answer(id: u64, question: &Question, policy: &Policy) -> Answer {
     }
 }
 
+/// A client that has connected and says nothing yet.
+pub struct Held {
+    child: Child,
+    lines: Box<dyn Iterator<Item = String>>,
+}
+
+impl Held {
+    pub fn start(netns: &str, destination: SocketAddr) -> Self {
+        let mut child = spawn(netns, &format!("hold {destination}"));
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let lines = output.lines().map_while(Result::ok);
+        let said = lines.filter_map(|line| line.split("SAYS ").nth(1).map(str::to_owned));
+        let mut held = Held {
+            child,
+            lines: Box::new(said),
+        };
+        assert_eq!(held.lines.next().as_deref(), Some("open"));
+        held
+    }
+
+    /// Lets it speak; what it got.
+    pub fn end(mut self) -> String {
+        drop(self.child.stdin.take());
+        let got = self.lines.next().expect("an answer");
+        let _ = self.child.wait();
+        got
+    }
+}
+
 fn spawn(netns: &str, what: &str) -> Child {
     Command::new("ip")
         .args(["netns", "exec", netns])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child", "--nocapture", "--test-threads=1"])
         .env(CHILD, what)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -365,7 +400,8 @@ pub fn act_as_child() -> bool {
     let words: Vec<&str> = what.split(' ').collect();
     match words[0] {
         "serve" => serve(words[1].parse().unwrap()),
-        "call" => println!("SAYS {}", call(words[1].parse().unwrap())),
+        "call" => println!("SAYS {}", call(words[1].parse().unwrap(), || ())),
+        "hold" => println!("SAYS {}", call(words[1].parse().unwrap(), wait_for_word)),
         other => panic!("no such application: {other}"),
     }
     true
@@ -384,11 +420,18 @@ fn serve(port: u16) {
     }
 }
 
-fn call(destination: SocketAddr) -> String {
+/// Until the test closes our standard input.
+fn wait_for_word() {
+    println!("SAYS open");
+    let _ = std::io::stdin().read_to_string(&mut String::new());
+}
+
+fn call(destination: SocketAddr, connected: impl Fn()) -> String {
     let exchange = || {
         let mut stream = TcpStream::connect_timeout(&destination, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         assert_eq!(stream.peer_addr()?, destination);
+        connected();
         stream.write_all(b"hello")?;
         stream.shutdown(Shutdown::Write)?;
         let mut reply = String::new();

@@ -212,3 +212,20 @@ fn after_a_goaway_the_next_flow_gets_a_new_tunnel() {
         assert_eq!(peer.connects.get(), 2);
     });
 }
+
+#[test]
+fn flows_that_wait_for_a_tunnel_of_a_pod_that_goes_do_not_wait_for_ever() {
+    run(async {
+        let (peer, pool) = (Peer::default(), Pool::new());
+        let source = key("source");
+        let (waiting, ()) = tokio::join!(
+            tokio::time::timeout(Duration::from_secs(60), peer.lease(&pool, &source)),
+            async {
+                sleep(Duration::from_millis(1)).await;
+                pool.forget("source");
+            }
+        );
+        assert!(waiting.is_ok_and(|lease| lease.is_ok()));
+        assert_eq!(peer.connects.get(), 2);
+    });
+}

@@ -62,7 +62,7 @@ async fn tunnel(
     let server = store.get(SERVER).expect("server").server();
     tokio::task::spawn_local(async move {
         let (connection, identity) = accept(far, server).await.expect("accepted");
-        assert_eq!(&*identity, CLIENT);
+        assert_eq!(&*identity.identity, CLIENT);
         let _ = drive(
             connection,
             on_stream,
