@@ -1,9 +1,9 @@
-import type { X509Certificate } from 'node:crypto';
+import type { webcrypto, X509Certificate } from 'node:crypto';
 import { createPrivateKey } from 'node:crypto';
 import { resolve } from 'node:path';
 import { AmbitError } from '../config/errors.ts';
-import { issueLeaf } from './certificates.ts';
-import type { Issuer } from './certificates.ts';
+import { certifyKey, issueLeaf } from './certificates.ts';
+import type { Issuer, LeafRequest, Subject } from './certificates.ts';
 import { readAuthorityFiles } from './files.ts';
 import { findPath, parseBundle, toPem, validFrom, validTo } from './chain.ts';
 import { importIssuer } from './keys.ts';
@@ -30,14 +30,35 @@ export interface SignedCertificate {
   readonly notAfter: number;
 }
 
+export interface CertifyRequest extends CertificateRequest {
+  /** Of the key that the asker has, and has proved to have. */
+  readonly publicKey: webcrypto.CryptoKey;
+}
+
+export interface ServerRequest {
+  /** DNS names and addresses. */
+  readonly names: readonly string[];
+  /** Milliseconds. */
+  readonly ttl: number;
+}
+
+/** A certificate for a key that stays with whoever asked. */
+export type CertifiedKey = Omit<SignedCertificate, 'privateKey'>;
+
 /** Signs certificates for workloads with a key on disk. */
 export interface Authority {
   /** @throws AmbitError `CA_REQUEST_INVALID` for a malformed request, `CA_EXPIRED` when the authority's own time is up. */
   sign(request: CertificateRequest): Promise<SignedCertificate>;
+  /** @throws AmbitError as `sign` does */
+  certify(request: CertifyRequest): Promise<CertifiedKey>;
+  /** A key and certificate for a server of the mesh's own, such as the control plane. @throws AmbitError as `sign` does */
+  issueServer(request: ServerRequest): Promise<SignedCertificate>;
   /** PEM of the roots to trust. */
   readonly roots: string;
   /** When the first certificate on the way to the root ends. Milliseconds since the epoch. */
   readonly notAfter: number;
+  /** When the last of the roots ends. Milliseconds since the epoch. */
+  readonly rootNotAfter: number;
 }
 
 export interface LoadOptions {
@@ -67,6 +88,7 @@ export async function loadAuthority(directory: string, options: LoadOptions = {}
 class LoadedAuthority implements Authority {
   readonly roots: string;
   readonly notAfter: number;
+  readonly rootNotAfter: number;
   readonly #notBefore: number;
   readonly #issuer: Issuer;
   readonly #intermediates: string;
@@ -80,6 +102,7 @@ class LoadedAuthority implements Authority {
     this.roots = roots.map(toPem).join('');
     this.#notBefore = Math.max(...path.map(validFrom));
     this.notAfter = Math.min(...path.map(validTo));
+    this.rootNotAfter = Math.max(...roots.map(validTo));
   }
 
   checkValid(now: number): void {
@@ -101,12 +124,31 @@ class LoadedAuthority implements Authority {
 
   async sign(request: CertificateRequest): Promise<SignedCertificate> {
     checkRequest(request);
+    return this.#issue({ kind: 'workload', spiffeId: request.spiffeId }, request.ttl);
+  }
+
+  async certify(request: CertifyRequest): Promise<CertifiedKey> {
+    checkRequest(request);
+    const leafRequest = this.#leafRequest({ kind: 'workload', spiffeId: request.spiffeId }, request.ttl);
+    const { certificate, notBefore, notAfter } = await certifyKey(this.#issuer, request.publicKey, leafRequest);
+    return { certificateChain: certificate + this.#intermediates, roots: this.roots, notBefore, notAfter };
+  }
+
+  async issueServer({ names, ttl }: ServerRequest): Promise<SignedCertificate> {
+    checkTtl(ttl);
+    return this.#issue({ kind: 'server', names }, ttl);
+  }
+
+  async #issue(subject: Subject, ttl: number): Promise<SignedCertificate> {
+    const leaf = await issueLeaf(this.#issuer, this.#leafRequest(subject, ttl));
+    const { certificate, privateKey, notBefore, notAfter } = leaf;
+    return { certificateChain: certificate + this.#intermediates, privateKey, roots: this.roots, notBefore, notAfter };
+  }
+
+  #leafRequest(subject: Subject, ttl: number): LeafRequest {
     const now = this.#now();
     this.checkValid(now);
-    const notAfter = Math.min(now + request.ttl, this.notAfter);
-    const leaf = await issueLeaf(this.#issuer, { ...request, now, notAfter, earliest: this.#notBefore });
-    const certificateChain = leaf.certificate + this.#intermediates;
-    return { ...leaf, certificateChain, roots: this.roots };
+    return { subject, now, notAfter: Math.min(now + ttl, this.notAfter), earliest: this.#notBefore };
   }
 }
 
@@ -117,8 +159,12 @@ function checkRequest(request: CertificateRequest): void {
       `${JSON.stringify(request.spiffeId)} is not spiffe://<trust domain>/ns/<namespace>/sa/<service account>`,
     );
   }
-  if (!Number.isFinite(request.ttl) || request.ttl < minimumTtl || request.ttl > maximumTtl) {
-    throw new AmbitError('CA_REQUEST_INVALID', `a certificate lives from 1m to 90d, not ${request.ttl} ms`);
+  checkTtl(request.ttl);
+}
+
+function checkTtl(ttl: number): void {
+  if (!Number.isFinite(ttl) || ttl < minimumTtl || ttl > maximumTtl) {
+    throw new AmbitError('CA_REQUEST_INVALID', `a certificate lives from 1m to 90d, not ${ttl} ms`);
   }
 }
 

@@ -1,6 +1,7 @@
 // @peculiar/x509 registers its parts through decorators, and its container throws at import where this is not there first.
 import 'reflect-metadata';
 import { randomBytes, webcrypto } from 'node:crypto';
+import { isIP } from 'node:net';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -13,7 +14,7 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509';
-import type { Extension, Name } from '@peculiar/x509';
+import type { Extension, JsonGeneralNames, Name } from '@peculiar/x509';
 
 type CryptoKey = webcrypto.CryptoKey;
 type SigningAlgorithm = Readonly<{ name: string; hash: string; namedCurve?: string }>;
@@ -25,8 +26,13 @@ export interface Issuer {
   readonly algorithm: SigningAlgorithm;
 }
 
+/** Whom a leaf names: a workload, or a server by its DNS names and addresses. */
+export type Subject =
+  | { readonly kind: 'workload'; readonly spiffeId: string }
+  | { readonly kind: 'server'; readonly names: readonly string[] };
+
 export interface LeafRequest {
-  readonly spiffeId: string;
+  readonly subject: Subject;
   /** Milliseconds since the epoch, all of them. */
   readonly now: number;
   readonly notAfter: number;
@@ -88,22 +94,30 @@ export async function generateAuthority(now: number): Promise<AuthorityMaterial>
   };
 }
 
-/** A new key and its certificate for one identity: an empty subject, so the name in it is critical (RFC 5280 §4.2.1.6). */
+/** A certificate alone, for a key that somebody else has. */
+export type Certified = Omit<Leaf, 'privateKey'>;
+
+/** A new key and its certificate. */
 export async function issueLeaf(issuer: Issuer, request: LeafRequest): Promise<Leaf> {
   const keys = await generateKeys();
+  const certified = await certifyKey(issuer, keys.publicKey, request);
+  return { ...certified, privateKey: await exportKey(keys.privateKey) };
+}
+
+/** An empty subject, so the name is critical (RFC 5280 §4.2.1.6). */
+export async function certifyKey(issuer: Issuer, publicKey: CryptoKey, request: LeafRequest): Promise<Certified> {
   const notBefore = Math.max(request.now - clockSkew, request.earliest);
   const certificate = await create({
     subject: '',
     // Not as text: rustls compares names byte for byte, and another string type would be another name.
     issuer: issuer.certificate.subjectName,
     life: [notBefore, request.notAfter],
-    publicKey: keys.publicKey,
+    publicKey,
     signer: issuer,
-    extensions: await leafExtensions(issuer, request.spiffeId),
+    extensions: await leafExtensions(issuer, request.subject),
   });
   return {
     certificate: pem(certificate),
-    privateKey: await exportKey(keys.privateKey),
     notBefore: certificate.notBefore.getTime(),
     notAfter: certificate.notAfter.getTime(),
   };
@@ -142,14 +156,20 @@ async function authorityExtensions(own: CryptoKey, issuer: CryptoKey, pathLength
   ];
 }
 
-async function leafExtensions(issuer: Issuer, spiffeId: string): Promise<Extension[]> {
+async function leafExtensions(issuer: Issuer, subject: Subject): Promise<Extension[]> {
+  const usages = [ExtendedKeyUsage.serverAuth, ...(subject.kind === 'workload' ? [ExtendedKeyUsage.clientAuth] : [])];
   return [
     new BasicConstraintsExtension(false, undefined, true),
     new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-    new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-    new SubjectAlternativeNameExtension([{ type: 'url', value: spiffeId }], true),
+    new ExtendedKeyUsageExtension(usages),
+    new SubjectAlternativeNameExtension(alternativeNames(subject), true),
     await authorityKeyIdentifier(issuer),
   ];
+}
+
+function alternativeNames(subject: Subject): JsonGeneralNames {
+  if (subject.kind === 'workload') return [{ type: 'url', value: subject.spiffeId }];
+  return subject.names.map((value) => ({ type: isIP(value) === 0 ? 'dns' : 'ip', value }));
 }
 
 /** The issuer's own identifier where it has one: an operator's CA may have computed it in another way than ours. */

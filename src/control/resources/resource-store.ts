@@ -1,0 +1,186 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import type { Policy } from '../../model/policy.ts';
+import type { LocalPod, MeshSettings, MeshState, Service, Workload } from '../../model/workload.ts';
+import { LocalPodSchema, MeshSettingsSchema } from '../../proto/gen/ambit/mesh/v1/mesh_pb.ts';
+import { AuthorizationSchema } from '../../proto/gen/istio/security/authorization_pb.ts';
+import { AddressSchema, WorkloadSchema } from '../../proto/gen/istio/workload/workload_pb.ts';
+import { Slices } from '../../timing/slices.ts';
+import { encodePolicy } from '../../wds/authorization.ts';
+import { encodeLocalPod, encodeMeshSettings } from '../../wds/mesh.ts';
+import { meshSettingsName, typeUrls } from '../../wds/names.ts';
+import type { TypeUrl } from '../../wds/names.ts';
+import { encodeService } from '../../wds/services.ts';
+import { encodeWorkload } from '../../wds/workloads.ts';
+import type { Change, StateDifference } from '../../ztunnel/state-difference.ts';
+import { AddressLookup } from './address-lookup.ts';
+import { nodeKey } from './address-names.ts';
+import { encodeResource } from './encoded-resource.ts';
+import type { EncodedResource } from './encoded-resource.ts';
+import { SetIndex } from './set-index.ts';
+
+/** A resource that appeared, changed or went away. */
+export interface StoreChange {
+  readonly type: TypeUrl;
+  readonly name: string;
+  /** Names under which it is found now and was not, or the reverse. */
+  readonly keys: readonly string[];
+}
+
+export type StoreListener = (changes: readonly StoreChange[]) => void;
+
+/** What streams are told at once: many small announcements would cost more than their content. */
+const largestAnnouncement = 500;
+
+/** All resources, encoded, with the indexes that subscriptions by name need. */
+export class ResourceStore {
+  readonly #resources = new Map<TypeUrl, Map<string, EncodedResource>>(
+    Object.values(typeUrls).map((type) => [type, new Map<string, EncodedResource>()]),
+  );
+  readonly #lookup = new AddressLookup('');
+  readonly #podsOnNode = new SetIndex();
+  readonly #nodeOfPod = new Map<string, string>();
+  readonly #listeners = new Set<StoreListener>();
+  #announcement: StoreChange[] = [];
+
+  /** How many resources there are of a type. */
+  size(type: TypeUrl): number {
+    return this.#map(type === typeUrls.workload ? typeUrls.address : type).size;
+  }
+
+  names(type: TypeUrl): Iterable<string> {
+    return this.#map(type === typeUrls.workload ? typeUrls.address : type).keys();
+  }
+
+  get(type: TypeUrl, name: string): EncodedResource | null {
+    if (type !== typeUrls.workload) return this.#map(type).get(name) ?? null;
+    // For old clients only, so their bytes are not kept.
+    const workload = this.#lookup.workload(name);
+    return workload === null ? null : encodeResource(name, type, this.#workloadBytes(workload));
+  }
+
+  /** Names of the resources that a subscribed name stands for. */
+  resolve(type: TypeUrl, key: string): ReadonlySet<string> {
+    if (type === typeUrls.address || type === typeUrls.workload) return this.#lookup.resolve(key);
+    if (type === typeUrls.localPod) return this.#podsOnNode.get(key);
+    return new Set(this.#map(type).has(key) ? [key] : []);
+  }
+
+  /** @returns what ends it */
+  listen(listener: StoreListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /**
+   * Takes over a change and tells the listeners, giving way in between. What is announced is in the store by then. Not to
+   * be called again before it is done.
+   */
+  async commit(difference: StateDifference): Promise<void> {
+    const slices = new Slices();
+    const { next } = difference;
+    if (difference.settingsChanged) this.#commitSettings(next.settings);
+    const renamed = next.settings.network !== this.#lookup.network;
+    if (renamed) this.#lookup.setNetwork(next.settings.network);
+    const services = renamed ? everything(difference.services, next.services) : difference.services;
+    const workloads = renamed ? everything(difference.workloads, next.workloads) : difference.workloads;
+    for (const step of this.#steps({ ...difference, services, workloads })) {
+      step();
+      if (this.#announcement.length >= largestAnnouncement || slices.exhausted) this.#announce();
+      if (slices.exhausted) await slices.pause();
+    }
+    this.#announce();
+  }
+
+  /** Policies first: a workload that names one which is not known yet is closed until it comes. */
+  *#steps({ next, ...changes }: StateDifference): Iterable<() => void> {
+    for (const change of changes.policies) yield this.#commitPolicy.bind(this, change);
+    for (const change of changes.services) yield this.#commitService.bind(this, change);
+    for (const change of changes.workloads) yield this.#commitWorkload.bind(this, change);
+    for (const change of changes.localPods) yield this.#commitLocalPod.bind(this, change, next);
+    for (const pod of movedPods(changes.workloads, next)) {
+      yield this.#commitLocalPod.bind(this, { key: pod.uid, before: pod, after: pod }, next);
+    }
+  }
+
+  #commitSettings(settings: MeshSettings): void {
+    const value = toBinary(MeshSettingsSchema, encodeMeshSettings(settings));
+    this.#put(typeUrls.meshSettings, meshSettingsName, value, [meshSettingsName]);
+  }
+
+  #commitPolicy({ key, before, after }: Change<Policy>): void {
+    const value = after === null ? null : toBinary(AuthorizationSchema, encodePolicy(after));
+    this.#put(typeUrls.authorization, key, value, before === null || after === null ? [key] : []);
+  }
+
+  #commitService(change: Change<Service>): void {
+    const { key, after } = change;
+    const keys = this.#lookup.changeService(change);
+    this.#put(typeUrls.address, key, after === null ? null : this.#serviceAddress(after), keys);
+  }
+
+  #commitWorkload(change: Change<Workload>): void {
+    const { key, after } = change;
+    const keys = this.#lookup.changeWorkload(change);
+    this.#put(typeUrls.address, key, after === null ? null : this.#workloadAddress(after), keys);
+    this.#announcement.push({ type: typeUrls.workload, name: key, keys });
+  }
+
+  #commitLocalPod({ key, after }: Change<LocalPod>, next: MeshState): void {
+    const node = after === null ? '' : (next.workloads.get(after.workload)?.node ?? '');
+    const former = this.#nodeOfPod.get(key) ?? '';
+    if (former !== '') this.#podsOnNode.remove(nodeKey(former), key);
+    if (node === '') this.#nodeOfPod.delete(key);
+    else {
+      this.#nodeOfPod.set(key, node);
+      this.#podsOnNode.add(nodeKey(node), key);
+    }
+    const keys = former === node ? [] : [former, node].filter((name) => name !== '').map(nodeKey);
+    this.#put(typeUrls.localPod, key, after === null ? null : toBinary(LocalPodSchema, encodeLocalPod(after)), keys);
+  }
+
+  #put(type: TypeUrl, name: string, value: Uint8Array | null, keys: readonly string[]): void {
+    if (value === null) this.#map(type).delete(name);
+    else this.#map(type).set(name, encodeResource(name, type, value));
+    this.#announcement.push({ type, name, keys });
+  }
+
+  #announce(): void {
+    if (this.#announcement.length === 0) return;
+    const changes = this.#announcement;
+    this.#announcement = [];
+    for (const listener of this.#listeners) listener(changes);
+  }
+
+  #workloadAddress(workload: Workload): Uint8Array {
+    const value = encodeWorkload(workload, this.#lookup.network);
+    return toBinary(AddressSchema, create(AddressSchema, { type: { case: 'workload', value } }));
+  }
+
+  #serviceAddress(service: Service): Uint8Array {
+    const value = encodeService(service, this.#lookup.network);
+    return toBinary(AddressSchema, create(AddressSchema, { type: { case: 'service', value } }));
+  }
+
+  #workloadBytes(workload: Workload): Uint8Array {
+    return toBinary(WorkloadSchema, encodeWorkload(workload, this.#lookup.network));
+  }
+
+  #map(type: TypeUrl): Map<string, EncodedResource> {
+    const found = this.#resources.get(type);
+    if (found === undefined) throw new RangeError(`no resources of type ${type}`);
+    return found;
+  }
+}
+
+/** The changes, and all else as a change of itself, because the network is part of what is written of each. */
+function everything<T>(changes: readonly Change<T>[], next: ReadonlyMap<string, T>): readonly Change<T>[] {
+  const changed = new Set(changes.map(({ key }) => key));
+  const rest = [...next].filter(([key]) => !changed.has(key));
+  return [...changes, ...rest.map(([key, value]) => ({ key, before: value, after: value }))];
+}
+
+/** A pod says nothing of its node, so one that has moved has not changed. */
+function movedPods(changes: readonly Change<Workload>[], { localPods }: MeshState): readonly LocalPod[] {
+  const moved = changes.filter(({ before, after }) => before !== null && before.node !== after?.node);
+  return moved.flatMap(({ after }) => localPods.get(after?.podUid ?? '') ?? []);
+}

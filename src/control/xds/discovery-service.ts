@@ -1,0 +1,214 @@
+import { once } from 'node:events';
+import { fromBinary } from '@bufbuild/protobuf';
+import type {
+  MethodDefinition,
+  ServerDuplexStream,
+  ServiceDefinition,
+  UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { status } from '@grpc/grpc-js';
+import { AggregatedDiscoveryService } from '../../proto/gen/envoy/service/discovery/v3/ads_pb.ts';
+import type { DeltaDiscoveryRequest } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { DeltaDiscoveryRequestSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { grpcMethod } from '../../proto/grpc.ts';
+import { errorFields } from '../../telemetry/error-fields.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import { ConcurrencyLimit } from '../../timing/concurrency-limit.ts';
+import type { Random, Timers } from '../../timing/timers.ts';
+import type { Caller } from '../caller.ts';
+import { describeCaller } from '../caller.ts';
+import type { CallCredentials } from '../certificates/authenticator.ts';
+import { GrpcError } from '../grpc-error.ts';
+import type { ResourceStore } from '../resources/resource-store.ts';
+import { DeltaStream } from './delta-stream.ts';
+import type { StreamObserver, TypeStatus } from './delta-stream.ts';
+
+export interface DiscoveryDependencies {
+  readonly store: ResourceStore;
+  readonly identifier: string;
+  readonly timers: Timers;
+  readonly random: Random;
+  /** Longest life of a stream, milliseconds: clients then spread anew over the replicas. */
+  readonly maximumAge: number;
+  readonly logger: Logger;
+  readonly observer: StreamObserver & { connected(count: number): void };
+}
+
+export interface ClientStatus {
+  readonly node: string | null;
+  readonly peer: string;
+  /** What the client calls itself. */
+  readonly id: string;
+  readonly types: readonly TypeStatus[];
+}
+
+type DiscoveryCall = ServerDuplexStream<DeltaDiscoveryRequest, Uint8Array>;
+
+/** Streams that may be sent the whole mesh at the same time: each has all of it in its buffers. */
+const concurrentBulk = 4;
+/** A client that reads slowly gives its place to others after this. Milliseconds. */
+const longestBulk = 10_000;
+const mostStreams = 5000;
+const longestIdentifier = 256;
+
+/** Responses are bytes already. */
+export const discoveryMethod: MethodDefinition<DeltaDiscoveryRequest, Uint8Array> = {
+  ...grpcMethod(AggregatedDiscoveryService.method.deltaAggregatedResources),
+  requestDeserialize: (bytes: Buffer) => fromBinary(DeltaDiscoveryRequestSchema, bytes, { readUnknownFields: false }),
+  responseSerialize: (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+  responseDeserialize: (bytes: Buffer) => bytes,
+};
+
+interface Client {
+  readonly call: DiscoveryCall;
+  readonly caller: Caller;
+  stream: DeltaStream | null;
+  id: string;
+  node: string | null;
+}
+
+/** Delta xDS towards all clients. */
+export class DiscoveryService {
+  readonly definition: ServiceDefinition = { deltaAggregatedResources: discoveryMethod };
+  readonly #dependencies: DiscoveryDependencies;
+  readonly #clients = new Set<Client>();
+  readonly #bulk = new ConcurrencyLimit(concurrentBulk);
+
+  constructor(dependencies: DiscoveryDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** The service as one port offers it. @param authenticate throws GrpcError */
+  implementation(authenticate: (call: CallCredentials) => Caller): UntypedServiceImplementation {
+    return {
+      deltaAggregatedResources: (call: DiscoveryCall) => {
+        this.#serve(call, authenticate);
+      },
+    };
+  }
+
+  status(): readonly ClientStatus[] {
+    return [...this.#clients].map(({ call, id, node, stream }) => ({
+      node,
+      peer: call.getPeer(),
+      id,
+      types: stream?.status() ?? [],
+    }));
+  }
+
+  /** Ends all streams, each with a status that tells its client to come back. */
+  stop(): void {
+    for (const { call } of this.#clients) end(call, new GrpcError(status.UNAVAILABLE, 'the control plane stops'));
+  }
+
+  #serve(call: DiscoveryCall, authenticate: (call: CallCredentials) => Caller): void {
+    const { logger } = this.#dependencies;
+    try {
+      if (this.#clients.size >= mostStreams)
+        throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
+      const caller = authenticate(credentialsOf(call));
+      if (caller.kind === 'workload')
+        throw new GrpcError(status.PERMISSION_DENIED, 'resources are for agents of nodes, not for workloads');
+      this.#attach(call, caller);
+    } catch (error) {
+      logger.info({ ...errorFields(error), peer: call.getPeer() }, 'a stream was refused');
+      end(call, error);
+    }
+  }
+
+  #attach(call: DiscoveryCall, caller: Caller): void {
+    const { timers, random, maximumAge, logger, observer } = this.#dependencies;
+    const client: Client = { call, caller, stream: null, id: '', node: null };
+    this.#clients.add(client);
+    observer.connected(this.#clients.size);
+    const cancelAge = timers.after(maximumAge * (0.9 + 0.2 * random()), () => {
+      call.end();
+    });
+    const detach = (): void => {
+      if (!this.#clients.delete(client)) return;
+      cancelAge();
+      client.stream?.close();
+      observer.connected(this.#clients.size);
+      logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream closed');
+    };
+    call.on('data', (request: DeltaDiscoveryRequest) => {
+      void this.#receive(client, request);
+    });
+    call.on('end', () => {
+      call.end();
+    });
+    for (const event of ['end', 'finish', 'close', 'cancelled', 'error']) call.on(event, detach);
+  }
+
+  async #receive(client: Client, request: DeltaDiscoveryRequest): Promise<void> {
+    try {
+      client.stream ??= this.#open(client, request);
+      await client.stream.receive(request);
+    } catch (error) {
+      if (!(error instanceof GrpcError))
+        this.#dependencies.logger.error({ ...errorFields(error), id: client.id }, 'a request failed');
+      end(client.call, error);
+    }
+  }
+
+  #open(client: Client, request: DeltaDiscoveryRequest): DeltaStream {
+    const { store, identifier, observer, logger } = this.#dependencies;
+    const { call, caller } = client;
+    client.id = (request.node?.id ?? '').slice(0, longestIdentifier);
+    client.node = caller.kind === 'node' ? caller.node : claimedNode(request);
+    logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream opened');
+    const write = (response: Uint8Array, bulk: boolean): Promise<void> => this.#write(call, response, bulk);
+    return new DeltaStream({ store, node: client.node, identifier, write, logger, observer });
+  }
+
+  async #write(call: DiscoveryCall, response: Uint8Array, bulk: boolean): Promise<void> {
+    if (!bulk) {
+      await write(call, response);
+      return;
+    }
+    let written: Promise<void> = Promise.resolve();
+    await this.#bulk.run(async () => {
+      written = write(call, response);
+      await this.#atMost(longestBulk, written);
+    });
+    await written;
+  }
+
+  async #atMost(milliseconds: number, task: Promise<void>): Promise<void> {
+    let cancel: () => void = () => undefined;
+    const waited = new Promise<void>((resolve) => {
+      cancel = this.#dependencies.timers.after(milliseconds, resolve);
+    });
+    await Promise.race([task, waited]);
+    cancel();
+  }
+}
+
+/** Resolves when there is room again, or nobody is there any more. */
+async function write(call: DiscoveryCall, response: Uint8Array): Promise<void> {
+  if (call.cancelled || call.destroyed || call.writableEnded) return;
+  if (call.write(response)) return;
+  const gone = new AbortController();
+  const options = { signal: gone.signal };
+  await Promise.race([
+    once(call, 'drain', options).catch(() => undefined),
+    once(call, 'cancelled', options).catch(() => undefined),
+    once(call, 'close', options).catch(() => undefined),
+  ]);
+  gone.abort();
+}
+
+function end(call: DiscoveryCall, error: unknown): void {
+  if (call.cancelled || call.destroyed) return;
+  const known = error instanceof GrpcError ? error : new GrpcError(status.INTERNAL, 'internal error, see the log');
+  call.emit('error', { code: known.code, details: known.details });
+}
+
+function credentialsOf(call: DiscoveryCall): CallCredentials {
+  return { metadata: call.metadata, authContext: call.getAuthContext(), peer: call.getPeer() };
+}
+
+function claimedNode({ node }: DeltaDiscoveryRequest): string | null {
+  const claimed = node?.metadata?.['NODE_NAME'];
+  return typeof claimed === 'string' && claimed !== '' ? claimed : null;
+}
