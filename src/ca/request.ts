@@ -21,7 +21,9 @@ export async function parseRequest(pem: string): Promise<ParsedRequest> {
   if (!isP256(request)) throw invalid('does not have an ECDSA key on P-256');
   const spiffeId = nameOf(request);
   if (!(await verify(request))) throw invalid('is not signed by the key that it holds');
-  return { spiffeId, publicKey: await request.publicKey.export() };
+  // The library's types name the browser's CryptoKey, which is the same thing here.
+  const publicKey: unknown = await request.publicKey.export();
+  return { spiffeId, publicKey: publicKey as webcrypto.CryptoKey };
 }
 
 function decode(pem: string): Pkcs10CertificateRequest {
@@ -33,8 +35,8 @@ function decode(pem: string): Pkcs10CertificateRequest {
 }
 
 function isP256(request: Pkcs10CertificateRequest): boolean {
-  const algorithm: { readonly name?: unknown; readonly namedCurve?: unknown } = request.publicKey.algorithm;
-  return algorithm.name === 'ECDSA' && algorithm.namedCurve === 'P-256';
+  const algorithm = request.publicKey.algorithm as unknown as Readonly<Record<string, unknown>>;
+  return algorithm['name'] === 'ECDSA' && algorithm['namedCurve'] === 'P-256';
 }
 
 function nameOf(request: Pkcs10CertificateRequest): string {

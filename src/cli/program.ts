@@ -5,10 +5,11 @@ import { registerAgent } from './agent.ts';
 import { registerCa } from './ca.ts';
 import { EXIT_STATUS_HELP } from './command.ts';
 import type { CommandContext } from './command.ts';
+import { registerControl } from './control.ts';
 import { registerDetach } from './detach.ts';
 import { registerVersion } from './version.ts';
 
-const commands = [registerAgent, registerCa, registerDetach, registerVersion];
+const commands = [registerAgent, registerCa, registerControl, registerDetach, registerVersion];
 
 /** @param commandArguments without the names of node and script. @returns the exit status */
 export async function main(commandArguments: readonly string[], context: CommandContext): Promise<number> {

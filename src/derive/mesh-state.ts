@@ -13,8 +13,8 @@ import { deriveWorkload } from './workloads.ts';
 import type { PodFacts } from './workloads.ts';
 
 export interface DeriveOptions {
-  /** Name of the node whose pods become `localPods`. */
-  readonly node: string;
+  /** Name of the node whose pods become `localPods`; null: of every node, as the control plane tells each its own. */
+  readonly node: string | null;
 }
 
 /** What the manifests mean for a node. Pure: the same manifests give the same state. */
@@ -62,8 +62,9 @@ interface LocalPods {
 }
 
 /** A UID that two pods claim is an identity in doubt: neither of them is taken in. */
-function deriveLocalPods(pods: readonly PodDocument[], context: Context, node: string): LocalPods {
-  const here = pods.filter(({ spec }) => spec.nodeName === node && !spec.hostNetwork);
+function deriveLocalPods(pods: readonly PodDocument[], context: Context, node: string | null): LocalPods {
+  const isHere = (name: string | null): boolean => (node === null ? name !== null : name === node);
+  const here = pods.filter(({ spec }) => isHere(spec.nodeName) && !spec.hostNetwork);
   const derived = here.map((pod) => ({ pod, local: deriveLocalPod(pod, context) }));
   const counts = new Map<string, number>();
   for (const { local } of derived) counts.set(local.uid, (counts.get(local.uid) ?? 0) + 1);

@@ -258,5 +258,5 @@ function checkNames(names: readonly string[]): void {
 }
 
 function hasControlCharacter(text: string): boolean {
-  return [...text].some((character) => character < ' ');
+  return Array.from(text).some((character) => character < ' ');
 }

@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import { destination } from 'pino';
+import { controlPlaneSettings, tokenSettings } from '../config/control-plane-settings.ts';
+import type { SettingRow } from '../config/setting-table.ts';
+import { loadTokenKeys } from '../control/certificates/token-keys.ts';
+import { createToken } from '../control/certificates/tokens.ts';
+import { Control } from '../control/control.ts';
+import { createControlMetrics } from '../telemetry/control-metrics.ts';
+import { Logging } from '../telemetry/logger.ts';
+import { systemTimers } from '../timing/timers.ts';
+import { EXIT_STATUS_HELP } from './command.ts';
+import type { CommandContext, RegisterCommand } from './command.ts';
+
+const HELP = `
+Each flag is also a variable, AMBIT_ and its name in capitals: --xds-port is AMBIT_XDS_PORT. A flag wins.
+
+Examples:
+  ambit control --manifests /etc/ambit --state-dir /var/lib/ambit/control
+  ambit control token --node worker-1 > worker-1.token
+${EXIT_STATUS_HELP}
+Agents need the root, STATE_DIR/ca/root-cert.pem or that of --ca, and a token.
+`;
+
+const TOKEN_HELP = `
+The token goes to the output. Whoever has it may have certificates for every pod that runs on that node, and for no
+other: give it to that node alone, in a file that only root can read. The agent reads the file anew for every call.
+
+Examples:
+  ambit control token --node worker-1 --lifetime 30d > worker-1.token
+${EXIT_STATUS_HELP}`;
+
+export const registerControl: RegisterCommand = (program, context) => {
+  const control = program
+    .command('control')
+    .description('Serve the mesh to its agents: workloads, services, policies, certificates.')
+    .addHelpText('after', HELP);
+  for (const row of controlPlaneSettings.rows) addOption(control, row);
+  control.action(async (flags: Record<string, unknown>) => {
+    await runControl(flags, context);
+  });
+  const token = control
+    .command('token')
+    .description('Make the token by which an agent proves which node it is.')
+    .addHelpText('after', TOKEN_HELP);
+  for (const row of tokenSettings.rows) addOption(token, row);
+  // Flags that both have, such as --state-dir, are taken by whichever of the two they follow.
+  token.action(async (_flags: Record<string, unknown>, command: Command) => {
+    await printToken(command.optsWithGlobals(), context);
+  });
+};
+
+/** Without commander's own defaults: what a flag does not say, the environment may. */
+function addOption(command: Command, { flag, value, meaning, default: fallback, required }: SettingRow): void {
+  const suffix = required ? ' (required)' : fallback === null || fallback === '' ? '' : ` (default: ${fallback})`;
+  command.option(`--${flag} <${value}>`, meaning + suffix);
+}
+
+async function runControl(flags: Readonly<Record<string, unknown>>, context: CommandContext): Promise<void> {
+  const settings = controlPlaneSettings.resolve(flags, context.environment);
+  const logging = new Logging({
+    level: settings.logLevel,
+    format: settings.logFormat,
+    // Synchronous: the last lines before an end are the ones that are needed.
+    destination: destination({ fd: process.stdout.fd, sync: true }),
+  });
+  const control = new Control({
+    settings,
+    version: context.version,
+    logging,
+    metrics: createControlMetrics(context.version),
+    timers: systemTimers,
+    random: Math.random,
+    events: process,
+  });
+  await control.run();
+}
+
+async function printToken(flags: Readonly<Record<string, unknown>>, context: CommandContext): Promise<void> {
+  const { node, pod, stateDir, lifetime } = tokenSettings.resolve(flags, context.environment);
+  const keys = await loadTokenKeys(stateDir);
+  context.output(`${createToken(keys, { node, pod, lifetime, now: Date.now() })}\n`);
+}

@@ -1,0 +1,127 @@
+import { isIP } from 'node:net';
+import { optional, required } from './setting-definition.ts';
+import { certificateLifetime, nodeName, oneOf, path, port, waitingTime } from './setting-parsers.ts';
+import type { Parser } from './setting-parsers.ts';
+import { SettingTable } from './setting-table.ts';
+
+/** Everything that is set for `ambit control`, parsed. Times are milliseconds. */
+export interface ControlPlaneSettings {
+  readonly manifests: string;
+  readonly stateDir: string;
+  /** null: a root of its own, in the state folder. */
+  readonly ca: string | null;
+  readonly address: string;
+  readonly xdsPort: number;
+  readonly plaintextPort: number;
+  readonly metricsPort: number;
+  readonly debugAddress: string;
+  readonly debugPort: number;
+  /** Names and addresses for the own certificate, beside the usual ones. */
+  readonly names: readonly string[];
+  readonly certificateTtl: number;
+  readonly maximumCertificateTtl: number;
+  readonly connectionAge: number;
+  readonly manifestPoll: number;
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
+  readonly logFormat: 'json' | 'plain';
+}
+
+const stateDirMeaning = 'Folder for the key of tokens, the CA where none is given, and the last good manifests.';
+const hostPattern = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
+
+const address: Parser<string> = (text) =>
+  isIP(text) === 0 ? { ok: false, expected: 'an address, such as :: or 0.0.0.0 for all' } : { ok: true, value: text };
+
+const names: Parser<readonly string[]> = (text) => {
+  const found = text.split(',').filter((name) => name !== '');
+  const good = found.every((name) => isIP(name) !== 0 || hostPattern.test(name));
+  return good ? { ok: true, value: found } : { ok: false, expected: 'host names and addresses, separated by commas' };
+};
+
+export const controlPlaneSettings = new SettingTable<ControlPlaneSettings>({
+  manifests: required('manifests', 'PATH', 'File or folder (*.yaml, *.yml, *.json) with the manifests.', path),
+  stateDir: optional('state-dir', 'DIR', '/var/lib/ambit/control', stateDirMeaning, path),
+  ca: optional('ca', 'DIR', null, 'CA folder (made by `ambit ca init`, or in the form of Istio’s cacerts).', path),
+  address: optional(
+    'address',
+    'ADDRESS',
+    '::',
+    'Where xDS, the CA and metrics are served; :: is every address.',
+    address,
+  ),
+  xdsPort: optional('xds-port', 'PORT', '15012', 'xDS and CA over TLS; 0: any free port.', port),
+  plaintextPort: optional('plaintext-port', 'PORT', '15010', 'xDS without TLS, on localhost; 0: any free port.', port),
+  metricsPort: optional('metrics-port', 'PORT', '15014', 'Prometheus metrics; 0: any free port.', port),
+  debugAddress: optional(
+    'debug-address',
+    'ADDRESS',
+    '127.0.0.1',
+    'Where readiness and debug pages are served.',
+    address,
+  ),
+  debugPort: optional('debug-port', 'PORT', '8080', 'GET /ready and /debug/…; 0: any free port.', port),
+  names: optional('names', 'NAMES', '', 'More names and addresses by which agents reach this process.', names),
+  certificateTtl: optional(
+    'certificate-ttl',
+    'TIME',
+    '24h',
+    'Life of a certificate, where none is asked for.',
+    certificateLifetime,
+  ),
+  maximumCertificateTtl: optional(
+    'max-certificate-ttl',
+    'TIME',
+    '7d',
+    'Longest life of a certificate.',
+    certificateLifetime,
+  ),
+  connectionAge: optional(
+    'connection-age',
+    'TIME',
+    '30m',
+    'About how long a stream lives before its client comes back.',
+    waitingTime(1000),
+  ),
+  manifestPoll: optional(
+    'manifest-poll',
+    'TIME',
+    '30s',
+    'How often manifests are looked at without a notice.',
+    waitingTime(100),
+  ),
+  logLevel: optional(
+    'log-level',
+    'LEVEL',
+    'info',
+    'error, warn, info or debug.',
+    oneOf('error', 'warn', 'info', 'debug'),
+  ),
+  logFormat: optional('log-format', 'FORMAT', 'json', 'json or plain.', oneOf('json', 'plain')),
+});
+
+/** What `ambit control token` needs. */
+export interface TokenSettings {
+  readonly node: string;
+  readonly pod: string | null;
+  readonly stateDir: string;
+  readonly lifetime: number;
+}
+
+const podName: Parser<string> = (text) =>
+  /^[a-z0-9][-a-z0-9.]{0,252}\/[a-z0-9][-a-z0-9.]{0,252}$/.test(text)
+    ? { ok: true, value: text }
+    : { ok: false, expected: 'NAMESPACE/NAME' };
+
+const tokenLife: Parser<number> = (text) => {
+  const days = /^([1-9]\d{0,2})d$/.exec(text);
+  if (days !== null && Number(days[1]) <= 366) return { ok: true, value: Number(days[1]) * 86_400_000 };
+  const waited = waitingTime(1000)(text);
+  return waited.ok ? waited : { ok: false, expected: 'a time such as 1h or 30d, at most 366d' };
+};
+
+export const tokenSettings = new SettingTable<TokenSettings>({
+  node: required('node', 'NAME', 'Node whose agent gets the token.', nodeName),
+  pod: optional('pod', 'NAMESPACE/NAME', null, 'The token is this pod’s, for its own identity alone.', podName),
+  stateDir: optional('state-dir', 'DIR', '/var/lib/ambit/control', stateDirMeaning, path),
+  lifetime: optional('lifetime', 'TIME', '30d', 'How long the token is good.', tokenLife),
+});

@@ -1,0 +1,253 @@
+import { experimental, ServerCredentials } from '@grpc/grpc-js';
+import type { Authority } from '../ca/authority.ts';
+import type { ControlPlaneSettings } from '../config/control-plane-settings.ts';
+import { aborted, Lifecycle } from '../process/lifecycle.ts';
+import type { ProcessEvents } from '../process/lifecycle.ts';
+import { Listener } from '../process/listener.ts';
+import type { ControlMetrics } from '../telemetry/control-metrics.ts';
+import type { Logging } from '../telemetry/logger.ts';
+import { sampleLoopLag } from '../telemetry/loop-lag.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+import { controlPlaneIdentifier } from '../wds/names.ts';
+import { openAuthority } from './authority.ts';
+import { Authenticator } from './certificates/authenticator.ts';
+import { CertificateService } from './certificates/certificate-service.ts';
+import { livePods } from './certificates/live-pods.ts';
+import { loadTokenKeys } from './certificates/token-keys.ts';
+import type { TokenKeys } from './certificates/token-keys.ts';
+import { GrpcServer } from './grpc-server.ts';
+import { MeshSource } from './mesh-source.ts';
+import { ownNames } from './own-names.ts';
+import { debugHandler, metricsHandler } from './pages.ts';
+import { ResourceStore } from './resources/resource-store.ts';
+import { ServingCertificate } from './serving-certificate.ts';
+import { DiscoveryService } from './discovery/discovery-service.ts';
+
+export interface ControlDependencies {
+  readonly settings: ControlPlaneSettings;
+  readonly version: string;
+  readonly logging: Logging;
+  readonly metrics: ControlMetrics;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly events: ProcessEvents;
+}
+
+/** Ports that are in use once it is ready; those that were asked for as 0 are known only then. */
+export interface ControlPorts {
+  readonly xds: number;
+  readonly plaintext: number;
+}
+
+interface Started {
+  readonly servers: readonly GrpcServer[];
+  readonly certificate: ServingCertificate;
+}
+
+/** The control plane, put together: the one place that knows all parts. `run` returns after the signal that ends it. */
+export class Control {
+  readonly #dependencies: ControlDependencies;
+  readonly #lifecycle: Lifecycle;
+  readonly #store = new ResourceStore();
+  readonly #mesh: MeshSource;
+  readonly #discovery: DiscoveryService;
+  readonly #pages: readonly Listener[];
+  /** Resolves when everything is served. */
+  readonly ready: Promise<ControlPorts>;
+  #announceReady: (ports: ControlPorts) => void = () => undefined;
+  #pending: readonly string[] = ['manifests'];
+  #started: Started | null = null;
+
+  constructor(dependencies: ControlDependencies) {
+    this.#dependencies = dependencies;
+    const { settings, version, logging, metrics, timers, random, events } = dependencies;
+    this.ready = new Promise((resolve) => (this.#announceReady = resolve));
+    this.#mesh = new MeshSource({
+      settings,
+      store: this.#store,
+      timers,
+      metrics,
+      logger: logging.component('manifests'),
+    });
+    this.#discovery = new DiscoveryService({
+      store: this.#store,
+      identifier: `${controlPlaneIdentifier}/${version}`,
+      timers,
+      random,
+      maximumAge: settings.connectionAge,
+      logger: logging.component('xds'),
+      observer: xdsObserver(metrics),
+    });
+    this.#pages = this.#createPages();
+    this.#lifecycle = new Lifecycle({
+      events,
+      logger: logging.component('control'),
+      onFault: (error) => {
+        metrics.uncaughtErrors.inc();
+        this.#pending = [`uncaught error: ${String(error)}`];
+      },
+    });
+  }
+
+  async run(): Promise<void> {
+    const alive = setInterval(() => undefined, 2 ** 30);
+    const stopSampling = sampleLoopLag(this.#dependencies.metrics.loopLagSeconds);
+    this.#lifecycle.install();
+    try {
+      for (const page of this.#pages) page.start();
+      await this.#start();
+      await aborted(this.#lifecycle.stopping);
+    } finally {
+      await this.#stop();
+      this.#lifecycle.uninstall();
+      stopSampling();
+      clearInterval(alive);
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { settings, logging, metrics } = this.#dependencies;
+    const logger = logging.component('control');
+    const keys = await loadTokenKeys(settings.stateDir);
+    const authority = await openAuthority(settings.ca, settings.stateDir, logger);
+    metrics.rootExpiry.set(authority.rootNotAfter / 1000);
+    metrics.chainExpiry.set(authority.notAfter / 1000);
+    await this.#mesh.start(this.#lifecycle.stopping);
+    const ports = await this.#serve(authority, keys);
+    this.#pending = [];
+    logger.info({ ...ports }, 'ready');
+    this.#announceReady(ports);
+  }
+
+  async #serve(authority: Authority, keys: TokenKeys): Promise<ControlPorts> {
+    const { settings, logging, timers, random } = this.#dependencies;
+    const certificate = new ServingCertificate({
+      authority,
+      names: ownNames(settings.names),
+      timers,
+      random,
+      logger: logging.component('control'),
+    });
+    await certificate.start();
+    const authenticator = this.#createAuthenticator(keys);
+    const authenticate = authenticator.authenticate.bind(authenticator);
+    const { definition } = this.#discovery;
+    const secure = new GrpcServer({
+      name: 'xDS',
+      host: settings.address,
+      port: settings.xdsPort,
+      credentials: experimental.createCertificateProviderServerCredentials(certificate, certificate, false),
+      services: [
+        { definition, implementation: this.#discovery.implementation(authenticate) },
+        this.#createCertificateService(authority, authenticator),
+      ],
+    });
+    const plaintext = new GrpcServer({
+      name: 'plaintext xDS',
+      host: '127.0.0.1',
+      port: settings.plaintextPort,
+      credentials: ServerCredentials.createInsecure(),
+      services: [{ definition, implementation: this.#discovery.implementation(() => ({ kind: 'local' })) }],
+    });
+    this.#started = { servers: [secure, plaintext], certificate };
+    return { xds: await secure.start(), plaintext: await plaintext.start() };
+  }
+
+  #createAuthenticator(keys: TokenKeys): Authenticator {
+    const { logging, metrics, timers } = this.#dependencies;
+    return new Authenticator({
+      keys,
+      pods: livePods(() => this.#mesh.state.workloads),
+      trustDomains: () => {
+        const { trustDomain, trustDomainAliases } = this.#mesh.state.settings;
+        return [trustDomain, ...trustDomainAliases];
+      },
+      now: () => timers.now(),
+      logger: logging.component('ca'),
+      onFailure: () => {
+        metrics.authenticationFailures.inc();
+      },
+    });
+  }
+
+  #createCertificateService(authority: Authority, authenticator: Authenticator): CertificateService {
+    const { settings, logging, metrics } = this.#dependencies;
+    return new CertificateService({
+      authority,
+      authenticate: authenticator.authenticate.bind(authenticator),
+      pods: livePods(() => this.#mesh.state.workloads),
+      defaultTtl: settings.certificateTtl,
+      maximumTtl: settings.maximumCertificateTtl,
+      logger: logging.component('ca'),
+      observer: {
+        requested: () => {
+          metrics.certificateRequests.inc();
+        },
+        issued: () => {
+          metrics.certificatesIssued.inc();
+        },
+        malformed: () => {
+          metrics.requestErrors.inc();
+        },
+        failed: () => {
+          metrics.signErrors.inc();
+        },
+      },
+    });
+  }
+
+  #createPages(): readonly Listener[] {
+    const { settings, logging, metrics, timers, random } = this.#dependencies;
+    const logger = logging.component('pages');
+    const common = { timers, random, logger };
+    const host = settings.address === '::' ? null : settings.address;
+    return [
+      new Listener({
+        ...common,
+        name: 'debug',
+        place: { kind: 'port', host: settings.debugAddress, port: settings.debugPort },
+        handler: debugHandler({
+          pending: () => this.#pending,
+          collections: () => this.#mesh.describe(),
+          conditions: () => this.#mesh.state.conditions,
+          clients: () => this.#discovery.status(),
+          logger,
+        }),
+      }),
+      new Listener({
+        ...common,
+        name: 'metrics',
+        place: { kind: 'port', host, port: settings.metricsPort },
+        handler: metricsHandler(metrics.registry, logger),
+      }),
+    ];
+  }
+
+  async #stop(): Promise<void> {
+    this.#pending = ['stopping'];
+    this.#discovery.stop();
+    this.#started?.certificate.stop();
+    await Promise.all([
+      ...(this.#started?.servers.map((server) => server.stop()) ?? []),
+      ...this.#pages.map((page) => page.stop()),
+    ]);
+  }
+}
+
+function xdsObserver(metrics: ControlMetrics): ConstructorParameters<typeof DiscoveryService>[0]['observer'] {
+  const short = (type: string): { readonly type: string } => ({ type: type.slice(type.lastIndexOf('.') + 1) });
+  return {
+    pushed: (type) => {
+      metrics.pushes.inc(short(type));
+    },
+    acknowledged: (type, seconds) => {
+      metrics.acknowledgeSeconds.observe(short(type), seconds);
+    },
+    rejected: (type) => {
+      metrics.rejects.inc(short(type));
+    },
+    connected: (count) => {
+      metrics.clients.set(count);
+    },
+  };
+}

@@ -1,0 +1,63 @@
+import type { RequestListener } from 'node:http';
+import type { Registry } from 'prom-client';
+import type { Condition } from '../model/workload.ts';
+import { routeRequests, sendText } from '../process/http-routes.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { CollectionDescription } from './mesh-source.ts';
+import type { ClientStatus } from './discovery/discovery-service.ts';
+
+export interface DebugPagesDependencies {
+  /** What is missing until the control plane is ready. */
+  readonly pending: () => readonly string[];
+  readonly collections: () => readonly CollectionDescription[];
+  readonly conditions: () => readonly Condition[];
+  readonly clients: () => readonly ClientStatus[];
+  readonly logger: Logger;
+}
+
+/** Readiness, and what the control plane holds and has sent. */
+export function debugHandler(dependencies: DebugPagesDependencies): RequestListener {
+  const { pending, collections, conditions, clients, logger } = dependencies;
+  const json = (path: string, content: () => unknown): Parameters<typeof routeRequests>[0][number] => ({
+    method: 'GET',
+    path,
+    handle: (_url, response) => {
+      sendText(response, 200, `${JSON.stringify(content(), null, 2)}\n`, 'application/json');
+    },
+  });
+  return routeRequests(
+    [
+      {
+        method: 'GET',
+        path: '/ready',
+        handle: (_url, response) => {
+          const missing = pending();
+          if (missing.length === 0) sendText(response, 200, 'ready\n');
+          else sendText(response, 503, `not ready, pending: ${missing.join(', ')}\n`);
+        },
+      },
+      json('/debug/collections', collections),
+      json('/debug/status', conditions),
+      json('/debug/syncz', clients),
+    ],
+    logger,
+  );
+}
+
+/** `GET /metrics` in Prometheus' text form. */
+export function metricsHandler(registry: Registry, logger: Logger): RequestListener {
+  return routeRequests(
+    [
+      {
+        method: 'GET',
+        path: '/metrics',
+        handle: async (_url, response) => {
+          const page = await registry.metrics();
+          response.writeHead(200, { 'content-type': registry.contentType });
+          response.end(page);
+        },
+      },
+    ],
+    logger,
+  );
+}
