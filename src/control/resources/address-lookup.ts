@@ -23,15 +23,24 @@ export class AddressLookup {
     return this.#network;
   }
 
-  /** Addresses are named by their network: all of them are indexed anew. */
-  setNetwork(network: string): void {
-    const workloads = [...this.#workloads];
-    const services = [...this.#services];
-    for (const [key, before] of services) this.changeService({ key, before, after: null });
-    for (const [key, before] of workloads) this.changeWorkload({ key, before, after: null });
+  /**
+   * Addresses are named by their network, so everything has to be put in anew.
+   *
+   * @returns what was in, each with the names by which it was found
+   */
+  restart(network: string): readonly { readonly name: string; readonly keys: readonly string[] }[] {
+    const left = [
+      ...[...this.#workloads].map(([key, before]) => ({
+        name: key,
+        keys: this.changeWorkload({ key, before, after: null }),
+      })),
+      ...[...this.#services].map(([key, before]) => ({
+        name: key,
+        keys: this.changeService({ key, before, after: null }),
+      })),
+    ];
     this.#network = network;
-    for (const [key, after] of services) this.changeService({ key, before: null, after });
-    for (const [key, after] of workloads) this.changeWorkload({ key, before: null, after });
+    return left;
   }
 
   workload(uid: string): Workload | null {

@@ -80,7 +80,7 @@ export class ResourceStore {
     const { next } = difference;
     if (difference.settingsChanged) this.#commitSettings(next.settings);
     const renamed = next.settings.network !== this.#lookup.network;
-    if (renamed) this.#lookup.setNetwork(next.settings.network);
+    if (renamed) this.#restart(next.settings.network);
     const services = renamed ? everything(difference.services, next.services) : difference.services;
     const workloads = renamed ? everything(difference.workloads, next.workloads) : difference.workloads;
     for (const step of this.#steps({ ...difference, services, workloads })) {
@@ -100,6 +100,11 @@ export class ResourceStore {
     for (const pod of movedPods(changes.workloads, next)) {
       yield this.#commitLocalPod.bind(this, { key: pod.uid, before: pod, after: pod }, next);
     }
+  }
+
+  #restart(network: string): void {
+    for (const { name, keys } of this.#lookup.restart(network))
+      this.#announcement.push({ type: typeUrls.address, name, keys });
   }
 
   #commitSettings(settings: MeshSettings): void {
@@ -172,11 +177,10 @@ export class ResourceStore {
   }
 }
 
-/** The changes, and all else as a change of itself, because the network is part of what is written of each. */
+/** What is gone, and everything that is there as if it had just come. */
 function everything<T>(changes: readonly Change<T>[], next: ReadonlyMap<string, T>): readonly Change<T>[] {
-  const changed = new Set(changes.map(({ key }) => key));
-  const rest = [...next].filter(([key]) => !changed.has(key));
-  return [...changes, ...rest.map(([key, value]) => ({ key, before: value, after: value }))];
+  const gone = changes.filter(({ after }) => after === null);
+  return [...gone, ...[...next].map(([key, after]) => ({ key, before: null, after }))];
 }
 
 /** A pod says nothing of its node, so one that has moved has not changed. */
