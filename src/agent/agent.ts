@@ -1,15 +1,15 @@
 import { mkdir } from 'node:fs/promises';
-import { loadAuthority } from '../ca/authority.ts';
 import { AmbitError } from '../config/errors.ts';
 import { ManifestSource } from '../config/manifests/source.ts';
 import type { AgentSettings } from '../config/settings.ts';
-import { deriveMeshState } from '../derive/mesh-state.ts';
+import { deriveMeshStateSteps } from '../derive/mesh-state.ts';
 import type { MeshState } from '../model/workload.ts';
 import type { NativeModule } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import { sampleLoopLag } from '../telemetry/loop-lag.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
+import { runInSlices } from '../timing/slices.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import type { CertificateSigner } from '../ztunnel/certificates.ts';
 import { AgentServers } from './agent-servers.ts';
@@ -17,10 +17,11 @@ import { cgroupRoot, ensureBpffs } from './host.ts';
 import type { Host } from './host.ts';
 import { aborted, Lifecycle } from '../process/lifecycle.ts';
 import type { ProcessEvents } from '../process/lifecycle.ts';
+import { StatePump } from '../process/state-pump.ts';
 import { createNode, trustDomains } from './node.ts';
 import type { Node } from './node.ts';
 import { Readiness } from './readiness.ts';
-import { StatePump } from '../process/state-pump.ts';
+import { loadSigner } from './signer.ts';
 
 export interface AgentDependencies {
   readonly settings: AgentSettings;
@@ -76,7 +77,7 @@ export class Agent {
     try {
       await this.#createStateDir();
       this.#servers.start();
-      await this.#start();
+      await this.#startUnlessStopped();
       await aborted(this.#lifecycle.stopping);
       await this.#drain();
     } finally {
@@ -84,6 +85,15 @@ export class Agent {
       this.#lifecycle.uninstall();
       stopSampling();
       clearInterval(alive);
+    }
+  }
+
+  /** A signal that comes while the agent starts asks for its end, which is no failure. */
+  async #startUnlessStopped(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      if (error !== this.#lifecycle.stopping.reason) throw error;
     }
   }
 
@@ -104,11 +114,11 @@ export class Agent {
     const { settings, logging, host, metrics, timers } = this.#dependencies;
     await ensureBpffs(host, settings.bpffs, logging.component('host'));
     const cgroup = await cgroupRoot(host, settings.cgroupRoot);
-    const signer = await this.#loadSigner();
+    const signer = await loadSigner(settings, logging);
     let announceFirstState: () => void = () => undefined;
     const firstStateApplied = new Promise<void>((resolve) => (announceFirstState = resolve));
     const pump = new StatePump({
-      derive: (resources) => deriveMeshState(resources, { node: settings.node }),
+      derive: (resources) => runInSlices(deriveMeshStateSteps(resources, { node: settings.node })),
       apply: async (state) => {
         await firstStateApplied;
         await this.#applyState(state);
@@ -125,7 +135,7 @@ export class Agent {
         pump.submit(update);
       },
     });
-    const state = pump.derive(await source.start(this.#lifecycle.stopping));
+    const state = await pump.derive(await source.start(this.#lifecycle.stopping));
     this.#readiness.done('manifests');
     await this.#startEngine(state, cgroup, signer);
     announceFirstState();
@@ -157,21 +167,6 @@ export class Agent {
     if (trustDomains(before).join() === trustDomains(after).join()) return;
     const text = 'trust domains have changed: restart the agent, until then tunnels of the former ones are accepted';
     this.#dependencies.logging.component('agent').warn({ before: trustDomains(before) }, text);
-  }
-
-  async #loadSigner(): Promise<CertificateSigner | null> {
-    const { settings, logging } = this.#dependencies;
-    const logger = logging.component('certificates');
-    if (settings.ca === null) {
-      logger.warn({}, 'no --ca: pods get no identity, so nothing can reach them or leave them through a tunnel');
-      return null;
-    }
-    const authority = await loadAuthority(settings.ca);
-    const danger =
-      'this node signs certificates itself, for any identity: whoever steals the folder, or root on this node, can be ' +
-      'every workload of the mesh';
-    logger.warn({ folder: settings.ca, notAfter: new Date(authority.notAfter).toISOString() }, danger);
-    return { sign: (spiffeId) => authority.sign({ spiffeId, ttl: settings.certificateTtl }) };
   }
 
   /** Hooks stay in place, closed: a pod never falls out of the mesh because its agent is replaced. */

@@ -8,6 +8,8 @@ import type { AgentMetrics } from '../telemetry/metrics.ts';
 import { backOffDelay } from '../timing/back-off.ts';
 import { ConcurrencyLimit } from '../timing/concurrency-limit.ts';
 import type { Random, Timers } from '../timing/timers.ts';
+import { goalOf, goalWithoutPod } from './pod-goals.ts';
+import type { Actual, Goal } from './pod-goals.ts';
 
 export interface EnrolmentDependencies {
   readonly engine: Pick<NativeEngine, 'enrol' | 'unenrol' | 'forget'>;
@@ -37,22 +39,6 @@ export interface PodStatus {
   readonly lastError: string | null;
 }
 
-type Goal =
-  | { readonly kind: 'served'; readonly spec: PodSpec }
-  /** It runs, outside the mesh. */
-  | { readonly kind: 'released' }
-  /** It is gone. */
-  | { readonly kind: 'forgotten' };
-
-/** What the engine has, as far as it told us. */
-type Actual =
-  | { readonly kind: 'nothing' }
-  | { readonly kind: 'served'; readonly spec: PodSpec }
-  /** A former agent left it captured, or an attempt to enrol it failed half-way. */
-  | { readonly kind: 'captured' }
-  /** Un-enrolled; flows may still be open. */
-  | { readonly kind: 'releasing' };
-
 interface Entry {
   readonly uid: string;
   name: string;
@@ -78,8 +64,6 @@ export class Enrolment {
   readonly #dependencies: EnrolmentDependencies;
   readonly #entries = new Map<string, Entry>();
   readonly #limit = new ConcurrencyLimit(OPERATIONS_AT_ONCE);
-  /** Wanted pods whose network namespace nothing names; each is told of once. */
-  readonly #withoutNamespace = new Set<string>();
   #stopped = false;
 
   constructor(dependencies: EnrolmentDependencies) {
@@ -103,9 +87,8 @@ export class Enrolment {
       this.#setGoal(entry, goalOf(pod));
     }
     for (const entry of [...this.#entries.values()]) {
-      if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry));
+      if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry.listed));
     }
-    this.#warnAboutMissingNamespaces(pods);
     this.#report();
   }
 
@@ -204,12 +187,12 @@ export class Enrolment {
     if (entry.cancelRetry === null) this.#pursue(entry);
   }
 
-  /** Null: the goal is reached. */
+  /** Null: the goal is reached. A changed identity is left to the engine, which keeps the pod captured meanwhile. */
   #nextOperation(entry: Entry): (() => Promise<void>) | null {
     const { goal, actual } = entry;
     if (goal.kind === 'served') {
       if (actual.kind === 'served' && isDeepStrictEqual(actual.spec, goal.spec)) return null;
-      if (actual.kind === 'served' && !isSamePod(actual.spec, goal.spec)) return () => this.#forget(entry);
+      if (actual.kind === 'served' && actual.spec.netns !== goal.spec.netns) return () => this.#forget(entry);
       return () => this.#enrol(entry, goal.spec);
     }
     if (actual.kind === 'nothing') return null;
@@ -276,18 +259,6 @@ export class Enrolment {
     });
   }
 
-  #warnAboutMissingNamespaces(pods: ReadonlyMap<string, LocalPod>): void {
-    for (const pod of pods.values()) {
-      if (!pod.wanted || pod.netns !== null) this.#withoutNamespace.delete(pod.uid);
-      else if (!this.#withoutNamespace.has(pod.uid)) {
-        this.#withoutNamespace.add(pod.uid);
-        const hint = 'pod stays outside the mesh: name its network namespace with the annotation ambit.dev/netns';
-        this.#dependencies.logger.warn({ pod: nameOf(pod), uid: pod.uid }, hint);
-      }
-    }
-    for (const uid of this.#withoutNamespace) if (!pods.has(uid)) this.#withoutNamespace.delete(uid);
-  }
-
   #report(): void {
     const pods = this.status();
     const { podsEnrolled, podsPending } = this.#dependencies.metrics;
@@ -295,22 +266,6 @@ export class Enrolment {
     podsPending.set(pods.filter((pod) => pod.wanted && !pod.enrolled).length);
     this.#dependencies.onChange();
   }
-}
-
-function goalOf(pod: LocalPod): Goal {
-  if (!pod.wanted || pod.netns === null) return { kind: 'released' };
-  const { uid, netns, addresses, identity, workload, probePorts } = pod;
-  return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts } };
-}
-
-/** An adopted pod that no manifest knows may still run, so its open connections are left to end by themselves. */
-function goalWithoutPod(entry: Entry): Goal {
-  return entry.listed ? { kind: 'forgotten' } : { kind: 'released' };
-}
-
-/** Anything else makes a new pod under an old uid, whose tunnels and listeners cannot be kept. */
-function isSamePod(left: PodSpec, right: PodSpec): boolean {
-  return left.netns === right.netns && left.identity === right.identity && left.workload === right.workload;
 }
 
 /** What the engine does not know is not there, which is what was asked for. */

@@ -53,7 +53,7 @@ export class Readiness {
     const pending = [...this.#startTasks];
     if (this.#draining) pending.push('draining');
     if (this.#fault !== null) pending.push(this.#fault);
-    pending.push(...untriedPods(this.#dependencies.pods()), ...untriedCertificates(this.#dependencies.certificates()));
+    pending.push(...untriedPods(this.#dependencies.pods()), ...missingCertificates(this.#dependencies.certificates()));
     // The engine can be asked only after it has started, and no more once it drains.
     if (this.#startTasks.size === 0 && !this.#draining) pending.push(...(await this.#missingInKernel()));
     return { ready: pending.length === 0, pending };
@@ -80,9 +80,14 @@ function untriedPods(pods: readonly PodStatus[]): readonly string[] {
   return pods.filter((pod) => pod.wanted && !pod.enrolled && pod.failures === 0).map((pod) => `pod ${pod.name}`);
 }
 
-/** Likewise: what failed is reported, what was not tried yet holds back. */
-function untriedCertificates(certificates: readonly CertificateStatus[]): readonly string[] {
-  return certificates
-    .filter((certificate) => certificate.state === 'initializing')
-    .map((certificate) => `certificate of ${certificate.identity}`);
+/**
+ * Likewise: one that was never had is reported, one that was not tried yet holds back. So does one that has expired: its
+ * pods did work, and work no more.
+ */
+function missingCertificates(certificates: readonly CertificateStatus[]): readonly string[] {
+  return certificates.flatMap(({ identity, state, reason, certificateChain }) => {
+    if (state === 'initializing') return [`certificate of ${identity}`];
+    if (state === 'unavailable' && certificateChain !== null) return [`certificate of ${identity}: ${reason ?? ''}`];
+    return [];
+  });
 }

@@ -11,6 +11,7 @@ import { createAgentMetrics } from '../telemetry/metrics.ts';
 import { systemTimers } from '../timing/timers.ts';
 import { EXIT_STATUS_HELP } from './command.ts';
 import type { CommandContext, RegisterCommand } from './command.ts';
+import { requireRoot } from './root.ts';
 
 const HELP = `
 Each flag is also a variable, AMBIT_ and its name in capitals: --log-level is AMBIT_LOG_LEVEL. A flag wins.
@@ -40,6 +41,7 @@ function addOption(command: Command, { flag, value, meaning, default: fallback, 
 
 async function runAgent(flags: Readonly<Record<string, unknown>>, context: CommandContext): Promise<void> {
   const settings = resolveAgentSettings(flags, context.environment);
+  requireRoot('agent');
   const logging = new Logging({
     level: settings.logLevel,
     format: settings.logFormat,

@@ -3,8 +3,9 @@ import { EXIT_STATUS_HELP } from './command.ts';
 import type { RegisterCommand } from './command.ts';
 
 const HELP = `
-DIR must be new or empty. It gets a root and an intermediate (P-256), readable by its owner only. Copy the folder to each
-node whose agent shall sign by itself; whoever has it can be every workload of the mesh.
+DIR must be new or empty. It gets a root and an intermediate (P-256), readable by its owner only. Copy the folder,
+without its subfolder root, to each node whose agent shall sign by itself; whoever has it can be every workload of the
+mesh. Agents read it when they start.
 
 Examples:
   ambit ca init /var/lib/ambit/ca

@@ -17,5 +17,5 @@ Exit status:
   0  done
   1  something failed
   2  wrong flags or settings, or a file that they name is unusable
-  3  this machine lacks what is needed: a kernel feature, a mount, the built addon
+  3  what is needed is not there: root, a kernel feature, a mount, the built addon
 `;

@@ -4,9 +4,10 @@ import { absolutePath, nodeName } from '../config/setting-parsers.ts';
 import { loadNative } from '../native/loader.ts';
 import { EXIT_STATUS_HELP } from './command.ts';
 import type { CommandContext, RegisterCommand } from './command.ts';
+import { requireRoot } from './root.ts';
 
 const HELP = `
-Stop the node's agent first. Pods that were captured are outside the mesh afterwards.
+Stop the node's agent first: while it runs, nothing is removed. Pods that were captured are outside the mesh afterwards.
 
 Examples:
   ambit detach --node worker-1
@@ -39,6 +40,7 @@ async function detach(flags: DetachFlags, { environment, addon, output }: Comman
     ...(bpffs.ok ? [] : [`--bpffs is not ${bpffs.expected}`]),
   ];
   if (!node.ok || !bpffs.ok) throw new AmbitError('SETTINGS_INVALID', mistakes.join('\n  '));
+  requireRoot('detach');
   const cgroup = await cgroupRoot(linuxHost, flags.cgroupRoot ?? environment['AMBIT_CGROUP_ROOT'] ?? null);
   const removed = loadNative(addon).detach(node.value, bpffs.value, cgroup);
   output(removed.length === 0 ? `nothing of node ${node.value} is left in the kernel\n` : `${removed.join('\n')}\n`);

@@ -1,11 +1,12 @@
 import { ManifestSource } from '../config/manifests/source.ts';
 import type { ControlPlaneSettings } from '../config/control-plane-settings.ts';
-import { deriveMeshState } from '../derive/mesh-state.ts';
+import { deriveMeshStateSteps } from '../derive/mesh-state.ts';
 import { defaultMeshSettings } from '../config/manifests/schemas/mesh-settings.ts';
 import type { MeshState } from '../model/workload.ts';
 import { StatePump } from '../process/state-pump.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ControlMetrics } from '../telemetry/control-metrics.ts';
+import { runInSlices } from '../timing/slices.ts';
 import type { Timers } from '../timing/timers.ts';
 import { differenceOf } from '../ztunnel/state-difference.ts';
 import type { ResourceStore } from './resources/resource-store.ts';
@@ -53,9 +54,9 @@ export class MeshSource {
     let announceFirst: () => void = () => undefined;
     const first = new Promise<void>((resolve) => (announceFirst = resolve));
     const pump = new StatePump({
-      derive: (resources) => {
+      derive: async (resources) => {
         const stop = metrics.deriveSeconds.startTimer();
-        const state = deriveMeshState(resources, { node: null });
+        const state = await runInSlices(deriveMeshStateSteps(resources, { node: null }));
         stop();
         return state;
       },
@@ -75,7 +76,7 @@ export class MeshSource {
         pump.submit(update);
       },
     });
-    await this.#apply(pump.derive(await source.start(signal)), true);
+    await this.#apply(await pump.derive(await source.start(signal)), true);
     announceFirst();
   }
 

@@ -19,6 +19,15 @@ export interface DeriveOptions {
 
 /** What the manifests mean for a node. Pure: the same manifests give the same state. */
 export function deriveMeshState(resources: Resources, options: DeriveOptions): MeshState {
+  const steps = deriveMeshStateSteps(resources, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Derives pod by pod, so that the caller can let other work run in between. */
+export function* deriveMeshStateSteps(resources: Resources, options: DeriveOptions): Generator<undefined, MeshState> {
   const context = makeContext(resources);
   const pods = resources.pods.filter(isRunning);
   const routable = resources.services.filter(isRoutable);
@@ -31,13 +40,15 @@ export function deriveMeshState(resources: Resources, options: DeriveOptions): M
     authorizationPolicies: [...peers.keysFor(pod), ...attachedKeys(authorization.policies, pod)],
     selectedByNetworkPolicy: selected(pod),
   });
+  const workloads: Workload[] = [];
+  for (const pod of pods) {
+    workloads.push(deriveWorkload(pod, context, factsOf(pod)));
+    yield;
+  }
   const local = deriveLocalPods(pods, context, options.node);
   return {
     settings: context.settings,
-    workloads: keyed(
-      pods.map((pod) => deriveWorkload(pod, context, factsOf(pod))),
-      workloadKey,
-    ),
+    workloads: keyed(workloads, workloadKey),
     services: keyed(
       routable.map((document) => deriveService(document, context.settings)),
       serviceKeyOf,

@@ -229,7 +229,8 @@ export interface AdoptedPod {
 export interface NativeEngine {
   /** Opens or adopts the kernel state. Resolves with the pods that a former agent left captured. */
   start(): Promise<readonly AdoptedPod[]>;
-  /** Takes a pod in, or adopts what is pinned for it; a second call with the same uid updates addresses and ports. */
+  /** Takes a pod in, or adopts what is pinned for it; a second call with the same uid updates it. One that changes identity
+   * or workload ends the pod's flows and tunnels, but not its capture. Another network namespace is refused. */
   enrol(pod: PodSpec): Promise<void>;
   /** New connections are no longer captured; open ones stay, and `released` follows. Also for adopted pods. */
   unenrol(uid: string): Promise<void>;

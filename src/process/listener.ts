@@ -76,6 +76,8 @@ export class Listener {
   }
 
   #listen(): void {
+    // A failed accept is told by the same event as a failed bind, and the server goes on listening.
+    if (this.#server.listening) return;
     this.#server.listen(this.#listenOptions());
   }
 

@@ -6,7 +6,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 
 export interface StatePumpDependencies {
-  readonly derive: (resources: ManifestUpdate['resources']) => MeshState;
+  readonly derive: (resources: ManifestUpdate['resources']) => Promise<MeshState>;
   /** Resolves when the state is in force. */
   readonly apply: (state: MeshState) => Promise<void>;
   readonly logger: Logger;
@@ -24,8 +24,8 @@ export class StatePump {
     this.#dependencies = dependencies;
   }
 
-  /** What an update means, told to the log and the metrics. Throws what deriving throws. */
-  derive(update: ManifestUpdate): MeshState {
+  /** What an update means, told to the log and the metrics. Rejects with what deriving throws. */
+  derive(update: ManifestUpdate): Promise<MeshState> {
     this.#tellProblems(update);
     return this.#derive(update);
   }
@@ -46,7 +46,7 @@ export class StatePump {
       this.#next = null;
       try {
         this.#tellProblems(update);
-        if (update.changed) await this.#dependencies.apply(this.#derive(update));
+        if (update.changed) await this.#dependencies.apply(await this.#derive(update));
       } catch (error) {
         this.#dependencies.logger.error(errorFields(error), 'an update failed; the state before it stays in force');
       }
@@ -54,8 +54,8 @@ export class StatePump {
     this.#running = false;
   }
 
-  #derive(update: ManifestUpdate): MeshState {
-    const state = this.#dependencies.derive(update.resources);
+  async #derive(update: ManifestUpdate): Promise<MeshState> {
+    const state = await this.#dependencies.derive(update.resources);
     this.#tellConditions(state.conditions);
     return state;
   }

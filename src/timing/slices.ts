@@ -18,3 +18,18 @@ export class Slices {
     this.#started = performance.now();
   }
 }
+
+/**
+ * Runs work that yields between its pieces, giving way to others. @throws what the work throws, and the signal's reason
+ * once that is aborted
+ */
+export async function runInSlices<T>(work: Generator<unknown, T>, signal?: AbortSignal): Promise<T> {
+  const slices = new Slices();
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    if (!slices.exhausted) continue;
+    await slices.pause();
+    signal?.throwIfAborted();
+  }
+}

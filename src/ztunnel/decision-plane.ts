@@ -9,6 +9,7 @@ import type {
   Question,
 } from '../native/binding.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { Slices } from '../timing/slices.ts';
 import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
 import { decideInbound, policiesOfPod } from './inbound.ts';
@@ -94,7 +95,7 @@ export class DecisionPlane {
   /** Resolves when decisions stand on the new state. States are applied in the order of the calls. */
   apply(next: MeshState): Promise<void> {
     return this.#inOrder(async () => {
-      this.#commit(await differenceOf(this.#store.state, next));
+      await this.#commit(await differenceOf(this.#store.state, next));
     });
   }
 
@@ -103,12 +104,10 @@ export class DecisionPlane {
    * in force and the one that is now there; its maps may be those of the state in force, changed in place.
    */
   applyDifference(change: () => StateDifference): Promise<void> {
-    return this.#inOrder(() => {
-      this.#commit(change());
-    });
+    return this.#inOrder(() => this.#commit(change()));
   }
 
-  #inOrder(work: () => Promise<void> | void): Promise<void> {
+  #inOrder(work: () => Promise<void>): Promise<void> {
     const applied = this.#lastApply.then(work);
     // A failed apply must not keep the next one from being tried; its caller sees the error.
     this.#lastApply = applied.catch(() => undefined);
@@ -153,10 +152,16 @@ export class DecisionPlane {
     this.#forget(this.#store.touch(FAILED_DECISIONS));
   }
 
-  #commit(difference: StateDifference): void {
-    const invalidation = this.#store.commit(difference);
+  async #commit(difference: StateDifference): Promise<void> {
+    const slices = new Slices();
+    const steps = this.#store.commitSteps(difference);
+    while (steps.next().done !== true) {
+      if (!slices.exhausted) continue;
+      this.#forget(this.#store.finishChange());
+      await slices.pause();
+    }
     this.#descriptors.update(difference);
-    this.#forget(invalidation);
+    this.#forget(this.#store.finishChange());
     this.#descriptors.removeGone(difference);
     this.#describeLocalPods(difference);
   }

@@ -18,10 +18,7 @@ export interface Invalidation {
   readonly touched: ReadonlySet<string>;
 }
 
-/**
- * The mesh in memory, indexed for decisions. Changes come whole: between two questions there is either the state before or
- * the state after, and the generation says which.
- */
+/** The mesh in memory, indexed for decisions. The generation tells states between two questions apart. */
 export class WorkloadStore implements MeshView {
   readonly node: string;
   readonly #addresses = new AddressIndex();
@@ -31,6 +28,10 @@ export class WorkloadStore implements MeshView {
   readonly #policyLists = new Map<string, readonly CompiledPolicy[]>();
   readonly #enrolled = new Set<string>();
   readonly #interest = new KeyInterest();
+  readonly #workloads = new Map<string, Workload>();
+  readonly #services = new Map<string, Service>();
+  #localPods: ReadonlyMap<string, LocalPod>;
+  #settings: MeshSettings;
   #touched = new Set<string>();
   #appeared: IpAddress[] = [];
   #state: MeshState;
@@ -40,8 +41,11 @@ export class WorkloadStore implements MeshView {
   constructor(node: string, initial: MeshState) {
     this.node = node;
     this.#state = initial;
+    this.#settings = initial.settings;
+    this.#localPods = initial.localPods;
   }
 
+  /** The last one that was taken in whole. */
   get state(): MeshState {
     return this.#state;
   }
@@ -55,14 +59,38 @@ export class WorkloadStore implements MeshView {
     this.#interest.note(named);
   }
 
+  /** Takes the change in at one go; for a store that nobody asks meanwhile. */
   commit(difference: StateDifference): Invalidation {
+    const steps = this.commitSteps(difference);
+    while (steps.next().done !== true);
+    return this.finishChange();
+  }
+
+  /**
+   * Takes the change in object by object. Whoever lets questions be answered in between calls `finishChange` before, and at the end.
+   * What decides who may reach the pods of this node changes in the first step, whole. The rest of the mesh follows, what
+   * is new before what goes: an address that moves is always somebody's, never open to be passed through.
+   */
+  *commitSteps(difference: StateDifference): Generator<undefined, void> {
+    const isOfThisNode = ({ before, after }: Change<Workload>): boolean =>
+      before?.node === this.node || after?.node === this.node;
+    this.#commitOwnNode(difference, difference.workloads.filter(isOfThisNode));
+    yield;
+    const others = difference.workloads.filter((change) => !isOfThisNode(change));
+    yield* eachOf(others.filter(stays), this.#commitWorkload.bind(this));
+    yield* eachOf(difference.services.filter(stays), this.#commitService.bind(this));
+    yield* eachOf(others.filter(goes), this.#commitWorkload.bind(this));
+    yield* eachOf(difference.services.filter(goes), this.#commitService.bind(this));
     this.#state = difference.next;
+  }
+
+  #commitOwnNode(difference: StateDifference, workloads: readonly Change<Workload>[]): void {
+    this.#settings = difference.next.settings;
     if (difference.settingsChanged) this.#touched.add(keys.settings);
-    for (const change of difference.workloads) this.#commitWorkload(change);
-    for (const change of difference.services) this.#commitService(change);
     this.#commitPolicies(difference.policies);
+    for (const change of workloads) this.#commitWorkload(change);
+    this.#localPods = difference.next.localPods;
     for (const change of difference.localPods) this.#touchPod(change.key);
-    return this.#finishChange();
   }
 
   setEnrolled(uid: string, enrolled: boolean): Invalidation {
@@ -71,21 +99,21 @@ export class WorkloadStore implements MeshView {
       else this.#enrolled.delete(uid);
       this.#touchPod(uid);
     }
-    return this.#finishChange();
+    return this.finishChange();
   }
 
   /** For what is no part of the state. */
   touch(key: string): Invalidation {
     this.#touched.add(key);
-    return this.#finishChange();
+    return this.finishChange();
   }
 
   settings(): MeshSettings {
-    return this.#state.settings;
+    return this.#settings;
   }
 
   localPod(uid: string): LocalPod | null {
-    return this.#state.localPods.get(uid) ?? null;
+    return this.#localPods.get(uid) ?? null;
   }
 
   isEnrolled(uid: string): boolean {
@@ -93,11 +121,11 @@ export class WorkloadStore implements MeshView {
   }
 
   workload(uid: string): Workload | null {
-    return this.#state.workloads.get(uid) ?? null;
+    return this.#workloads.get(uid) ?? null;
   }
 
   service(key: string): Service | null {
-    return this.#state.services.get(key) ?? null;
+    return this.#services.get(key) ?? null;
   }
 
   endpoints(serviceKey: string): readonly Workload[] {
@@ -124,7 +152,8 @@ export class WorkloadStore implements MeshView {
     return this.#policies.get(key) ?? null;
   }
 
-  #finishChange(): Invalidation {
+  /** What the engine must forget of what has changed since the last call. */
+  finishChange(): Invalidation {
     const touched = this.#touched;
     const claimed = this.#interest.claim(touched, this.#appeared);
     this.#touched = new Set();
@@ -135,6 +164,7 @@ export class WorkloadStore implements MeshView {
 
   #commitWorkload({ key, before, after }: Change<Workload>): void {
     this.#touched.add(keys.workload(key));
+    replaceIn(this.#workloads, key, after);
     this.#replaceAddresses(indexedAddresses(before), indexedAddresses(after), {
       set: (address) => after !== null && this.#addresses.addWorkload(address, after),
       clear: (address) => {
@@ -146,6 +176,7 @@ export class WorkloadStore implements MeshView {
 
   #commitService({ key, before, after }: Change<Service>): void {
     this.#touched.add(keys.service(key));
+    replaceIn(this.#services, key, after);
     this.#replaceAddresses(parsedAddresses(before?.vips ?? []), parsedAddresses(after?.vips ?? []), {
       set: (address) => after !== null && this.#addresses.addService(address, key, after),
       clear: (address) => {
@@ -202,6 +233,26 @@ export class WorkloadStore implements MeshView {
   #touchPod(uid: string): void {
     this.#touched.add(keys.pod(uid));
   }
+}
+
+function* eachOf<T>(changes: readonly T[], commit: (change: T) => void): Generator<undefined, void> {
+  for (const change of changes) {
+    commit(change);
+    yield;
+  }
+}
+
+function stays({ after }: Change<unknown>): boolean {
+  return after !== null;
+}
+
+function goes({ after }: Change<unknown>): boolean {
+  return after === null;
+}
+
+function replaceIn<T>(values: Map<string, T>, key: string, value: T | null): void {
+  if (value === null) values.delete(key);
+  else values.set(key, value);
 }
 
 function listOf(policy: Policy): string | null {

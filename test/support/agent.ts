@@ -22,6 +22,8 @@ export interface AgentOptions {
   /** Further flags. */
   readonly flags?: readonly string[];
   readonly environment?: NodeJS.ProcessEnv;
+  /** What runs instead of bin/ambit. */
+  readonly program?: readonly string[];
 }
 
 const ports = { admin: 15000, metrics: 15020, readiness: 15021 } as const;
@@ -33,7 +35,8 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.options = options;
-    this.process = start(enter(options.netns, [ambitBinary, 'agent', ...agentFlags(options)]), options.environment);
+    const { program = [ambitBinary] } = options;
+    this.process = start(enter(options.netns, [...program, 'agent', ...agentFlags(options)]), options.environment);
   }
 
   /** Resolves when the agent says that it is ready. @throws Error with its last log lines when it does not. */

@@ -164,3 +164,14 @@ export async function hold(netns: string, args: readonly string[]): Promise<Runn
   await running.line((line) => line.includes('"ready"'));
   return running;
 }
+
+export interface ScanResult {
+  readonly started: number;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly seconds: number;
+}
+
+/** Many connects to addresses or ports in a row. */
+export function scan(netns: string, args: readonly string[], timeout = 120_000): Promise<ScanResult> {
+  return runOne<ScanResult>(netns, ['scan', ...args], timeout);
+}

@@ -47,6 +47,13 @@ pub struct PodSpec {
     pub probe_ports: Vec<u16>,
 }
 
+impl PodSpec {
+    /// Whether peers may take both for the same pod: what was opened as one may go on as the other.
+    pub fn is_same_peer(&self, other: &PodSpec) -> bool {
+        self.identity == other.identity && self.workload == other.workload
+    }
+}
+
 /// Key material; `Debug` is left out on purpose so that it never reaches a log.
 pub struct IdentityCertificate {
     pub spiffe_id: Arc<str>,

@@ -16,6 +16,9 @@ pub enum ErrorCode {
     Intercept,
     /// The kernel is too old, or built without something that is needed; the text names it.
     KernelFeatureMissing,
+    NotPermitted,
+    /// What was to be removed is in use.
+    AgentRuns,
     Io,
     /// A limit of time ran out.
     Timeout,
@@ -30,6 +33,8 @@ impl ErrorCode {
             ErrorCode::InvalidIdentity => "INVALID_IDENTITY",
             ErrorCode::Intercept => "INTERCEPT",
             ErrorCode::KernelFeatureMissing => "KERNEL_FEATURE_MISSING",
+            ErrorCode::NotPermitted => "NOT_PERMITTED",
+            ErrorCode::AgentRuns => "AGENT_RUNS",
             ErrorCode::Io => "IO",
             ErrorCode::Timeout => "TIMEOUT",
         }

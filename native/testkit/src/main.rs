@@ -15,6 +15,7 @@ mod hold;
 mod idle;
 mod pingpong;
 mod report;
+mod scan;
 mod serve;
 mod storm;
 mod stream;
@@ -80,6 +81,11 @@ const COMMANDS: &[Command] = &[
         name: "capture",
         help: capture::HELP,
         run: capture::run,
+    },
+    Command {
+        name: "scan",
+        help: scan::HELP,
+        run: scan::run,
     },
     Command {
         name: "spoof",

@@ -1,5 +1,6 @@
-import { setImmediate } from 'node:timers/promises';
-import { describeError } from '../errors.ts';
+import { runInSlices } from '../../timing/slices.ts';
+import type { Timers } from '../../timing/timers.ts';
+import { AmbitError, describeError } from '../errors.ts';
 import { defaultReadLimits, readManifestFiles } from './files.ts';
 import type { ReadFile, ReadLimits } from './files.ts';
 import { loadKept, saveKept } from './kept.ts';
@@ -9,10 +10,7 @@ import { formatProblem } from './resources.ts';
 import type { ManifestProblem, Resources } from './resources.ts';
 import { nextState, resourcesOf, sameState } from './store.ts';
 import type { ManifestState } from './store.ts';
-import type { Timers } from './timers.ts';
 import { PathWatcher } from './watcher.ts';
-
-export type { Timers } from './timers.ts';
 
 export interface ManifestUpdate {
   readonly resources: Resources;
@@ -33,7 +31,7 @@ export interface ManifestSourceOptions {
   readonly stateDir: string | null;
   /** How often to look without a notice from the kernel. Milliseconds. */
   readonly pollInterval: number;
-  readonly timers: Timers;
+  readonly timers: Pick<Timers, 'after'>;
   /** Called for each change after the first one. */
   readonly onUpdate: (update: ManifestUpdate) => void;
   readonly limits?: ReadLimits;
@@ -41,8 +39,6 @@ export interface ManifestSourceOptions {
 
 /** An editor or a ConfigMap mount changes a folder in several steps; this long without another one, and it is done. */
 const quietTime = 100;
-/** How long to go on without letting anything else run: decisions wait behind this. Milliseconds. */
-const turn = 10;
 
 /** Manifests from a file or folder, watched. */
 export class ManifestSource {
@@ -154,6 +150,7 @@ export class ManifestSource {
     const { path, limits = defaultReadLimits } = this.#options;
     try {
       const files = await readManifestFiles(path, limits, signal);
+      if (files.length === 0 && this.#state.size > 0) throw emptyFolder(path);
       const transition = nextState(this.#state, await this.#parse(files, signal));
       this.#state = transition.state;
       this.#origin = 'path';
@@ -202,16 +199,21 @@ export class ManifestSource {
   }
 }
 
+/** A mount that is not there yet, or no more, leaves an empty folder behind: that is no word about any manifest. */
+function emptyFolder(path: string): AmbitError {
+  const message = `the folder ${path} holds no manifest; to end the mesh here, stop the agent and run \`ambit detach\``;
+  return new AmbitError('MANIFESTS_UNREADABLE', message);
+}
+
 async function parseInTurns(file: string, text: string, signal: AbortSignal): Promise<ParsedFile> {
-  const steps = parseManifestSteps(file, text);
-  let started = performance.now();
-  for (;;) {
-    const step = steps.next();
-    if (step.done === true) return step.value;
-    if (performance.now() - started < turn) continue;
-    await setImmediate(undefined, { signal });
-    started = performance.now();
-  }
+  if (text.trim() === '') return emptyFile(file);
+  return runInSlices(parseManifestSteps(file, text), signal);
+}
+
+/** As a file is between being emptied and being written anew (`kubectl get … >file`): nobody has deleted anything. */
+function emptyFile(file: string): ParsedFile {
+  const message = 'is empty: what stood in it stays in force; delete the file to take that back';
+  return { file, documents: [], problems: [warning(file, message)], complete: false };
 }
 
 function unreadableFile(file: Extract<ReadFile, { ok: false }>): ParsedFile {

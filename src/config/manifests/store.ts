@@ -1,4 +1,5 @@
 import type { ParsedDocument, ParsedFile } from './parse.ts';
+import { podUidUsurpers } from './pod-uids.ts';
 import { groupResources } from './resources.ts';
 import type { ManifestProblem, Place, Resource, Resources } from './resources.ts';
 
@@ -35,6 +36,10 @@ export function nextState(previous: ManifestState, files: readonly ParsedFile[])
   const partial = new Set(files.filter((file) => !file.complete).map(({ file }) => file));
   for (const [key, document] of previous) {
     if (partial.has(document.file) && !state.has(key)) state.set(key, document);
+  }
+  for (const [key, problem] of podUidUsurpers(state, previous)) {
+    state.delete(key);
+    problems.push(problem);
   }
   return { state: sorted(state), problems };
 }

@@ -151,6 +151,14 @@ suite('the agent', () => {
     });
   });
 
+  test('a signal while it starts ends it without an error', async (context) => {
+    const rig = await newRig(context, labelled);
+    const run = rig.agent.run();
+    rig.events.emit('SIGTERM', 'SIGTERM');
+    await run;
+    assert.deepEqual(rig.events.eventNames(), []);
+  });
+
   test('does not start without manifests, and leaves nothing running', async (context) => {
     const rig = await newRig(context, null);
     await assert.rejects(rig.agent.run(), (error: unknown) => errorCode(error) === 'MANIFESTS_UNREADABLE');

@@ -71,6 +71,16 @@ suite('readiness', () => {
     assert.deepEqual((await waiting.report()).pending, ['certificate of spiffe://x']);
   });
 
+  test('one that was never had is reported elsewhere, one that has expired holds back', async () => {
+    const certificate = { identity: 'spiffe://x', state: 'unavailable', roots: null } as const;
+    const never = newReadiness({ certificates: () => [{ ...certificate, reason: 'down', certificateChain: null }] });
+    assert.equal((await never.report()).ready, true);
+    const expired = newReadiness({
+      certificates: () => [{ ...certificate, reason: 'expired', certificateChain: 'PEM' }],
+    });
+    assert.deepEqual((await expired.report()).pending, ['certificate of spiffe://x: expired']);
+  });
+
   test('an uncaught error makes unready for good', async () => {
     const readiness = newReadiness();
     readiness.setFault(new Error('broken'));

@@ -8,11 +8,11 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { ManifestSource } from '../../../src/config/manifests/source.ts';
 import type { ManifestSourceOptions, ManifestUpdate } from '../../../src/config/manifests/source.ts';
-import { systemTimers } from '../../../src/config/manifests/timers.ts';
-import type { Timers } from '../../../src/config/manifests/timers.ts';
+import { systemTimers } from '../../../src/timing/timers.ts';
+import type { Timers } from '../../../src/timing/timers.ts';
 
 /** Time that passes when the test says so. */
-class ManualTimers implements Timers {
+class ManualTimers implements Pick<Timers, 'after'> {
   #pending: (() => void) | null = null;
   milliseconds = 0;
 
@@ -109,6 +109,24 @@ void describe('a manifest source', { timeout: 20_000 }, () => {
     await assert.rejects(open({ path: join(base, 'none'), stateDir }).start(stop.signal), {
       code: 'MANIFESTS_UNREADABLE',
     });
+  });
+
+  test('an emptied file takes nothing back: whoever writes it anew may not have begun', async () => {
+    await write('a.yaml', namespace('a'));
+    await open().start(stop.signal);
+    const update = next();
+    await write('a.yaml', '');
+    assert.deepEqual(labels(await update), { a: 'x' });
+    assert.match((await update).newProblems[0]?.message ?? '', /^is empty/);
+  });
+
+  test('an empty folder takes nothing back, not at a start either', async () => {
+    await write('a.yaml', namespace('a'));
+    await open({ stateDir }).start(stop.signal);
+    await rm(join(folder, 'a.yaml'));
+    const update = await open({ stateDir }).start(stop.signal);
+    assert.deepEqual(labels(update), { a: 'x' });
+    assert.match(update.problems[0]?.message ?? '', /holds no manifest/);
   });
 
   test('sees an edit in place', async () => {

@@ -30,7 +30,25 @@ function play(...versions: readonly Files[]): {
   return { labels: Object.fromEntries(labels), problems };
 }
 
+function pod(name: string, label = 'x'): string {
+  return `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}, uid: u-1, labels: {l: ${label}}}\n---\n`;
+}
+
+function namesOfPods(state: ManifestState): readonly string[] {
+  return resourcesOf(state).pods.map(({ metadata }) => metadata.name);
+}
+
 void describe('the manifests in force', () => {
+  test('a pod keeps its UID against another one that claims it', () => {
+    const { state: before } = nextState(new Map(), [parseManifests('f', pod('b'))]);
+    const { state, problems } = nextState(before, [parseManifests('f', pod('a') + pod('b', 'y'))]);
+    assert.deepEqual(namesOfPods(state), ['b']);
+    assert.deepEqual(
+      problems.map(({ resource, field, severity }) => [resource, field, severity]),
+      [['Pod default/a', 'metadata.uid', 'error']],
+    );
+  });
+
   test('are those of all files', () => {
     assert.deepEqual(play({ f: namespace('a') + namespace('b'), g: namespace('c') }).labels, {
       a: 'x',

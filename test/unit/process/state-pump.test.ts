@@ -35,7 +35,11 @@ const condition: Condition = {
 function newPump(derive: (resources: Resources) => MeshState, apply: (state: MeshState) => Promise<void>) {
   const metrics = createAgentMetrics('test');
   const { logger, records } = recordingLogger();
-  return { pump: new StatePump({ derive, apply, logger, metrics }), metrics, records };
+  return {
+    pump: new StatePump({ derive: async (resources) => Promise.resolve(derive(resources)), apply, logger, metrics }),
+    metrics,
+    records,
+  };
 }
 
 suite('from manifests to state', () => {
@@ -91,7 +95,7 @@ suite('from manifests to state', () => {
       () => Promise.resolve(),
     );
     const old = problem('error', 'old');
-    pump.derive(update({ problems: [old, problem('error', 'new')], newProblems: [problem('error', 'new')] }));
+    await pump.derive(update({ problems: [old, problem('error', 'new')], newProblems: [problem('error', 'new')] }));
     assert.deepEqual(
       records.map(({ level, message, fields }) => [level, message, fields['line']]),
       [['error', 'new', 3]],
@@ -129,13 +133,13 @@ suite('from manifests to state', () => {
     assert.equal(records.length, 1);
   });
 
-  test('a condition is told once while it stands', () => {
+  test('a condition is told once while it stands', async () => {
     const { pump, records } = newPump(
       () => ({ ...meshState(), conditions: [condition] }),
       () => Promise.resolve(),
     );
-    pump.derive(update());
-    pump.derive(update());
+    await pump.derive(update());
+    await pump.derive(update());
     assert.equal(records.length, 1);
     assert.equal(records[0]?.fields['resource'], condition.resource);
   });

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { parseAddress } from '../../../src/model/address.ts';
 import type { Question } from '../../../src/native/binding.ts';
 import { DecisionPlane } from '../../../src/ztunnel/decision-plane.ts';
+import { differenceOf } from '../../../src/ztunnel/state-difference.ts';
+import { WorkloadStore } from '../../../src/ztunnel/workload-store.ts';
 import { CacheModel } from '../../support/cache-model.ts';
 import { recordingLogger, silentLogger } from '../../support/loggers.ts';
 import { NODE, identity, localPod, meshState, policy, workload } from '../../support/mesh-builders.ts';
@@ -50,6 +53,39 @@ suite('decision plane', () => {
     assert.deepEqual(
       engine.invalidations.map((keys) => [...keys].sort()),
       [['block/10.1.0.2/32', `workload/${server.uid}`]],
+    );
+  });
+
+  test('an address that moves to another pod is somebody’s all the while', async () => {
+    const store = new WorkloadStore(NODE, meshState());
+    const [before, after] = ['old', 'new'].map((name) =>
+      meshState({ ...parts, workloads: [client, workload(name, { addresses: ['10.1.0.9'] })] }),
+    );
+    assert.ok(before !== undefined && after !== undefined);
+    store.commit(await differenceOf(meshState(), before));
+    const address = parseAddress('10.1.0.9');
+    assert.ok(address !== null);
+    const steps = store.commitSteps(await differenceOf(before, after));
+    while (steps.next().done !== true) assert.ok(store.ownerOf(address) !== null);
+    assert.equal(store.ownerOf(address)?.workload?.name, 'new');
+  });
+
+  test('questions are answered while a large state is taken in', async () => {
+    const engine = new CacheModel();
+    const plane = newPlane(engine);
+    await plane.apply(meshState(parts));
+    const many = Array.from({ length: 20_000 }, (_, index) =>
+      workload(`x${index}`, { addresses: [`10.${2 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`] }),
+    );
+    const generation = plane.generation;
+    const applied = plane.apply(meshState({ ...parts, workloads: [client, server, ...many] }));
+    const seen = new Set<number>();
+    const asking = setInterval(() => seen.add(plane.generation), 1);
+    await applied;
+    clearInterval(asking);
+    assert.ok(
+      [...seen].some((one) => one > generation && one < plane.generation),
+      'a turn between two steps',
     );
   });
 

@@ -19,7 +19,7 @@ use crate::error::{EngineError, ErrorCode};
 use crate::flows::{RefusalCounters, Shared};
 use crate::telemetry::{Telemetry, TelemetryOptions};
 use crate::tls::IdentityStore;
-use running::Running;
+use running::{Running, intercept_error};
 
 enum State {
     New,
@@ -288,13 +288,8 @@ fn append_kernel_counters(text: &mut String, counters: &[(&'static str, u64)]) {
 
 /// Removes everything that an agent of `node` left in the kernel; says what it removed, in words.
 pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String>, EngineError> {
-    ambit_intercept::detach(node, bpffs, cgroup_root).map_err(|error| {
-        EngineError::caused(
-            ErrorCode::Intercept,
-            "what an agent left could not be removed",
-            error,
-        )
-    })
+    ambit_intercept::detach(node, bpffs, cgroup_root)
+        .map_err(|error| intercept_error("what an agent left could not be removed", error))
 }
 
 #[cfg(test)]

@@ -39,10 +39,12 @@ pub struct Running {
     reaper: JoinHandle<()>,
 }
 
-fn intercept_error(what: &str, error: InterceptError) -> EngineError {
+pub(super) fn intercept_error(what: &str, error: InterceptError) -> EngineError {
     let code = match error {
         InterceptError::UnknownPod { .. } => ErrorCode::UnknownPod,
         InterceptError::KernelFeature { .. } => ErrorCode::KernelFeatureMissing,
+        InterceptError::Permission { .. } => ErrorCode::NotPermitted,
+        InterceptError::AgentRunning { .. } => ErrorCode::AgentRuns,
         _ => ErrorCode::Intercept,
     };
     EngineError::caused(code, what, error)
@@ -107,6 +109,9 @@ impl Running {
         let network = network_of(&spec);
         let held = lock(&self.pods).get(&spec.uid).cloned();
         match held {
+            Some(pod) if pod.spec().netns == spec.netns && !pod.spec().is_same_peer(&spec) => {
+                self.replace(&pod, spec, &network)
+            }
             Some(pod) if pod.spec().netns == spec.netns => {
                 self.interception
                     .update(&network)
@@ -123,6 +128,23 @@ impl Running {
             )),
             None => self.take_in(spec, &network),
         }
+    }
+
+    /// Another identity under the same uid is another pod to its peers: no flow and no tunnel is kept. Its capture does not
+    /// end in between: the hooks stay, and refuse while they have no listener.
+    fn replace(
+        &self,
+        pod: &Arc<Pod>,
+        spec: PodSpec,
+        network: &PodNetwork,
+    ) -> Result<(), EngineError> {
+        lock(&self.pods).remove(&spec.uid);
+        self.threads
+            .iter()
+            .for_each(|thread| thread.withdraw(pod.clone()));
+        pod.drain.advance(Phase::Draining);
+        self.close(pod);
+        self.take_in(spec, network)
     }
 
     fn take_in(&self, spec: PodSpec, network: &PodNetwork) -> Result<(), EngineError> {
@@ -206,15 +228,21 @@ impl Running {
         let Some(pod) = self.leave(uid, Phase::Draining)? else {
             return self.release_adopted(uid);
         };
-        self.shared.decisions.remove_pod(uid);
-        self.shared.telemetry.close_pod(uid, "the pod was removed");
+        self.close(&pod);
+        Ok(())
+    }
+
+    /// Ends everything that is open and everything that was decided for the pod.
+    fn close(&self, pod: &Pod) {
+        let uid = pod.spec().uid.clone();
+        self.shared.decisions.remove_pod(&uid);
+        self.shared.telemetry.close_pod(&uid, "the pod was removed");
         self.threads
             .iter()
-            .for_each(|thread| thread.forget(pod.spec().uid.clone()));
+            .for_each(|thread| thread.forget(uid.clone()));
         pod.drain.advance(Phase::Closed);
         // Once more, for flows that came into the table meanwhile; later ones see the phase.
-        self.shared.telemetry.close_pod(uid, "the pod was removed");
-        Ok(())
+        self.shared.telemetry.close_pod(&uid, "the pod was removed");
     }
 
     pub fn health(&self) -> HealthReport {

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use ambit_intercept::Netns;
 use ambit_intercept::sockets::PortRing;
 
 use super::capacity::{Capacity, Place};
+use super::gate::{Gate, Pass};
 use super::refusal::{Reason, RefusalCounters, Refused};
 use crate::api::{PodSpec, WorkloadDescriptor};
 use crate::decisions::Decisions;
@@ -57,7 +57,8 @@ pub struct Pod {
     pub ports: PortRing,
     pub drain: Arc<Drain>,
     capacity: Arc<Capacity>,
-    handshakes: AtomicUsize,
+    handshakes: Arc<Gate>,
+    unsettled: Arc<Gate>,
 }
 
 impl Pod {
@@ -77,7 +78,8 @@ impl Pod {
             ports: PortRing::default(),
             drain,
             capacity,
-            handshakes: AtomicUsize::new(0),
+            handshakes: Gate::new(MAX_HANDSHAKES),
+            unsettled: Gate::for_unsettled(),
         })
     }
 
@@ -129,21 +131,16 @@ impl Pod {
         }
     }
 
-    pub fn begin_handshake(self: &Arc<Self>) -> Option<Handshake> {
-        let before = self.handshakes.fetch_add(1, Ordering::Relaxed);
-        let handshake = Handshake { pod: self.clone() };
-        (before < MAX_HANDSHAKES).then_some(handshake)
+    pub fn begin_handshake(&self) -> Option<Pass> {
+        self.handshakes.enter()
     }
-}
 
-/// One handshake under way.
-pub struct Handshake {
-    pod: Arc<Pod>,
-}
-
-impl Drop for Handshake {
-    fn drop(&mut self) {
-        self.pod.handshakes.fetch_sub(1, Ordering::Relaxed);
+    /// A place for a flow that looks for its way.
+    pub fn begin_flow(&self) -> Result<Pass, Refused> {
+        self.unsettled.enter().ok_or_else(|| {
+            let message = "too many connections of this pod are not established yet";
+            Refused::new(Reason::TooManyUnsettled, message)
+        })
     }
 }
 

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::capacity::Place;
-use super::context::{Handshake, Pod, ThreadContext, canonical};
+use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
+use super::gate::Pass;
 use super::inbound_plaintext::permitted;
 use super::join::join;
 use super::refusal::{Reason, Refused};
@@ -70,7 +71,7 @@ async fn shake_hands(
     context: &ThreadContext,
     pod: &Pod,
     socket: TcpStream,
-    handshake: Handshake,
+    handshake: Pass,
 ) -> Result<(ServerConnection, TunnelPeer), Reason> {
     let limit = context.shared.connect_timeout;
     socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
@@ -219,6 +220,7 @@ async fn connect(
     incoming: &Incoming,
     description: &mut FlowDescription,
 ) -> Result<(TcpStream, InboundQuestion), Answer> {
+    let _pass = pod.begin_flow()?;
     let target = requested(pod, tunnel, incoming)?;
     description.hbone_address = Some(target);
     description.original_destination = target;

@@ -93,6 +93,7 @@ async fn connect(
     question: &InboundQuestion,
     description: &mut FlowDescription,
 ) -> Result<TcpStream, Refused> {
+    let _pass = pod.begin_flow()?;
     let destination = description.original_destination;
     if pod.is_own_port(destination.port()) {
         return Err(Refused::new(

@@ -4,6 +4,7 @@ mod accept;
 mod capacity;
 mod context;
 mod dial;
+mod gate;
 mod inbound_hbone;
 mod inbound_plaintext;
 mod join;

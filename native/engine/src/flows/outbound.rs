@@ -134,6 +134,7 @@ async fn find(
     pod: &Arc<Pod>,
     description: &mut FlowDescription,
 ) -> Result<Upstream, Refused> {
+    let _pass = pod.begin_flow()?;
     let asked = description.original_destination;
     let question = OutboundQuestion {
         pod: pod.spec().uid.clone(),

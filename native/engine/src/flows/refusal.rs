@@ -28,6 +28,8 @@ reasons! {
     /// Asked for a port of the engine's own.
     SelfCall = "self_call",
     TooManyFlows = "too_many_flows",
+    /// Not established yet, and too many like it.
+    TooManyUnsettled = "too_many_unsettled",
     TooManyHandshakes = "too_many_handshakes",
     HandshakeTimeout = "handshake_timeout",
     TlsFailed = "tls_failed",

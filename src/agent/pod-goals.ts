@@ -1,0 +1,30 @@
+import type { LocalPod } from '../model/workload.ts';
+import type { PodSpec } from '../native/binding.ts';
+
+export type Goal =
+  | { readonly kind: 'served'; readonly spec: PodSpec }
+  /** It runs, outside the mesh. */
+  | { readonly kind: 'released' }
+  /** It is gone. */
+  | { readonly kind: 'forgotten' };
+
+/** What the engine has, as far as it told us. */
+export type Actual =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'served'; readonly spec: PodSpec }
+  /** A former agent left it captured, or an attempt to enrol it failed half-way. */
+  | { readonly kind: 'captured' }
+  /** Un-enrolled; flows may still be open. */
+  | { readonly kind: 'releasing' };
+
+/** What shall become of a pod of this node. */
+export function goalOf(pod: LocalPod): Goal {
+  if (!pod.wanted || pod.netns === null) return { kind: 'released' };
+  const { uid, netns, addresses, identity, workload, probePorts } = pod;
+  return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts } };
+}
+
+/** An adopted pod that no manifest knows may still run, so its open connections are left to end by themselves. */
+export function goalWithoutPod(listed: boolean): Goal {
+  return listed ? { kind: 'forgotten' } : { kind: 'released' };
+}
