@@ -6,7 +6,7 @@
 #ifndef AMBIT_ABI_H
 #define AMBIT_ABI_H
 
-#define AMB_ABI 2
+#define AMB_ABI 1
 
 /* Names are cut at 15 characters by the kernel. */
 #define AMB_MAX_PODS 1024
@@ -40,9 +40,8 @@ struct amb_pod {
 
 /*
  * A process whose sockets are left alone, as the kernel counts it; tgid 0 is a free slot. The order of registration says
- * which process is the newest and so the one that repairs; its highest bit says that the process takes no new connections.
+ * which process is the newest and so the one that repairs.
  */
-#define AMB_ENGINE_RETIRED (1u << 31)
 
 struct amb_engine {
 	__u32 tgid;
@@ -111,7 +110,7 @@ enum amb_counter {
 	AMB_PROBE_OVER_QUOTA,
 	AMB_PROBE_UNPUBLISHED,
 	AMB_PROBE_FROM_POD,
-	AMB_REFUSED_NO_ENGINE,
+	AMB_REFUSED_CLOSED,
 	AMB_COUNTERS,
 };
 

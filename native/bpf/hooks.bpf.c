@@ -7,13 +7,13 @@
 #include "common.h"
 #include <bpf/bpf_core_read.h>
 
+#define ECONNREFUSED 111
 #define SOL_SOCKET 1
 #define SO_MARK 36
 #define SO_BINDTOIFINDEX 62
 #define SOCK_STREAM 1
 #define IPPROTO_TCP 6
 #define IPPROTO_MPTCP 262
-#define ECONNREFUSED 111
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -37,6 +37,18 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } amb_engines SEC(".maps");
 
+/*
+ * A socket of each engine that takes connections, in the engine's slot. The kernel takes it out when it is closed, and so also
+ * when the process is killed.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKMAP);
+	__uint(max_entries, AMB_ENGINE_SLOTS);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} amb_serving SEC(".maps");
+
 static __always_inline void current_process(struct amb_engine *process)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
@@ -46,19 +58,10 @@ static __always_inline void current_process(struct amb_engine *process)
 	process->start_boottime = BPF_CORE_READ(task, group_leader, start_boottime);
 }
 
-/* Whether the calling process is an engine, and whether the newest engine takes connections. */
-struct engines {
-	int is_engine;
-	int serving;
-};
-
-static __always_inline void look_at_engines(struct engines *seen)
+static __always_inline int is_engine(void)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	__u32 newest = 0;
 
-	seen->is_engine = 0;
-	seen->serving = 0;
 	/* A subflow that the kernel opens by itself runs in a thread of tgid 2 or so, never 0; 0 is a free slot. */
 #pragma unroll
 	for (__u32 slot = 0; slot < AMB_ENGINE_SLOTS; slot++) {
@@ -66,31 +69,13 @@ static __always_inline void look_at_engines(struct engines *seen)
 		struct amb_engine *engine = bpf_map_lookup_elem(&amb_engines, &key);
 		struct amb_engine process;
 
-		if (!engine || !engine->tgid)
-			continue;
-		if ((engine->order & ~AMB_ENGINE_RETIRED) >= newest) {
-			newest = engine->order & ~AMB_ENGINE_RETIRED;
-			seen->serving = !(engine->order & AMB_ENGINE_RETIRED);
-		}
-		if (engine->tgid != tgid)
+		if (!engine || !tgid || engine->tgid != tgid)
 			continue;
 		current_process(&process);
 		if (process.start_boottime == engine->start_boottime)
-			seen->is_engine = 1;
+			return 1;
 	}
-}
-
-/*
- * The last engine has ended in an orderly way. Its listeners are gone, and for an IPv4 address that is not the pod's own the
- * kernel sends no reset: the application would try SYNs for two minutes. After a crash nobody says so here, and those SYNs
- * reach the next engine. Before Linux 5.18 the error is EPERM.
- */
-static __always_inline int refuse_at_once(void)
-{
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
-		bpf_set_retval(-ECONNREFUSED);
-	count(AMB_REFUSED_NO_ENGINE);
-	return REFUSE;
+	return 0;
 }
 
 static __always_inline int is_own(const struct amb_pod *pod, const struct amb_address *destination)
@@ -118,11 +103,41 @@ static __always_inline int leave_alone(struct bpf_sock_addr *ctx, struct bpf_soc
 	return ALLOW;
 }
 
+static __always_inline int is_served(void)
+{
+#pragma unroll
+	for (__u32 slot = 0; slot < AMB_ENGINE_SLOTS; slot++) {
+		__u32 key = slot;
+		struct bpf_sock *sk = bpf_map_lookup_elem(&amb_serving, &key);
+
+		if (sk) {
+			bpf_sk_release(sk);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Without an engine the look-up would drop the SYN, but no reset comes of that for IPv4: its source would be an address that is
+ * not this namespace's, and the kernel sends such a reset only for a transparent socket. So it is told here, at once.
+ */
+static __always_inline int refuse_closed(void)
+{
+	count(AMB_REFUSED_CLOSED);
+	/* Since 5.18; before, the application sees EPERM. */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
+		bpf_set_retval(-ECONNREFUSED);
+	return REFUSE;
+}
+
 /* The packet must be free to leave by lo, so a device binding goes; the application's other mark bits stay. */
 static __always_inline int capture(struct bpf_sock_addr *ctx, struct bpf_sock *sk, __u32 bit)
 {
 	int any = 0;
 
+	if (!is_served())
+		return refuse_closed();
 	if (!(sk->mark & bit) && set_mark(ctx, sk->mark | bit))
 		goto refused;
 	if (sk->bound_dev_if && bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &any, sizeof(any)))
@@ -137,7 +152,6 @@ refused:
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct amb_address *destination)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct engines engines;
 	struct amb_pod *pod;
 	__u64 cookie;
 
@@ -149,8 +163,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 	pod = bpf_map_lookup_elem(&amb_pods, &cookie);
 	if (!pod || !pod->mark)
 		return cookie == config.node_cookie ? note_candidate(ctx, sk, destination) : ALLOW;
-	look_at_engines(&engines);
-	if (engines.is_engine) {
+	if (is_engine()) {
 		count(AMB_CONNECT_ENGINE);
 		return ALLOW;
 	}
@@ -161,7 +174,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 	/* IPv6 link-local is bound to its link by definition; the destination still sees plaintext without identity. */
 	if ((bpf_ntohl(destination->words[0]) >> 22) == (0xfe80 >> 6))
 		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_LINK_LOCAL);
-	return engines.serving ? capture(ctx, sk, pod->mark) : refuse_at_once();
+	return capture(ctx, sk, pod->mark);
 }
 
 SEC("cgroup/connect4")

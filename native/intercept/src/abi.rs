@@ -2,11 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 1;
 pub const MAX_ADDRESSES: usize = 8;
 pub const ENGINE_SLOTS: u32 = 8;
-/// Bit of `Engine::order`: takes no new connections.
-pub const ENGINE_RETIRED: u32 = 1 << 31;
 pub const MAX_THREADS: usize = 16;
 pub const LISTENER_SLOTS: u32 = 3 * MAX_THREADS as u32;
 /// A setting that the namespace does not have.
@@ -152,7 +150,7 @@ pub const COUNTERS: [&str; 19] = [
     "probe_over_quota",
     "probe_unpublished",
     "probe_from_pod",
-    "refused_no_engine",
+    "refused_closed",
 ];
 
 // SAFETY: plain integers without padding holes (the fields named `padding` fill them); every bit pattern is valid.

@@ -5,12 +5,12 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use aya::maps::{Array, HashMap, Map, MapData};
+use aya::maps::{HashMap, Map, MapData};
 use aya_obj::generated::bpf_attach_type;
 
 use crate::abi;
 use crate::bpf;
-use crate::engines::is_serving;
+use crate::engines;
 use crate::error::{InterceptError, system};
 use crate::features;
 use crate::pins::{Pins, node_folder};
@@ -22,11 +22,9 @@ pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String
     features::bpffs(bpffs)?;
     features::cgroup_root(cgroup_root)?;
     let pins = Pins::new(bpffs, node);
-    if let Some(engine) = engines(&pins).iter().find(|engine| is_serving(engine)) {
-        return Err(InterceptError::AgentRunning {
-            node: node.to_owned(),
-            process: engine.tgid,
-        });
+    if let Some(pid) = engines::running(&pins) {
+        let node = node.to_owned();
+        return Err(InterceptError::AgentRuns { node, pid });
     }
     let mut removed = Vec::new();
     // First no more captures, then the namespaces that they were routed in.
@@ -71,12 +69,6 @@ fn detach_link(
     }
     bpf::link_detach(link.as_fd()).map_err(system(format!("detaching {what}")))?;
     Ok(Some(format!("program {what}")))
-}
-
-fn engines(pins: &Pins) -> Vec<abi::Engine> {
-    let engines = MapData::from_pin(pins.map("amb_engines")).and_then(Map::from_map_data);
-    let engines = engines.and_then(Array::<MapData, abi::Engine>::try_from);
-    engines.map_or_else(|_| Vec::new(), |engines| engines.iter().flatten().collect())
 }
 
 fn entries(pins: &Pins) -> Vec<(u64, abi::Pod)> {

@@ -1,71 +1,85 @@
 //! Which processes are engines of this node: their sockets are left alone, and the newest of them repairs.
 
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 
-use aya::maps::{Array, MapData};
+use aya::maps::{Array, Map, MapData};
 
-use crate::abi::{ENGINE_RETIRED, ENGINE_SLOTS, Engine};
+use crate::abi::{ENGINE_SLOTS, Engine};
 use crate::bpf;
 use crate::error::{InterceptError, system};
 use crate::hooks::load_error;
+use crate::pins::Pins;
 
 /// This process's place among the node's engines.
 pub(crate) struct Registration {
     engines: Array<MapData, Engine>,
     own: Engine,
-    slot: u32,
+    /// In the map `serving` for as long as it is open.
+    serving: Option<UnixDatagram>,
 }
 
 impl Registration {
-    /// Runs the program that enters this process.
-    pub fn make(program: OwnedFd, engines: Array<MapData, Engine>) -> Result<Self, InterceptError> {
+    /// Runs the program that enters this process, and tells the connect hooks that somebody serves.
+    pub fn make(
+        program: OwnedFd,
+        engines: Array<MapData, Engine>,
+        serving: BorrowedFd<'_>,
+    ) -> Result<Self, InterceptError> {
         let (slot, own) = register(program, &engines)?;
-        Ok(Self { engines, own, slot })
+        let socket = UnixDatagram::unbound()
+            .and_then(|socket| bpf::slot_set(serving, slot, socket.as_fd()).map(|()| socket))
+            .map_err(system("telling the connect hooks that this process serves"))?;
+        Ok(Self {
+            engines,
+            own,
+            serving: Some(socket),
+        })
+    }
+
+    /// From now on captured connections are refused, unless another process serves.
+    pub fn retire(&mut self) {
+        self.serving = None;
     }
 
     /// Whether nobody has registered after us: an older process must not repair what its successor takes away.
     pub fn is_newest(&self) -> bool {
         (0..ENGINE_SLOTS)
             .filter_map(|slot| self.engines.get(&slot, 0).ok())
-            .all(|engine| place(&engine) <= self.own.order)
-    }
-
-    /// From now on this process takes no new connections, though its own sockets are still left alone. Where it is the newest,
-    /// captured pods' connects are refused at once until another process registers.
-    pub fn retire(&mut self) -> Result<(), InterceptError> {
-        let retired = Engine {
-            order: self.own.order | ENGINE_RETIRED,
-            ..self.own
-        };
-        self.engines
-            .set(self.slot, retired, 0)
-            .map_err(load_error("amb_engines"))
+            .all(|engine| engine.order <= self.own.order)
     }
 }
 
-/// An engine's place in the order of registration.
-fn place(engine: &Engine) -> u32 {
-    engine.order & !ENGINE_RETIRED
+/// Process of the node's newest engine that still runs, as far as this process sees it, and besides itself.
+pub(crate) fn running(pins: &Pins) -> Option<u32> {
+    let map = Map::from_map_data(MapData::from_pin(pins.map("amb_engines")).ok()?).ok()?;
+    let engines = Array::<MapData, Engine>::try_from(map).ok()?;
+    (0..ENGINE_SLOTS)
+        .filter_map(|slot| engines.get(&slot, 0).ok())
+        .filter(|engine| engine.tgid != std::process::id() && is_alive(engine))
+        .max_by_key(|engine| engine.order)
+        .map(|engine| engine.tgid)
 }
 
-/// Whether the process that took a slot still lives and has not begun its end. Process numbers are those of the caller's own PID namespace: from inside
-/// another one nobody is found.
-pub(crate) fn is_serving(engine: &Engine) -> bool {
+/// A number is given again, but not together with the time of birth. proc_pid_stat(5): the state follows the name in
+/// brackets, the time of birth is the 20th field from there, in hundredths of a second since boot.
+fn is_alive(engine: &Engine) -> bool {
     const NANOSECONDS_PER_TICK: u64 = 10_000_000;
-    let status = std::fs::read_to_string(format!("/proc/{}/stat", engine.tgid));
-    // proc_pid_stat(5): after the name in parentheses the third field, the state, and the 22nd, the start in ticks.
-    let fields = status.unwrap_or_default();
-    let mut fields = fields
-        .rsplit_once(')')
-        .map_or("", |(_, rest)| rest)
-        .split_whitespace();
-    let (state, started) = (fields.next(), fields.nth(18));
-    let started = started.and_then(|ticks| ticks.parse::<u64>().ok());
-    let dead = matches!(state, None | Some("Z" | "X"));
-    engine.order & ENGINE_RETIRED == 0
-        && !dead
-        && started == Some(engine.start_boottime / NANOSECONDS_PER_TICK)
+    let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", engine.tgid)) else {
+        return false;
+    };
+    let Some((_, rest)) = stat.rsplit_once(')') else {
+        return false;
+    };
+    let fields = rest.split_whitespace().collect::<Vec<_>>();
+    let born = fields
+        .get(19)
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(0u64);
+    let ended = matches!(fields.first(), Some(&"Z" | &"X"));
+    !ended && born == engine.start_boottime / NANOSECONDS_PER_TICK
 }
 
 /// Takes the slot of nobody or of the earliest process. Slots of the dead do no harm: no process is born twice.
@@ -80,9 +94,14 @@ fn register(
         .map(|slot| read(engines, slot))
         .collect::<Result<Vec<_>, _>>()?;
     let slot = (0..ENGINE_SLOTS)
-        .min_by_key(|slot| place(&known[*slot as usize]))
+        .min_by_key(|slot| known[*slot as usize].order)
         .unwrap_or_default();
-    let order = known.iter().map(place).max().unwrap_or_default() + 1;
+    let order = known
+        .iter()
+        .map(|engine| engine.order)
+        .max()
+        .unwrap_or_default()
+        + 1;
     let mut arguments = [
         u64::from(slot).to_ne_bytes(),
         u64::from(order).to_ne_bytes(),
@@ -97,4 +116,25 @@ fn register(
         )));
     }
     Ok((slot, own))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_number_and_its_birth() {
+        let stat = fs::read_to_string("/proc/self/stat").expect("proc is mounted");
+        let (_, fields) = stat.rsplit_once(')').expect("the name is in brackets");
+        let ticks = fields.split_whitespace().nth(19);
+        let ticks = ticks.and_then(|ticks| ticks.parse::<u64>().ok());
+        let born = ticks.expect("the time of birth is a number") * 10_000_000 + 1;
+        let engine = |start_boottime| Engine {
+            tgid: std::process::id(),
+            order: 1,
+            start_boottime,
+        };
+        assert!(is_alive(&engine(born)));
+        assert!(!is_alive(&engine(born + 10_000_000)));
+    }
 }

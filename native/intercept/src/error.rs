@@ -27,6 +27,8 @@ pub enum InterceptError {
         #[source]
         source: io::Error,
     },
+    #[error("the agent of node {node} still runs as process {pid}: stop it first")]
+    AgentRuns { node: String, pid: u32 },
     #[error("option {name} is invalid: {reason}")]
     InvalidOption { name: &'static str, reason: String },
     #[error("pod {uid} is invalid: {reason}")]
@@ -39,8 +41,6 @@ pub enum InterceptError {
         #[source]
         source: io::Error,
     },
-    #[error("an agent of node {node} is running as process {process}: stop it first, then detach")]
-    AgentRunning { node: String, process: u32 },
     #[error("map {map} is full: this node has more pods or probe ports than it was built for")]
     MapFull { map: &'static str },
     #[error("loading the program {program} failed")]
@@ -65,11 +65,11 @@ impl InterceptError {
             Self::NotCgroupRoot { .. } => "intercept.not_cgroup_root",
             Self::KernelFeature { .. } => "intercept.kernel_feature",
             Self::Permission { .. } => "intercept.permission",
+            Self::AgentRuns { .. } => "intercept.agent_runs",
             Self::InvalidOption { .. } => "intercept.invalid_option",
             Self::InvalidPod { .. } => "intercept.invalid_pod",
             Self::UnknownPod { .. } => "intercept.unknown_pod",
             Self::Netns { .. } => "intercept.netns",
-            Self::AgentRunning { .. } => "intercept.agent_running",
             Self::MapFull { .. } => "intercept.map_full",
             Self::Load { .. } => "intercept.load",
             Self::System { .. } => "intercept.system",

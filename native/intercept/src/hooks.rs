@@ -77,7 +77,13 @@ pub(crate) fn open(
     let register = load_register(&mut object)?;
     let programs = load_programs(&mut object)?;
     let counters = typed(&mut object, "amb_counters")?;
-    let registration = Registration::make(register, typed(&mut object, "amb_engines")?)?;
+    let serving = bpf::open_pin(&pins.map("amb_serving"))
+        .map_err(system("opening the pinned map amb_serving"))?;
+    let registration = Registration::make(
+        register,
+        typed(&mut object, "amb_engines")?,
+        serving.as_fd(),
+    )?;
     let probes = bpf::open_pin(&pins.map("amb_probes"))
         .map_err(system("opening the pinned map amb_probes"))?;
     let counters_fd = bpf::open_pin(&pins.map("amb_counters"))
@@ -213,8 +219,8 @@ impl Hooks {
     }
 
     /// See [`Registration::retire`].
-    pub fn retire(&mut self) -> Result<(), InterceptError> {
-        self.registration.retire()
+    pub fn retire(&mut self) {
+        self.registration.retire();
     }
 
     /// In words what is not effective at the root, and so for no pod.

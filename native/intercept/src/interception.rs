@@ -117,6 +117,12 @@ impl Interception {
         self.node.release(uid)
     }
 
+    /// From now on pods' new connections are refused at once, unless a successor serves. For the time between this and the
+    /// end of the process, in which open flows may still end.
+    pub fn retire(&self) {
+        self.node.hooks().retire();
+    }
+
     /// Asks the kernel.
     pub fn health(&self) -> Health {
         let mut missing = self.node.hooks().missing(&self.node.pins);
@@ -142,21 +148,13 @@ impl Interception {
         self.node.hooks().counters()
     }
 
-    /// To be called when the listeners are about to be closed for good: unless a successor has registered, connects of
-    /// captured pods are refused at once from now on, rather than trying for minutes. After a crash, when nobody calls this,
-    /// they are tried again and served by the next process.
-    pub fn retire(&self) -> Result<(), InterceptError> {
-        self.node.hooks().retire()
-    }
-
     /// Orderly end, see the type.
     pub fn close(self) {}
 }
 
 impl Drop for Interception {
     fn drop(&mut self) {
-        // Fails only where the map is gone, and the hooks with it.
-        let _ = self.retire();
+        self.retire();
     }
 }
 

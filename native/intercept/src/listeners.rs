@@ -19,17 +19,20 @@ const PORTS: u16 = u16::MAX - FIRST_PORT;
 const ATTEMPTS: u16 = 64;
 const BACKLOG: i32 = 4096;
 
-/// `threads` sets of three. Accepted sockets inherit TCP_NODELAY, keepalive and, outbound, reno.
+/// `threads` sets of three. Accepted sockets inherit TCP_NODELAY, keepalive and, outbound, reno. Those of applications
+/// also that their close is a reset: a process that is killed must not look like the end of a stream.
 pub(crate) fn make(threads: usize) -> io::Result<Vec<ThreadListeners>> {
     (0..threads)
         .map(|_| {
             let outbound = listener()?;
             sockets::prepare_local_leg(&outbound);
-            // Accepted sockets inherit it: when the process dies the application sees an RST, and not a clean end.
-            outbound.set_linger(Some(Duration::ZERO))?;
+            let plaintext = listener()?;
+            for listener in [&outbound, &plaintext] {
+                listener.set_linger(Some(Duration::ZERO))?;
+            }
             Ok(ThreadListeners {
                 outbound: outbound.into(),
-                plaintext: listener()?.into(),
+                plaintext: plaintext.into(),
                 hbone: listener()?.into(),
             })
         })

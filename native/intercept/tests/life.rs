@@ -150,7 +150,7 @@ fn detach_refuses_while_an_agent_of_the_node_runs() {
     let pod = rig.pod(2);
     let agent = OtherProcess::start(&rig, &pod, "");
     let error = detach(&rig.node, &support::bpffs(), &support::cgroup_root()).unwrap_err();
-    assert_eq!(error.code(), "intercept.agent_running");
+    assert_eq!(error.code(), "intercept.agent_runs");
     assert!(far(&pod).starts_with("outbound"));
     agent.kill();
 }

@@ -237,7 +237,7 @@ fn a_pod_with_no_listener_is_refused() {
     let pod = rig.pod(2);
     let (interception, _tampering) = rig.open();
     drop(interception.enrol(&pod.network).unwrap());
-    // IPv4 answers no SYN for a foreign address by RST, so the SYN is repeated and a next process may still take it.
+    // The process still serves, so the hook lets the SYN go; IPv4 answers none for a foreign address by RST.
     let script = format!("setdefaulttimeout(0.5)\ncreate_connection(('{FAR_V4}',80))");
     assert_eq!(python(&pod.name, &script), "error: timed out");
     assert_eq!(
@@ -245,6 +245,24 @@ fn a_pod_with_no_listener_is_refused() {
         "error: ECONNREFUSED"
     );
     assert_eq!(counter(&interception, "dropped_no_listener"), 2);
+}
+
+#[test]
+fn a_pod_is_refused_at_once_when_no_engine_serves() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let pod = rig.pod(2);
+    let (interception, _tampering) = rig.open();
+    let captured = interception.enrol(&pod.network).unwrap();
+    interception.retire();
+    for destination in [FAR_V4, FAR_V6] {
+        let refused = call(&pod.name, destination.parse().unwrap(), 80);
+        assert_eq!(refused, "error: ECONNREFUSED");
+    }
+    assert_eq!(counter(&interception, "refused_closed"), 2);
+    drop(captured);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) fn intercept_error(what: &str, error: InterceptError) -> EngineError 
         InterceptError::UnknownPod { .. } => ErrorCode::UnknownPod,
         InterceptError::KernelFeature { .. } => ErrorCode::KernelFeatureMissing,
         InterceptError::Permission { .. } => ErrorCode::NotPermitted,
-        InterceptError::AgentRunning { .. } => ErrorCode::AgentRuns,
+        InterceptError::AgentRuns { .. } => ErrorCode::AgentRuns,
         _ => ErrorCode::Intercept,
     };
     EngineError::caused(code, what, error)
@@ -266,10 +266,9 @@ impl Running {
 
     /// The hooks stay as they are: with the listeners closed, new connections are refused.
     pub fn drain(&self, deadline: Duration) -> DrainReport {
-        // Should it fail, connects are tried for longer, which the operator sees; draining goes on.
-        let _ = self.interception.retire();
         let pods = self.all_pods();
         let before = self.shared.telemetry.all_open_flows();
+        self.interception.retire();
         pods.iter()
             .for_each(|pod| pod.drain.advance(Phase::Draining));
         self.wait_idle(&pods, deadline);

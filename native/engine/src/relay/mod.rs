@@ -66,8 +66,8 @@ pub trait ByteSink {
     /// No more bytes will come.
     fn finish(&mut self) -> Result<(), LegError>;
 
-    /// Both directions have ended well: what is queued is still delivered.
-    fn conclude(&mut self);
+    /// Both directions have ended in order: the close that follows must still send what is queued.
+    fn settle(&mut self);
 
     /// Breaks the leg off, so that its peer sees a reset and not an end.
     fn reset(&mut self);
@@ -122,10 +122,7 @@ where
     ) -> Result<(), RelayError> {
         let ended = poll_fn(|context| self.poll(context, &received, &sent)).await;
         match ended {
-            Ok(()) => {
-                self.request.sink.conclude();
-                self.response.sink.conclude();
-            }
+            Ok(()) => self.settle(),
             Err(_) => self.reset(),
         }
         ended
@@ -150,6 +147,11 @@ where
         } else {
             Poll::Pending
         }
+    }
+
+    fn settle(&mut self) {
+        self.request.sink.settle();
+        self.response.sink.settle();
     }
 
     /// Breaks both legs off.

@@ -151,7 +151,7 @@ impl ByteSink for StreamSink {
             .map_err(LegError::from)
     }
 
-    fn conclude(&mut self) {}
+    fn settle(&mut self) {}
 
     fn reset(&mut self) {
         self.send.send_reset(Reason::CANCEL);

@@ -19,8 +19,8 @@ use super::{Batch, ByteSink, ByteSource, Leg, LegError};
 /// Enough for the frames that one read of a tunnel brings.
 const MAX_SLICES: usize = 32;
 
-/// Splits a connected, non-blocking socket into a leg. Until both directions have ended well its close is an RST, also the
-/// kernel's when the process dies: a FIN would tell the peer that what it got is all.
+/// Splits a connected, non-blocking socket into a leg. Until both directions have ended in order its close is a reset: a
+/// process that is killed runs no code of ours, and the application must not take its death for the end of the stream.
 pub fn tcp_leg(stream: TcpStream) -> Leg<TcpSource, TcpSink> {
     reset(&stream);
     let stream = Rc::new(stream);
@@ -229,7 +229,7 @@ impl ByteSink for TcpSink {
         }
     }
 
-    fn conclude(&mut self) {
+    fn settle(&mut self) {
         let _ = SockRef::from(&*self.stream).set_linger(None);
     }
 
