@@ -44,7 +44,10 @@ export class ServingCertificate implements Provider {
   }
 
   addCaCertificateListener(listener: AuthorityListener): void {
-    listener({ caCertificate: Buffer.from(this.#dependencies.authority.roots) });
+    // grpc-js adds its listeners before the watcher that they inform: told at once, the server would never hear of it.
+    queueMicrotask(() => {
+      listener({ caCertificate: Buffer.from(this.#dependencies.authority.roots) });
+    });
   }
 
   removeCaCertificateListener(): void {
@@ -53,7 +56,9 @@ export class ServingCertificate implements Provider {
 
   addIdentityCertificateListener(listener: IdentityListener): void {
     this.#identityListeners.add(listener);
-    if (this.#identity !== null) listener(this.#identity);
+    queueMicrotask(() => {
+      if (this.#identity !== null) listener(this.#identity);
+    });
   }
 
   removeIdentityCertificateListener(listener: IdentityListener): void {
