@@ -1,7 +1,7 @@
 import { lstatSync, renameSync, unlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { RequestListener, Server } from 'node:http';
-import type { ListenOptions } from 'node:net';
+import type { ListenOptions, Socket } from 'node:net';
 import { errorCode } from '../config/errors.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -25,7 +25,12 @@ export interface ListenerOptions {
 const RETRY = { first: 50, longest: 1000, jitter: 0.2 };
 /** An operator, a Prometheus, a kubelet: whoever opens more than this is none of them. */
 const MOST_CONNECTIONS = 64;
-const REQUEST_TIMEOUT_MS = 10_000;
+/** One source must leave room for the others: a pod that holds many must not keep the kubelet's probe out. */
+const MOST_OF_ONE_SOURCE = 16;
+const REQUEST_TIMEOUT_MS = 5_000;
+const IDLE_TIMEOUT_MS = 5_000;
+/** How often Node looks for connections whose time has run out; its default is half a minute. */
+const TIMEOUT_CHECK_MS = 1_000;
 
 /**
  * An HTTP server that takes its place when it gets free: while two agents overlap, the old one still has the ports, and
@@ -37,6 +42,8 @@ export class Listener {
   /** Resolves with the port once bound (null for a socket); never rejects. */
   readonly bound: Promise<number | null>;
   #announceBound: (port: number | null) => void = () => undefined;
+  /** Open connections by the address of their other end. */
+  readonly #connections = new Map<string, number>();
   #failures = 0;
   #cancelRetry: () => void = () => undefined;
   #stopped = false;
@@ -45,8 +52,16 @@ export class Listener {
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.bound = new Promise((resolve) => (this.#announceBound = resolve));
-    this.#server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS });
+    this.#server = createServer({
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: IDLE_TIMEOUT_MS,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    });
     this.#server.maxConnections = MOST_CONNECTIONS;
+    this.#server.on('connection', (socket) => {
+      this.#admit(socket);
+    });
     this.#server.on('request', options.handler);
     this.#server.on('listening', () => {
       this.#onListening();
@@ -73,6 +88,23 @@ export class Listener {
     this.#server.closeAllConnections();
     await closed;
     this.#removeSocket();
+  }
+
+  /** A socket in the file system has no source, and folder permissions instead. */
+  #admit(socket: Socket): void {
+    const source = socket.remoteAddress;
+    if (source === undefined) return;
+    const before = this.#connections.get(source) ?? 0;
+    if (before >= MOST_OF_ONE_SOURCE) {
+      socket.destroy();
+      return;
+    }
+    this.#connections.set(source, before + 1);
+    socket.once('close', () => {
+      const left = (this.#connections.get(source) ?? 1) - 1;
+      if (left === 0) this.#connections.delete(source);
+      else this.#connections.set(source, left);
+    });
   }
 
   #listen(): void {

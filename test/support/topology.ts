@@ -67,6 +67,9 @@ export function planTopology(run: string, options: TopologyOptions): Topology {
   const pods = Object.entries(options.pods).map(([name, node]) => {
     const before = used[node];
     if (before === undefined) throw new RangeError(`pod ${name}: there is no node ${node}`);
+    if (nodes.some(({ netns }) => netns === netnsOf(run, name))) {
+      throw new RangeError(`a pod cannot be named ${name}: its namespace would be that of a node`);
+    }
     if (before >= podsPerNode) throw new RangeError(`a node of the rig holds at most ${podsPerNode} pods`);
     used[node] = before + 1;
     return planPod(run, name, node, firstHost + before, options.prefix);
@@ -86,11 +89,15 @@ function planNode(run: string, place: number, prefix: string): NodePlan {
   };
 }
 
+function netnsOf(run: string, name: string): string {
+  return `${namePrefix.slice(0, -1)}${run}-${name}`;
+}
+
 function planPod(run: string, name: string, node: number, host: number, prefix: string): PodPlan {
   return {
     name,
     node,
-    netns: `${namePrefix.slice(0, -1)}${run}-${name}`,
+    netns: netnsOf(run, name),
     ipv4: `${prefix}.${node + 1}.${host}`,
     ipv6: `fd77:0:0:${node + 1}::${host.toString(16)}`,
   };

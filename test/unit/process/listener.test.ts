@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { get } from 'node:http';
+import type { RequestListener } from 'node:http';
+import { connect } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
@@ -17,7 +20,7 @@ interface Rig {
   readonly records: readonly LogRecord[];
 }
 
-function newListener(context: TestContext, place: Place, name: string): Rig {
+function newListener(context: TestContext, place: Place, name: string, handler?: RequestListener): Rig {
   const { logger, records } = recordingLogger();
   const timers = new ManualTimers();
   const listener = new Listener({
@@ -26,7 +29,7 @@ function newListener(context: TestContext, place: Place, name: string): Rig {
     logger,
     timers,
     random: () => 0.5,
-    handler: (_request, response) => response.end(name),
+    handler: handler ?? ((_request, response) => response.end(name)),
   });
   context.after(() => listener.stop());
   return { listener, timers, records };
@@ -40,7 +43,9 @@ function newFolder(context: TestContext): string {
   return folder;
 }
 
-function fetchText(options: { readonly port: number } | { readonly socketPath: string }): Promise<string> {
+function fetchText(
+  options: { readonly port: number; readonly localAddress?: string } | { readonly socketPath: string },
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = get({ host: '127.0.0.1', agent: false, ...options }, (response) => {
       let text = '';
@@ -91,6 +96,52 @@ suite('a listener', () => {
     assert.equal(await second.listener.bound, port);
     assert.equal(await fetchText({ port }), 'two');
     assert.equal(second.records.filter(({ message }) => message.includes('waits for its port')).length, 1);
+  });
+
+  test('goes on listening after an accept that failed', async (context) => {
+    const rig = newListener(context, anyPort, 'one', (request, response) => {
+      // Node tells a failed accept (EMFILE, EPERM) by this event of the listening server.
+      const { server } = request.socket as Socket & { readonly server: Server };
+      server.emit('error', Object.assign(new Error('accept EMFILE'), { code: 'EMFILE' }));
+      response.end('one');
+    });
+    rig.listener.start();
+    const port = await rig.listener.bound;
+    assert.ok(port !== null);
+    assert.equal(await fetchText({ port }), 'one');
+    await failedAttempt(rig);
+    assert.equal(await fetchText({ port }), 'one');
+  });
+
+  test('serves others while one source holds as many connections as it gets', async (context) => {
+    const { listener } = newListener(context, anyPort, 'one');
+    listener.start();
+    const port = await listener.bound;
+    assert.ok(port !== null);
+    const sockets = Array.from({ length: 80 }, () => connect({ host: '127.0.0.1', port, localAddress: '127.0.0.2' }));
+    context.after(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    let closed = 0;
+    const refused = new Promise<void>((resolve) => {
+      for (const socket of sockets) {
+        socket.on('error', () => undefined);
+        socket.on('close', () => {
+          closed++;
+          if (closed === 64) resolve();
+        });
+      }
+    });
+    await refused;
+    assert.equal(await fetchText({ port, localAddress: '127.0.0.3' }), 'one');
+  });
+
+  test('takes a source in again when its connections have ended', async (context) => {
+    const { listener } = newListener(context, anyPort, 'one');
+    listener.start();
+    const port = await listener.bound;
+    assert.ok(port !== null);
+    for (let round = 0; round < 40; round++) assert.equal(await fetchText({ port }), 'one');
   });
 
   test('gives up waiting when it is stopped', async (context) => {

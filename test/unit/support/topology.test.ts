@@ -50,6 +50,10 @@ describe('plan of a rig', () => {
     assert.ok(nodeBatch(one, plan).includes('route add fd77:0:0:2::/64 via fd77::2'));
   });
 
+  it('refuses a pod whose namespace would be that of a node', () => {
+    assert.throws(() => planTopology('r1-1', { ...options, pods: { two: 0 } }), /cannot be named two/);
+  });
+
   it('refuses a pod on a node that is not there', () => {
     assert.throws(() => planTopology('r1-1', { ...options, pods: { lost: 2 } }), /there is no node 2/);
   });
