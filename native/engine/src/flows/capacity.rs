@@ -9,10 +9,7 @@ use crate::drain::{Drain, Phase, Watcher};
 const MOST: usize = 16_384;
 /// What every pod may have, however much the others hold.
 const GRANTED: usize = 256;
-/// A flow is two sockets at most.
-const DESCRIPTORS: u64 = 2;
-
-/// Flows and tunnels of all pods together, against the descriptors that the process may have.
+/// Sockets of all pods' flows and tunnels together, against the descriptors that the process may have.
 pub struct Capacity {
     /// Beyond it only what is granted to everybody.
     common: AtomicUsize,
@@ -29,18 +26,20 @@ impl Default for Capacity {
 }
 
 impl Capacity {
-    /// Leaves a quarter of the descriptors to what is granted, and to everything that is no flow.
+    /// Leaves an eighth of the descriptors to what is granted, and to everything that is no flow.
     pub fn set_descriptors(&self, limit: u64) {
-        let flows = limit / DESCRIPTORS / 4 * 3;
-        let flows = usize::try_from(flows).unwrap_or(usize::MAX);
-        self.common.store(flows, Ordering::Relaxed);
+        let sockets = usize::try_from(limit / 8 * 7).unwrap_or(usize::MAX);
+        self.common.store(sockets, Ordering::Relaxed);
     }
 
-    /// A place for one more flow of the pod that drains by `drain`.
+    fn is_common(&self) -> bool {
+        self.open.load(Ordering::Relaxed) < self.common.load(Ordering::Relaxed)
+    }
+
+    /// A place for one more flow of the pod that drains by `drain`, with one socket.
     pub fn admit(self: &Arc<Self>, drain: &Arc<Drain>) -> Option<Place> {
         let own = drain.open();
-        let common = self.open.load(Ordering::Relaxed) < self.common.load(Ordering::Relaxed);
-        if own >= MOST || (own >= GRANTED && !common) {
+        if own >= MOST || (own >= GRANTED && !self.is_common()) {
             return None;
         }
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -48,6 +47,7 @@ impl Capacity {
             _watcher: drain.watch(),
             drain: drain.clone(),
             capacity: self.clone(),
+            sockets: 1,
         })
     }
 }
@@ -57,9 +57,21 @@ pub struct Place {
     _watcher: Watcher,
     drain: Arc<Drain>,
     capacity: Arc<Capacity>,
+    sockets: usize,
 }
 
 impl Place {
+    /// Takes account of one more socket, where there is room. A stream of a tunnel needs none of its own, and the second
+    /// socket of a join is the neighbour's.
+    pub fn widen(&mut self) -> bool {
+        let granted = self.drain.open() <= GRANTED || self.capacity.is_common();
+        if granted {
+            self.capacity.open.fetch_add(1, Ordering::Relaxed);
+            self.sockets += 1;
+        }
+        granted
+    }
+
     /// The pod's flows have been cut.
     pub fn is_cut(&self) -> bool {
         self.drain.phase() == Phase::Closed
@@ -68,7 +80,9 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.capacity.open.fetch_sub(1, Ordering::Relaxed);
+        self.capacity
+            .open
+            .fetch_sub(self.sockets, Ordering::Relaxed);
     }
 }
 
@@ -107,8 +121,21 @@ mod tests {
         capacity.set_descriptors(4_096);
         let (greedy, modest) = (Drain::new(|| ()), Drain::new(|| ()));
         let taken = places(&capacity, &greedy, MOST);
-        assert_eq!(taken.len(), 1_536);
+        assert_eq!(taken.len(), 3_584);
         assert_eq!(places(&capacity, &modest, MOST).len(), GRANTED);
+    }
+
+    #[test]
+    fn ten_thousand_tunnelled_or_eight_thousand_joined_connections_fit_the_usual_limit() {
+        let capacity = Arc::new(Capacity::default());
+        capacity.set_descriptors(20_000);
+        let (client, server) = (Drain::new(|| ()), Drain::new(|| ()));
+        assert_eq!(places(&capacity, &client, 10_000).len(), 10_000);
+        let joined = [
+            places(&capacity, &client, 8_000),
+            places(&capacity, &server, 8_000),
+        ];
+        assert_eq!(joined.map(|places| places.len()), [8_000, 8_000]);
     }
 
     #[test]
@@ -117,7 +144,9 @@ mod tests {
         capacity.set_descriptors(4_096);
         let drain = Drain::new(|| ());
         for _ in 0..3 {
-            assert_eq!(places(&capacity, &drain, MOST).len(), 1_536);
+            let mut places = places(&capacity, &drain, 1_792);
+            assert!(places.iter_mut().all(Place::widen));
+            assert!(capacity.admit(&drain).is_none());
         }
         assert_eq!(drain.open(), 0);
     }

@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode};
+use h2::RecvStream;
+use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::capacity::Place;
+use super::client::while_wanted;
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
 use super::gate::Pass;
@@ -157,11 +159,13 @@ async fn stream(
     context: Rc<ThreadContext>,
     pod: Arc<Pod>,
     tunnel: Tunnel,
-    incoming: Incoming,
+    mut incoming: Incoming,
     place: Place,
 ) {
     let mut description = describe(&context, &pod, &tunnel);
-    let connecting = connect(&context, &pod, &tunnel, &incoming, &mut description);
+    let (request, taken_back) = incoming.parts();
+    let connecting = connect(&context, &pod, &tunnel, request, &mut description);
+    let connecting = while_wanted(taken_back, connecting);
     match Box::pin(pod.while_here(connecting)).await {
         Err(Answer(status, refused)) => {
             incoming.refuse(status);
@@ -217,11 +221,11 @@ async fn connect(
     context: &ThreadContext,
     pod: &Pod,
     tunnel: &Tunnel,
-    incoming: &Incoming,
+    request: &Request<RecvStream>,
     description: &mut FlowDescription,
 ) -> Result<(TcpStream, InboundQuestion), Answer> {
     let _pass = pod.begin_flow()?;
-    let target = requested(pod, tunnel, incoming)?;
+    let target = requested(pod, tunnel, request)?;
     description.hbone_address = Some(target);
     description.original_destination = target;
     let question = InboundQuestion {
@@ -233,7 +237,7 @@ async fn connect(
         transport: Transport::MutualTls,
     };
     permitted(context, &question, description).await?;
-    let own_port = forwarded_port(incoming.request().headers());
+    let own_port = forwarded_port(request.headers());
     let socket = dial_application(
         pod,
         tunnel.peer,
@@ -246,10 +250,13 @@ async fn connect(
 }
 
 /// The target, once it is certain that it is this pod's application and nothing else.
-fn requested(pod: &Pod, tunnel: &Tunnel, incoming: &Incoming) -> Result<SocketAddr, Answer> {
+fn requested(
+    pod: &Pod,
+    tunnel: &Tunnel,
+    request: &Request<RecvStream>,
+) -> Result<SocketAddr, Answer> {
     let refuse =
         |status, reason, message: String| Err(Answer(status, Refused::new(reason, message)));
-    let request = incoming.request();
     if request.method() != Method::CONNECT {
         let message = format!("the method {} is not CONNECT", request.method());
         return refuse(StatusCode::BAD_REQUEST, Reason::NotConnect, message);

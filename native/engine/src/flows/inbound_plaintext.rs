@@ -8,6 +8,7 @@ use ambit_intercept::sockets::prepare_accepted;
 use tokio::net::TcpStream;
 
 use super::capacity::Place;
+use super::client::{reset_by_client, while_wanted};
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
 use super::join::join;
@@ -22,7 +23,7 @@ pub async fn serve(
     pod: Arc<Pod>,
     socket: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    mut place: Place,
 ) {
     let Ok(destination) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
@@ -31,10 +32,17 @@ pub async fn serve(
     let mut description = describe(&context, &pod, client, destination);
     let question = question(&pod, client, destination);
     let connecting = connect(&context, &pod, &socket, &question, &mut description);
+    let connecting = while_wanted(reset_by_client(&socket), connecting);
     match Box::pin(pod.while_here(connecting)).await {
         Err(refused) => {
             reset(&socket);
             context.shared.refuse(&description, &refused);
+        }
+        Ok(_) if !place.widen() => {
+            reset(&socket);
+            context
+                .shared
+                .refuse(&description, &Refused::over_capacity());
         }
         Ok(stream) => {
             let (client, server) = (tcp_leg(socket), tcp_leg(stream));

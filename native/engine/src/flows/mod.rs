@@ -2,6 +2,7 @@
 
 mod accept;
 mod capacity;
+mod client;
 mod context;
 mod dial;
 mod gate;

@@ -8,6 +8,7 @@ use ambit_intercept::sockets::{prepare_accepted, prepare_local_leg};
 use tokio::net::TcpStream;
 
 use super::capacity::{Place, Places};
+use super::client::{reset_by_client, while_wanted};
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial;
 use super::join::join;
@@ -35,7 +36,7 @@ pub async fn serve(
     pod: Arc<Pod>,
     socket: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    mut place: Place,
 ) {
     let Ok(destination) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
@@ -55,10 +56,18 @@ pub async fn serve(
     }
     prepare_local_leg(&socket);
     // Boxed, so that an open flow does not go on holding what only finding its way took.
-    match Box::pin(pod.while_here(find(&context, &pod, &mut description))).await {
+    let finding = find(&context, &pod, &mut description);
+    let finding = while_wanted(reset_by_client(&socket), finding);
+    match Box::pin(pod.while_here(finding)).await {
         Err(refused) => {
             reset(&socket);
             context.shared.refuse(&description, &refused);
+        }
+        Ok(Upstream::Tcp(_)) if !place.widen() => {
+            reset(&socket);
+            context
+                .shared
+                .refuse(&description, &Refused::over_capacity());
         }
         Ok(upstream) => relay(context, description, socket, upstream, place).await,
     }

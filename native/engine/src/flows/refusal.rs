@@ -54,6 +54,8 @@ reasons! {
     /// Came for an address of the namespace that is not one of the pod's.
     ForeignAddress = "foreign_address",
     PodGone = "pod_gone",
+    /// Who asked has broken off before there was an answer.
+    ClientGone = "client_gone",
     /// The listener could not accept: out of file descriptors or memory, or destroyed by the pod.
     AcceptFailed = "accept_failed",
     Socket = "socket",
@@ -105,6 +107,10 @@ impl Refused {
         }
     }
 
+    pub fn over_capacity() -> Self {
+        Refused::new(Reason::TooManyFlows, "too many connections are open")
+    }
+
     pub fn end(&self) -> FlowEnd {
         FlowEnd {
             policy: self.policy.clone(),
@@ -146,7 +152,7 @@ impl From<TunnelError> for Refused {
             TunnelError::Connect(..) => Reason::ConnectFailed,
             TunnelError::ConnectTimeout(_) | TunnelError::AnswerTimeout => Reason::ConnectTimeout,
             TunnelError::Tls(_) => Reason::TlsFailed,
-            TunnelError::Http2(_) => Reason::Http2Failed,
+            TunnelError::Http2(_) | TunnelError::EndedEarly => Reason::Http2Failed,
             TunnelError::Stream(_) | TunnelError::Request(_) => Reason::TunnelFailed,
             TunnelError::Status(http::StatusCode::UNAUTHORIZED) => Reason::PolicyDenied,
             TunnelError::Status(_) => Reason::TunnelRefused,

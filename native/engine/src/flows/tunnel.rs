@@ -101,8 +101,9 @@ async fn establish(
     let connected = timeout(limit, connecting).await;
     let (sender, connection) = connected.unwrap_or(Err(TunnelError::ConnectTimeout(address)))?;
     let tunnel = Tunnel::new(sender);
-    let released = tunnel.clone().until_released();
-    Ok((tunnel, drive(connection, released)))
+    let (fresh, released) = (tunnel.clone(), tunnel.clone().until_released());
+    let settled = move || fresh.settle();
+    Ok((tunnel, drive(connection, settled, released)))
 }
 
 async fn connect_from(

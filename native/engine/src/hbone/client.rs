@@ -8,12 +8,13 @@ use h2::client::{Connection, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{Request, StatusCode};
 use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::keepalive::until_dead;
+use super::keepalive::{has_answered, until_dead};
 use super::settings;
 use super::socket::TunnelSocket;
 use crate::tls::Credentials;
@@ -31,6 +32,8 @@ pub enum TunnelError {
     Tls(Arc<std::io::Error>),
     #[error("the HTTP/2 handshake failed: {0}")]
     Http2(Arc<h2::Error>),
+    #[error("the peer ended the tunnel as it began; does it accept our certificate?")]
+    EndedEarly,
     #[error("the tunnel broke: {0}")]
     Stream(Arc<h2::Error>),
     #[error("the peer refused the connection with status {}", .0.as_u16())]
@@ -81,12 +84,23 @@ pub async fn handshake(
         .map_err(|error| TunnelError::Http2(Arc::new(error)))
 }
 
-/// Drives a tunnel until it ends, the peer stops answering, or `released` resolves.
+/// Drives a tunnel until it ends, the peer stops answering, or `released` resolves. `settled` is called once the peer's
+/// limits are known.
 pub async fn drive(
-    mut connection: Connection<TlsStream<TunnelSocket>, Bytes>,
+    mut connection: Connection<impl AsyncRead + AsyncWrite + Unpin, Bytes>,
+    settled: impl FnOnce(),
     released: impl Future<Output = ()>,
 ) {
-    let dead = until_dead(connection.ping_pong());
+    let mut ping_pong = connection.ping_pong();
+    let dead = async {
+        if let Some(ping_pong) = &mut ping_pong
+            && !has_answered(ping_pong).await
+        {
+            return;
+        }
+        settled();
+        until_dead(ping_pong).await;
+    };
     tokio::select! {
         // An error has gone to every stream already.
         _ = &mut connection => {}

@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::SendRequest;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::client::TunnelError;
-use super::settings::{IDLE_RELEASE, MAX_STREAMS_PER_TUNNEL};
+use super::settings::{IDLE_RELEASE, MAX_STREAMS_PER_TUNNEL, SETTLE_TIMEOUT};
 
 /// A failed connect answers everybody for so long, and up to half as long again.
 const FAILURE_MEMORY: Duration = Duration::from_millis(400);
@@ -36,6 +36,10 @@ pub struct Tunnel {
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
     broken: Cell<bool>,
+    /// The peer has said how many streams it takes.
+    settled: Cell<bool>,
+    /// Tells those who wait for that, also that it will not come.
+    news: Rc<Notify>,
     released: Notify,
 }
 
@@ -46,6 +50,8 @@ impl Tunnel {
             streams: Cell::new(0),
             idle_since: Cell::new(Instant::now()),
             broken: Cell::new(false),
+            settled: Cell::new(false),
+            news: Rc::default(),
             released: Notify::new(),
         })
     }
@@ -71,11 +77,21 @@ impl Tunnel {
         }
     }
 
+    /// The peer's limits are known from now on.
+    pub fn settle(&self) {
+        self.settled.set(true);
+        self.news.notify_waiters();
+    }
+
+    /// One stream may go before the peer's limit is known, or every first flow would wait for a round trip more; and one
+    /// where the limit is none, so that somebody hears of it rather than connects anew without end.
     fn has_room(&self) -> bool {
-        let limit = self
-            .sender
-            .current_max_send_streams()
-            .min(MAX_STREAMS_PER_TUNNEL);
+        let limit = if self.settled.get() {
+            let allowed = self.sender.current_max_send_streams();
+            allowed.clamp(1, MAX_STREAMS_PER_TUNNEL)
+        } else {
+            1
+        };
         !self.broken.get() && self.streams.get() < limit
     }
 
@@ -129,6 +145,7 @@ enum Next {
     Use(Lease),
     Fail(TunnelError),
     Wait(Rc<Notify>),
+    Settle(Rc<Notify>),
     Connect(Rc<Notify>),
 }
 
@@ -159,6 +176,11 @@ impl Pool {
                 Next::Use(lease) => return Ok(lease),
                 Next::Fail(error) => return Err(error),
                 Next::Wait(ended) => ended,
+                Next::Settle(news) => {
+                    let told = timeout(SETTLE_TIMEOUT, news.notified()).await;
+                    told.map_err(|_| TunnelError::AnswerTimeout)?;
+                    continue;
+                }
                 Next::Connect(ended) => {
                     tokio::task::spawn_local(connect_for(
                         Rc::downgrade(self),
@@ -186,6 +208,9 @@ impl Pool {
         }
         if let Some(ended) = &entry.connecting {
             return Next::Wait(ended.clone());
+        }
+        if let Some(fresh) = entry.tunnels.iter().find(|tunnel| !tunnel.settled.get()) {
+            return Next::Settle(fresh.news.clone());
         }
         let ended = Rc::new(Notify::new());
         entry.connecting = Some(ended.clone());
@@ -297,8 +322,13 @@ async fn run(
     driver.await;
     tunnel.broken.set(true);
     if let Some(pool) = pool.upgrade() {
+        // As good as a failed connect: those who wait would otherwise try one by one what just failed.
+        if !tunnel.settled.get() {
+            remember(&pool, key.clone(), TunnelError::EndedEarly);
+        }
         pool.update(&key, |entry| {
             entry.tunnels.retain(|held| !Rc::ptr_eq(held, &tunnel))
         });
     }
+    tunnel.news.notify_waiters();
 }

@@ -128,8 +128,11 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    pub fn request(&self) -> &Request<RecvStream> {
-        &self.request
+    /// The request, and what resolves when the client takes it back or its tunnel breaks.
+    pub fn parts(&mut self) -> (&Request<RecvStream>, impl Future<Output = ()>) {
+        let respond = &mut self.respond;
+        let taken_back = std::future::poll_fn(|context| respond.poll_reset(context).map(|_| ()));
+        (&self.request, taken_back)
     }
 
     pub fn refuse(mut self, status: StatusCode) {

@@ -17,6 +17,8 @@ pub const MAX_STREAMS_PER_TUNNEL: usize = 100;
 pub const SERVER_PENDING_RESETS: usize = 100;
 pub const PING_INTERVAL: Duration = Duration::from_secs(10);
 pub const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long streams wait for a new peer to say how many it takes.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const IDLE_RELEASE: Duration = Duration::from_secs(300);
 /// What rustls may seal before the socket takes it. The default of 64 KiB costs bulk streams a fifth of their speed.
 pub const TLS_BATCH: usize = 512 * 1024;

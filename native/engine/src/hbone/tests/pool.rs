@@ -11,7 +11,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::Notify;
 use tokio::time::{advance, sleep};
 
-use crate::hbone::client::TunnelError;
+use crate::hbone::client::{TunnelError, drive};
 use crate::hbone::pool::{Lease, Pool, Tunnel, TunnelKey};
 use crate::hbone::settings;
 
@@ -41,6 +41,9 @@ struct Peer {
     connects: Rc<Cell<usize>>,
     refuse: Rc<Cell<bool>>,
     go_away: Rc<Notify>,
+    /// Streams that it takes at once, where it is not the usual number.
+    streams: Rc<Cell<Option<u32>>>,
+    hang_up: Rc<Cell<bool>>,
 }
 
 impl Peer {
@@ -57,36 +60,37 @@ impl Peer {
             ));
         }
         let (near, far) = tokio::io::duplex(1 << 16);
-        tokio::task::spawn_local(serve(far, self.go_away.clone()));
+        tokio::task::spawn_local(self.clone().serve(far));
         let (sender, connection) = settings::client()
             .handshake::<_, Bytes>(near)
             .await
             .map_err(|error| TunnelError::Http2(Arc::new(error)))?;
         let tunnel = Tunnel::new(sender);
-        let released = tunnel.clone().until_released();
-        let driver = async move {
-            tokio::select! {
-                _ = connection => {}
-                () = released => {}
-            }
+        let (fresh, released) = (tunnel.clone(), tunnel.clone().until_released());
+        Ok((tunnel, drive(connection, move || fresh.settle(), released)))
+    }
+
+    async fn serve(self, io: tokio::io::DuplexStream) {
+        if self.hang_up.get() {
+            return sleep(Duration::from_millis(10)).await;
+        }
+        let mut settings = settings::server();
+        if let Some(streams) = self.streams.get() {
+            settings.max_concurrent_streams(streams);
+        }
+        let Ok(mut connection) = settings.handshake::<_, Bytes>(io).await else {
+            return;
         };
-        Ok((tunnel, driver))
+        loop {
+            tokio::select! {
+                next = connection.accept() => if !matches!(next, Some(Ok(_))) { return },
+                () = self.go_away.notified() => connection.graceful_shutdown(),
+            }
+        }
     }
 
     async fn lease(&self, pool: &Rc<Pool>, key: &TunnelKey) -> Result<Lease, TunnelError> {
         pool.lease(key, || self.clone().connect()).await
-    }
-}
-
-async fn serve(io: tokio::io::DuplexStream, go_away: Rc<Notify>) {
-    let Ok(mut connection) = settings::server().handshake::<_, Bytes>(io).await else {
-        return;
-    };
-    loop {
-        tokio::select! {
-            next = connection.accept() => if !matches!(next, Some(Ok(_))) { return },
-            () = go_away.notified() => connection.graceful_shutdown(),
-        }
     }
 }
 
@@ -120,6 +124,40 @@ fn a_full_tunnel_gets_a_second_one_beside_it() {
         let held = leases(&peer, &pool, 150).await;
         assert!(held.iter().all(Result::is_ok));
         assert_eq!((peer.connects.get(), pool.tunnels()), (2, 2));
+    });
+}
+
+#[test]
+fn a_burst_onto_a_new_tunnel_keeps_to_what_the_peer_takes() {
+    run(async {
+        let (peer, pool) = (Peer::default(), Pool::new());
+        peer.streams.set(Some(10));
+        let held = leases(&peer, &pool, 25).await;
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!((peer.connects.get(), pool.tunnels()), (3, 3));
+    });
+}
+
+#[test]
+fn a_peer_that_takes_no_streams_is_not_connected_to_without_end() {
+    run(async {
+        let (peer, pool) = (Peer::default(), Pool::new());
+        peer.streams.set(Some(0));
+        let held = leases(&peer, &pool, 3).await;
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(peer.connects.get(), 3);
+    });
+}
+
+#[test]
+fn a_peer_that_hangs_up_as_the_tunnel_begins_is_tried_once_for_all_who_wait() {
+    run(async {
+        let (peer, pool) = (Peer::default(), Pool::new());
+        peer.hang_up.set(true);
+        let leases = leases(&peer, &pool, 20).await;
+        let early = |lease: &&Result<Lease, _>| matches!(lease, Err(TunnelError::EndedEarly));
+        assert_eq!(leases.iter().filter(early).count(), 19);
+        assert_eq!(peer.connects.get(), 1);
     });
 }
 

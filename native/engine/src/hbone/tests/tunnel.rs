@@ -74,7 +74,7 @@ async fn tunnel(
     let expected: Arc<[Arc<str>]> = Arc::from([Arc::from(SERVER)]);
     let config = store.get(CLIENT).expect("client").client(expected);
     let (sender, connection) = handshake(near, config).await.expect("handshake");
-    tokio::task::spawn_local(drive_client(connection, std::future::pending()));
+    tokio::task::spawn_local(drive_client(connection, || (), std::future::pending()));
     sender
 }
 
