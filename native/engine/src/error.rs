@@ -16,6 +16,10 @@ pub enum ErrorCode {
     Intercept,
     /// The kernel is too old, or built without something that is needed; the text names it.
     KernelFeatureMissing,
+    /// The folder for pins is no bpffs.
+    BpffsUnusable,
+    /// The folder given is no root of cgroup2.
+    CgroupMissing,
     NotPermitted,
     /// What was to be removed is in use.
     AgentRuns,
@@ -33,6 +37,8 @@ impl ErrorCode {
             ErrorCode::InvalidIdentity => "INVALID_IDENTITY",
             ErrorCode::Intercept => "INTERCEPT",
             ErrorCode::KernelFeatureMissing => "KERNEL_FEATURE_MISSING",
+            ErrorCode::BpffsUnusable => "BPFFS_UNUSABLE",
+            ErrorCode::CgroupMissing => "CGROUP_MISSING",
             ErrorCode::NotPermitted => "NOT_PERMITTED",
             ErrorCode::AgentRuns => "AGENT_RUNS",
             ErrorCode::Io => "IO",

@@ -47,6 +47,8 @@ suite('exit status', () => {
   test('says whose fault it was', () => {
     assert.equal(exitCodeOf(new AmbitError('SETTINGS_INVALID', 'x')), EXIT.usage);
     assert.equal(exitCodeOf(new EngineError('KERNEL_FEATURE_MISSING', 'x')), EXIT.unsupported);
+    for (const code of ['BPFFS_UNUSABLE', 'CGROUP_MISSING'])
+      assert.equal(exitCodeOf(new EngineError(code, 'x')), EXIT.unsupported);
     assert.equal(exitCodeOf(new EngineError('IO', 'x')), EXIT.fault);
     assert.equal(exitCodeOf(new Error('x', { cause: new AmbitError('CA_INSECURE', 'y') })), EXIT.usage);
   });

@@ -294,7 +294,34 @@ pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String
 
 #[cfg(test)]
 mod tests {
-    use super::append_kernel_counters;
+    use std::path::Path;
+
+    use ambit_intercept::InterceptError;
+
+    use super::running::intercept_error;
+    use super::{append_kernel_counters, detach};
+    use crate::error::ErrorCode;
+
+    #[test]
+    fn a_folder_that_is_no_bpffs_has_a_code_of_its_own() {
+        let refused = detach("node", Path::new("/proc"), Path::new("/proc"));
+        assert_eq!(refused.expect_err("refused").code, ErrorCode::BpffsUnusable);
+    }
+
+    #[test]
+    fn what_the_machine_lacks_is_told_apart_from_what_went_wrong() {
+        let feature = InterceptError::KernelFeature {
+            feature: "sk_lookup",
+            hint: "run Linux 5.17",
+            source: None,
+        };
+        let cgroup = InterceptError::NotCgroupRoot {
+            path: "/sys/fs/cgroup/cpu".into(),
+        };
+        let code = |error| intercept_error("x", error).code;
+        assert_eq!(code(feature), ErrorCode::KernelFeatureMissing);
+        assert_eq!(code(cgroup), ErrorCode::CgroupMissing);
+    }
 
     #[test]
     fn the_kernels_counters_have_a_type() {

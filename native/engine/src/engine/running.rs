@@ -43,6 +43,8 @@ pub(super) fn intercept_error(what: &str, error: InterceptError) -> EngineError 
     let code = match error {
         InterceptError::UnknownPod { .. } => ErrorCode::UnknownPod,
         InterceptError::KernelFeature { .. } => ErrorCode::KernelFeatureMissing,
+        InterceptError::NotBpffs { .. } => ErrorCode::BpffsUnusable,
+        InterceptError::NotCgroupRoot { .. } => ErrorCode::CgroupMissing,
         InterceptError::Permission { .. } => ErrorCode::NotPermitted,
         InterceptError::AgentRuns { .. } => ErrorCode::AgentRuns,
         _ => ErrorCode::Intercept,
