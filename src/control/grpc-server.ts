@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { promisify } from 'node:util';
 import { Server } from '@grpc/grpc-js';
 import type { ServerCredentials, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
@@ -44,19 +45,24 @@ export class GrpcServer {
 
   /** @returns the port. @throws AmbitError `PORT_UNUSABLE` */
   async start(): Promise<number> {
-    const { name, host, port, credentials } = this.#options;
-    const bind = promisify(this.#server.bindAsync.bind(this.#server));
+    const { name, host, port } = this.#options;
     try {
-      return await bind(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, credentials);
+      return await this.#bind(host);
     } catch (cause) {
+      // A machine without IPv6 cannot mean that address: every address is then every one of IPv4.
+      if (host === '::' && !networkHasV6()) return this.#bind('0.0.0.0');
       throw new AmbitError(
         'PORT_UNUSABLE',
         `${name} cannot be served on ${host} port ${port}: is another process there?`,
-        {
-          cause,
-        },
+        { cause },
       );
     }
+  }
+
+  #bind(host: string): Promise<number> {
+    const { port, credentials } = this.#options;
+    const bind = promisify(this.#server.bindAsync.bind(this.#server));
+    return bind(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`, credentials);
   }
 
   async stop(): Promise<void> {
@@ -71,4 +77,8 @@ export class GrpcServer {
     clearTimeout(forced);
     this.#server.forceShutdown();
   }
+}
+
+function networkHasV6(): boolean {
+  return Object.values(networkInterfaces()).some((entries) => entries?.some(({ family }) => family === 'IPv6'));
 }
