@@ -56,7 +56,7 @@ export class DiscoveryHarness extends StateStore {
       identifier: 'ambit-control/test',
       timers: this.timers,
       random: () => 0.5,
-      maximumAge: 1000,
+      maximumAge: 60_000,
       logger,
       observer: {
         pushed: () => undefined,

@@ -63,6 +63,11 @@ export class XdsClient {
     return waitFor(() => this.status, { interval: 2, what: 'the end of the stream' });
   }
 
+  /** Reads no more: what the server sends piles up on its side. */
+  pause(): void {
+    this.#stream.pause();
+  }
+
   close(): void {
     this.#stream.cancel();
     this.#client.close();

@@ -28,7 +28,7 @@ interface RequestOptions {
 
 async function request(spiffeId: string, options: RequestOptions = {}): Promise<Asked> {
   const algorithm = options.algorithm ?? p256;
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']));
+  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const names = options.names ?? [{ type: 'url', value: spiffeId }];
   const csr = await Pkcs10CertificateRequestGenerator.create({
     keys,

@@ -250,7 +250,7 @@ test('a stream that has reached its age ends well', async (context) => {
   const client = harness.client();
   client.send({ typeUrl });
   await client.response(0);
-  harness.timers.advance(1000);
+  harness.timers.advance(60_000);
   assert.equal((await client.ended()).code, status.OK);
 });
 
@@ -261,4 +261,24 @@ test('a stop tells clients to come back', async (context) => {
   await client.response(0);
   harness.service.stop();
   assert.equal((await client.ended()).code, status.UNAVAILABLE);
+});
+
+test('clients that do not read hold up nobody for long', async (context) => {
+  const many = Array.from({ length: 5000 }, (_, index) => workload(`w${index}`, { canonicalName: 'x'.repeat(100) }));
+  const harness = await DiscoveryHarness.start(context, meshState({ workloads: many }));
+  const slow = [1, 2, 3, 4].map(() => harness.client());
+  for (const client of slow) {
+    client.pause();
+    client.send({ typeUrl });
+  }
+  await waitFor(() => harness.service.status().filter(({ types }) => types[0]?.sent).length === 4, { interval: 2 });
+  const reader = harness.client();
+  reader.send({ typeUrl: typeUrls.meshSettings });
+  await reader.response(0);
+  reader.send({ typeUrl });
+  await waitFor(() => harness.service.status().filter(({ types }) => types.length > 0).length === 5, { interval: 2 });
+  // All four places for large responses are taken by clients that will never read them.
+  harness.timers.advance(10_000);
+  await reader.response(1);
+  assert.equal(reader.names(typeUrl).length, 5000);
 });
