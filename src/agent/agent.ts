@@ -1,15 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { AmbitError } from '../config/errors.ts';
-import { ManifestSource } from '../config/manifests/source.ts';
 import type { AgentSettings } from '../config/settings.ts';
-import { deriveMeshStateSteps } from '../derive/mesh-state.ts';
 import type { MeshState } from '../model/workload.ts';
 import type { NativeModule } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import { sampleLoopLag } from '../telemetry/loop-lag.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
-import { runInSlices } from '../timing/slices.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import type { CertificateSigner } from '../ztunnel/certificates.ts';
 import { AgentServers } from './agent-servers.ts';
@@ -17,11 +14,13 @@ import { cgroupRoot, ensureBpffs } from './host.ts';
 import type { Host } from './host.ts';
 import { aborted, Lifecycle } from '../process/lifecycle.ts';
 import type { ProcessEvents } from '../process/lifecycle.ts';
-import { StatePump } from '../process/state-pump.ts';
-import { createNode, trustDomains } from './node.ts';
+import { ControlFeed } from './control-feed.ts';
+import { ManifestFeed } from './manifest-feed.ts';
+import { createNode } from './node.ts';
 import type { Node } from './node.ts';
-import { Readiness } from './readiness.ts';
 import { loadSigner } from './signer.ts';
+import type { StateFeed } from './state-feed.ts';
+import { Readiness } from './readiness.ts';
 
 export interface AgentDependencies {
   readonly settings: AgentSettings;
@@ -33,6 +32,8 @@ export interface AgentDependencies {
   readonly host: Host;
   readonly native: NativeModule;
   readonly events: ProcessEvents;
+  /** Metadata that a control plane is told of this node beyond what the settings say. */
+  readonly nodeMetadata: Readonly<Record<string, string>>;
 }
 
 /**
@@ -44,10 +45,13 @@ export class Agent {
   readonly #lifecycle: Lifecycle;
   readonly #readiness: Readiness;
   readonly #servers: AgentServers;
+  readonly #feed: StateFeed;
   #node: Node | null = null;
+  #closeSigner: () => void = () => undefined;
 
   constructor(dependencies: AgentDependencies) {
     this.#dependencies = dependencies;
+    this.#feed = createFeed(dependencies);
     const { logging, metrics, timers, events } = dependencies;
     this.#readiness = new Readiness(
       {
@@ -56,7 +60,7 @@ export class Agent {
         pods: () => this.#node?.enrolment.status() ?? [],
         certificates: () => this.#node?.certificates?.status() ?? [],
       },
-      ['manifests', 'engine', 'first enrolment'],
+      [this.#feed.task, 'engine', 'first enrolment'],
     );
     this.#lifecycle = new Lifecycle({
       events,
@@ -88,15 +92,6 @@ export class Agent {
     }
   }
 
-  /** A signal that comes while the agent starts asks for its end, which is no failure. */
-  async #startUnlessStopped(): Promise<void> {
-    try {
-      await this.#start();
-    } catch (error) {
-      if (error !== this.#lifecycle.stopping.reason) throw error;
-    }
-  }
-
   /** For root only: it holds the mesh's manifests, and whoever writes there decides what a restart believes. */
   async #createStateDir(): Promise<void> {
     const { stateDir } = this.#dependencies.settings;
@@ -110,35 +105,24 @@ export class Agent {
     }
   }
 
+  /** A signal that comes while the agent starts, or waits for its control plane, asks for its end: that is no failure. */
+  async #startUnlessStopped(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      if (error !== this.#lifecycle.stopping.reason) throw error;
+    }
+  }
+
   async #start(): Promise<void> {
-    const { settings, logging, host, metrics, timers } = this.#dependencies;
+    const { settings, logging, host } = this.#dependencies;
     await ensureBpffs(host, settings.bpffs, logging.component('host'));
     const cgroup = await cgroupRoot(host, settings.cgroupRoot);
-    const signer = await loadSigner(settings, logging);
-    let announceFirstState: () => void = () => undefined;
-    const firstStateApplied = new Promise<void>((resolve) => (announceFirstState = resolve));
-    const pump = new StatePump({
-      derive: (resources) => runInSlices(deriveMeshStateSteps(resources, { node: settings.node })),
-      apply: async (state) => {
-        await firstStateApplied;
-        await this.#applyState(state);
-      },
-      logger: logging.component('manifests'),
-      metrics,
-    });
-    const source = new ManifestSource({
-      path: settings.manifests,
-      stateDir: settings.stateDir,
-      pollInterval: settings.manifestPoll,
-      timers,
-      onUpdate: (update) => {
-        pump.submit(update);
-      },
-    });
-    const state = await pump.derive(await source.start(this.#lifecycle.stopping));
-    this.#readiness.done('manifests');
+    const { signer, close } = await loadSigner(this.#dependencies);
+    this.#closeSigner = close;
+    const state = await this.#feed.start(this.#lifecycle.stopping);
+    this.#readiness.done(this.#feed.task);
     await this.#startEngine(state, cgroup, signer);
-    announceFirstState();
   }
 
   /** The engine takes pods in one by one, so the first state is in force before its first question comes. */
@@ -151,22 +135,8 @@ export class Agent {
       this.#dependencies.logging.component('agent').info({ pods: adopted.length }, 'took over pods of a former agent');
     }
     node.enrolment.adopt(adopted);
-    await this.#applyState(state);
+    await this.#feed.attach(node);
     this.#readiness.done('first enrolment');
-  }
-
-  async #applyState(state: MeshState): Promise<void> {
-    if (this.#node === null || this.#lifecycle.stopping.aborted) return;
-    const { plane, enrolment } = this.#node;
-    this.#warnAboutTrustDomains(plane.state, state);
-    await plane.apply(state);
-    enrolment.reconcile(state.localPods);
-  }
-
-  #warnAboutTrustDomains(before: MeshState, after: MeshState): void {
-    if (trustDomains(before).join() === trustDomains(after).join()) return;
-    const text = 'trust domains have changed: restart the agent, until then tunnels of the former ones are accepted';
-    this.#dependencies.logging.component('agent').warn({ before: trustDomains(before) }, text);
   }
 
   /** Hooks stay in place, closed: a pod never falls out of the mesh because its agent is replaced. */
@@ -184,6 +154,8 @@ export class Agent {
     this.#node?.enrolment.stop();
     this.#node?.certificates?.stop();
     this.#node?.policies.stop();
+    await this.#feed.stop();
+    this.#closeSigner();
     try {
       await this.#node?.engine.stop();
     } catch (error) {
@@ -212,4 +184,11 @@ export class Agent {
       }),
     });
   }
+}
+
+function createFeed(dependencies: AgentDependencies): StateFeed {
+  const { settings, nodeMetadata: metadata } = dependencies;
+  if (settings.control !== null) return new ControlFeed({ ...dependencies, control: settings.control, metadata });
+  // The settings name manifests wherever they name no control plane.
+  return new ManifestFeed({ ...dependencies, path: settings.manifests ?? '' });
 }

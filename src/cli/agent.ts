@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { destination } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { linuxHost } from '../agent/host.ts';
+import { nodeMetadata } from '../config/control-settings.ts';
 import { agentSettingTable, resolveAgentSettings } from '../config/settings.ts';
 import type { SettingDescription } from '../config/settings.ts';
 import { loadNative } from '../native/loader.ts';
@@ -14,11 +15,13 @@ import type { CommandContext, RegisterCommand } from './command.ts';
 import { requireRoot } from './root.ts';
 
 const HELP = `
-Each flag is also a variable, AMBIT_ and its name in capitals: --log-level is AMBIT_LOG_LEVEL. A flag wins.
+Each flag is also a variable, AMBIT_ and its name in capitals: --log-level is AMBIT_LOG_LEVEL. A flag wins. The variables
+of the ztunnel chart (XDS_ADDRESS, CA_ADDRESS, NODE_NAME, CLUSTER_ID, …) are read where ours are not set.
 AMBIT_TRACE_NATIVE=1 logs every call into the engine.
 
 Examples:
   ambit agent --node worker-1 --manifests /etc/ambit --ca /var/lib/ambit/ca
+  ambit agent --node worker-1 --control 10.0.0.1:15012 --token-file token --root-file root-cert.pem
   nsenter --net=/run/netns/worker-1 ambit agent --node worker-1 --manifests mesh.yaml --ca ca
 ${EXIT_STATUS_HELP}
 SIGTERM and SIGINT drain: open connections may go on for --drain-deadline. A second signal ends them. Captured pods stay
@@ -58,6 +61,7 @@ async function runAgent(flags: Readonly<Record<string, unknown>>, context: Comma
     host: linuxHost,
     native: loadNative(context.addon, nativeTrace(context, logging)),
     events: process,
+    nodeMetadata: nodeMetadata(context.environment),
   });
   await agent.run();
 }

@@ -11,12 +11,17 @@ import {
   threadCount,
   waitingTime,
 } from './setting-parsers.ts';
-import type { Parsed, Parser } from './setting-parsers.ts';
+import type { Parsed } from './setting-parsers.ts';
+import { controlDefinitions, controlMistakes } from './control-settings.ts';
+import type { ControlSettings } from './control-settings.ts';
+import { optional, required } from './setting-definition.ts';
+import type { Definition } from './setting-definition.ts';
 
 /** Everything that is set per agent, parsed. Times are milliseconds. */
-export interface AgentSettings {
+export interface AgentSettings extends ControlSettings {
   readonly node: string;
-  readonly manifests: string;
+  /** With a control plane: the pods of this node; else the whole mesh. null: the control plane names the pods, too. */
+  readonly manifests: string | null;
   /** null: no folder was given, so no certificates are signed here. */
   readonly ca: string | null;
   readonly stateDir: string | null;
@@ -45,6 +50,8 @@ export interface SettingDescription {
   readonly key: keyof AgentSettings;
   readonly flag: string;
   readonly environment: string;
+  /** Variables of the Istio world that are read where ours is not set. */
+  readonly aliases: readonly string[];
   /** Name of the value in `--help`. */
   readonly value: string;
   /** As a user would write it; null: none. */
@@ -57,12 +64,20 @@ export interface SettingDescription {
 export type SettingFlags = Readonly<Record<string, unknown>>;
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-type Definition<Value> = Omit<SettingDescription, 'key'> & { readonly parse: Parser<Value> };
 type Definitions = { readonly [Key in keyof AgentSettings]: Definition<AgentSettings[Key]> };
 
 const definitions: Definitions = {
-  node: required('node', 'NAME', 'Name of this node, as the manifests spell it in spec.nodeName.', nodeName),
-  manifests: required('manifests', 'PATH', 'File or folder (*.yaml, *.yml, *.json) with the manifests.', path),
+  node: required('node', 'NAME', 'Name of this node, as the manifests spell it in spec.nodeName.', nodeName, [
+    'NODE_NAME',
+  ]),
+  manifests: optional(
+    'manifests',
+    'PATH',
+    null,
+    'File or folder (*.yaml, *.yml, *.json) with the manifests; with --control those of the pods of this node.',
+    path,
+  ),
+  ...controlDefinitions,
   ca: optional('ca', 'DIR', null, 'CA folder made by `ambit ca init`, from which pods get their certificates.', path),
   stateDir: optional('state-dir', 'DIR', null, 'Folder that keeps the last good manifests over restarts.', path),
   bpffs: optional('bpffs', 'DIR', '/sys/fs/bpf', 'Mount point of the bpffs for pinned links and maps.', absolutePath),
@@ -107,6 +122,7 @@ const definitions: Definitions = {
     '24h',
     'Life of a pod certificate, 5m to 7d.',
     certificateLifetime,
+    ['SECRET_TTL'],
   ),
   questionTimeout: optional(
     'question-timeout',
@@ -145,11 +161,13 @@ export const agentSettingTable: readonly SettingDescription[] = keys.map((key) =
 export function resolveAgentSettings(flags: SettingFlags, environment: Environment): AgentSettings {
   const mistakes: string[] = [];
   const entries = keys.map((key) => [key, resolve(key, flags, environment, mistakes)] as const);
+  // Each entry was parsed by the definition of its own key, which the mapped type ties to the field's type.
+  const settings = Object.fromEntries(entries) as unknown as AgentSettings;
+  mistakes.push(...controlMistakes(settings));
   if (mistakes.length > 0) {
     throw new AmbitError('SETTINGS_INVALID', `${count(mistakes.length)} wrong:\n  ${mistakes.join('\n  ')}`);
   }
-  // Each entry was parsed by the definition of its own key, which the mapped type ties to the field's type.
-  return Object.fromEntries(entries) as unknown as AgentSettings;
+  return settings;
 }
 
 function resolve(
@@ -161,7 +179,7 @@ function resolve(
   const definition = definitions[key];
   const given =
     rawValue(flags[key], `--${definition.flag}`) ??
-    rawValue(environment[definition.environment], definition.environment);
+    firstSet([definition.environment, ...definition.aliases], environment);
   const raw = given?.text ?? definition.default;
   if (raw === null) {
     if (definition.required)
@@ -174,32 +192,19 @@ function resolve(
   return null;
 }
 
+function firstSet(names: readonly string[], environment: Environment): ReturnType<typeof rawValue> {
+  const name = names.find((candidate) => (environment[candidate] ?? '') !== '');
+  return name === undefined ? null : rawValue(environment[name], name);
+}
+
 function rawValue(value: unknown, origin: string): { readonly text: string; readonly origin: string } | null {
   if (typeof value === 'number') return { text: String(value), origin };
   return typeof value === 'string' && value !== '' ? { text: value, origin } : null;
 }
 
 function describe(key: keyof AgentSettings): SettingDescription {
-  const { flag, environment, value, default: fallback, required: needed, meaning } = definitions[key];
-  return { key, flag, environment, value, default: fallback, required: needed, meaning };
-}
-
-function required<Value>(flag: string, value: string, meaning: string, parse: Parser<Value>): Definition<Value> {
-  return { flag, environment: variableOf(flag), value, default: null, required: true, meaning, parse };
-}
-
-function optional<Value>(
-  flag: string,
-  value: string,
-  fallback: string | null,
-  meaning: string,
-  parse: Parser<Value>,
-): Definition<Value> {
-  return { flag, environment: variableOf(flag), value, default: fallback, required: false, meaning, parse };
-}
-
-function variableOf(flag: string): string {
-  return `AMBIT_${flag.replaceAll('-', '_').toUpperCase()}`;
+  const { flag, environment, aliases, value, default: fallback, required: needed, meaning } = definitions[key];
+  return { key, flag, environment, aliases, value, default: fallback, required: needed, meaning };
 }
 
 function count(mistakes: number): string {

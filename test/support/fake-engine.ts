@@ -2,6 +2,7 @@ import type {
   Answer,
   EngineEvent,
   EngineOptions,
+  FlowInfo,
   NativeEngine,
   NativeModule,
   PodSpec,
@@ -13,6 +14,9 @@ export class FakeEngine implements NativeEngine {
   readonly identities = new Set<string>();
   readonly pods = new Map<string, PodSpec>();
   readonly answers: Answer[] = [];
+  /** What `flows` lists. */
+  readonly open: FlowInfo[] = [];
+  readonly closed: { readonly ids: readonly number[]; readonly reason: string }[] = [];
   readonly emit: (event: EngineEvent) => void;
   readonly options: EngineOptions;
   adopted: readonly string[] = [];
@@ -79,7 +83,7 @@ export class FakeEngine implements NativeEngine {
   }
 
   flows(): ReturnType<NativeEngine['flows']> {
-    return [];
+    return [...this.open];
   }
 
   setWorkloads(): void {
@@ -103,8 +107,13 @@ export class FakeEngine implements NativeEngine {
   invalidate(): void {
     this.#note();
   }
-  closeFlows(): void {
-    this.#note();
+  closeFlows(ids: readonly number[], reason: string): void {
+    this.closed.push({ ids, reason });
+    for (const id of ids)
+      this.open.splice(
+        this.open.findIndex((flow) => flow.id === id),
+        1,
+      );
   }
 
   /** What the cache holds is the matter of `CacheModel`. */

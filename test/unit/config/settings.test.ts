@@ -84,6 +84,54 @@ void describe('settings', () => {
     assert.equal(resolveAgentSettings({ ...needed, podsCgroup: '/kubepods.slice/' }, {}).podsCgroup, 'kubepods.slice');
   });
 
+  test('of the ztunnel chart are read where ours are not set', () => {
+    const chart = {
+      NODE_NAME: 'worker',
+      XDS_ADDRESS: 'https://istiod.istio-system.svc:15012',
+      CA_ADDRESS: 'https://ca.istio-system.svc:15012',
+      XDS_ROOT_CA: '/roots/xds.pem',
+      CA_ROOT_CA: '/roots/ca.pem',
+      CLUSTER_ID: 'east',
+      POD_NAME: 'ztunnel-abc',
+      POD_NAMESPACE: 'istio-system',
+      INSTANCE_IP: '10.0.0.7',
+      TRUST_DOMAIN: 'example.org',
+      NETWORK: 'net-1',
+      SECRET_TTL: '1h',
+      XDS_ON_DEMAND: 'true',
+    };
+    const settings = resolveAgentSettings({}, { ...chart, AMBIT_CLUSTER_ID: 'west' });
+    assert.deepEqual(settings.control, { target: 'istiod.istio-system.svc:15012', tls: true });
+    assert.deepEqual(settings.caAddress, { target: 'ca.istio-system.svc:15012', tls: true });
+    const { node, rootFile, caRootFile, podName, podNamespace, instanceIp, trustDomain, network } = settings;
+    assert.deepEqual([node, rootFile, caRootFile], ['worker', '/roots/xds.pem', '/roots/ca.pem']);
+    assert.deepEqual([podName, podNamespace, instanceIp], ['ztunnel-abc', 'istio-system', '10.0.0.7']);
+    assert.deepEqual([trustDomain, network, settings.clusterId], ['example.org', 'net-1', 'west']);
+    assert.deepEqual([settings.certificateTtl, settings.onDemand], [3_600_000, true]);
+  });
+
+  for (const [text, expected] of [
+    ['10.0.0.1:15012', { target: '10.0.0.1:15012', tls: true }],
+    ['[fd00::1]:15012', { target: '[fd00::1]:15012', tls: true }],
+    ['http://127.0.0.1:15010', { target: '127.0.0.1:15010', tls: false }],
+    ['http://10.0.0.1:15010', null],
+    ['control', null],
+    ['control:0', null],
+    ['ftp://control:15012', null],
+  ] as const) {
+    test(`a control plane at ${text} is ${expected === null ? 'refused' : 'reached'}`, () => {
+      const flags = { node: 'n', control: text };
+      if (expected === null) assert.match(mistakesOf(flags), /--control: .* is not HOST:PORT/);
+      else assert.deepEqual(resolveAgentSettings(flags, {}).control, expected);
+    });
+  }
+
+  test('name either a CA of this node or a control plane', () => {
+    const message = mistakesOf({ ...needed, control: 'c:1', ca: '/ca' });
+    assert.match(message, /--ca: with --control certificates come from there/);
+    assert.match(mistakesOf({ ...needed, caAddress: 'c:1' }), /--ca-address needs --control/);
+  });
+
   test('have a table whose defaults are themselves valid', () => {
     const flags = Object.fromEntries(agentSettingTable.map((row) => [row.key, row.default ?? undefined]));
     resolveAgentSettings({ ...flags, ...needed }, {});

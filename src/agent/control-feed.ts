@@ -1,0 +1,205 @@
+import { isDeepStrictEqual } from 'node:util';
+import { ManifestSource } from '../config/manifests/source.ts';
+import type { ManifestUpdate } from '../config/manifests/source.ts';
+import { defaultMeshSettings, meshSettingsSchema } from '../config/manifests/schemas/mesh-settings.ts';
+import type { AgentSettings } from '../config/settings.ts';
+import type { ControlEndpoint } from '../config/setting-parsers.ts';
+import { deriveMeshStateSteps } from '../derive/mesh-state.ts';
+import type { MeshSettings, MeshState } from '../model/workload.ts';
+import { aborted } from '../process/lifecycle.ts';
+import { StatePump } from '../process/state-pump.ts';
+import type { Logging } from '../telemetry/logger.ts';
+import type { AgentMetrics } from '../telemetry/metrics.ts';
+import { runInSlices, Slices } from '../timing/slices.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+import type { NodeIdentity, ResourceChanges } from '../xds/delta-session.ts';
+import { MeshReplica } from '../xds/mesh-replica.ts';
+import { XdsClient } from '../xds/xds-client.ts';
+import type { XdsStatus } from '../xds/xds-client.ts';
+import type { StateDifference } from '../ztunnel/state-difference.ts';
+import type { Node } from './node.ts';
+import { warnAboutTrustDomains } from './state-feed.ts';
+import type { StateFeed } from './state-feed.ts';
+
+export interface ControlFeedDependencies {
+  readonly settings: AgentSettings;
+  readonly control: ControlEndpoint;
+  readonly version: string;
+  /** Further metadata that the control plane is told of this node. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly logging: Logging;
+  readonly metrics: AgentMetrics;
+  readonly timers: Timers;
+  readonly random: Random;
+}
+
+const emptyMeshSettings = meshSettingsSchema.parse({ apiVersion: 'ambit.dev/v1alpha1', kind: 'MeshSettings' });
+
+/** Resources that are put in force at once: a first push of a large mesh must not keep questions waiting. */
+const CHUNK = 256;
+
+/** The mesh from a control plane; of manifests, if any are given, only the pods of this node. */
+export class ControlFeed implements StateFeed {
+  readonly task = 'control plane';
+  readonly #dependencies: ControlFeedDependencies;
+  readonly #ending = new AbortController();
+  readonly #replica: MeshReplica;
+  readonly #client: XdsClient;
+  readonly #pump: StatePump;
+  #manifests: ManifestUpdate | null = null;
+  #node: Node | null = null;
+  #running: Promise<void> = Promise.resolve();
+  #announceSync: () => void = () => undefined;
+
+  constructor(dependencies: ControlFeedDependencies) {
+    this.#dependencies = dependencies;
+    const { settings, logging, metrics, timers, random } = dependencies;
+    this.#replica = new MeshReplica(settingsUntilTold(settings));
+    this.#client = new XdsClient({
+      access: {
+        endpoint: dependencies.control,
+        rootFile: dependencies.control.tls ? settings.rootFile : null,
+        tokenFile: settings.tokenFile,
+        serverName: settings.controlName,
+        clusterId: settings.clusterId,
+      },
+      node: nodeIdentity(dependencies),
+      demanded: null,
+      network: () => this.#replica.state.settings.network,
+      apply: (changes) => this.#apply(changes),
+      onSynced: () => {
+        this.#announceSync();
+      },
+      onAnswered: () => undefined,
+      timers,
+      random,
+      logger: logging.component('xds'),
+      metrics,
+    });
+    this.#pump = new StatePump({
+      derive: (resources) => this.#derive(resources),
+      apply: (state) => this.#applyPods(state),
+      logger: logging.component('manifests'),
+      metrics,
+    });
+  }
+
+  status(): XdsStatus {
+    return this.#client.status();
+  }
+
+  async start(signal: AbortSignal): Promise<MeshState> {
+    const ended = AbortSignal.any([signal, this.#ending.signal]);
+    const synced = new Promise<void>((resolve) => (this.#announceSync = resolve));
+    await this.#readManifests(ended);
+    this.#running = this.#client.run(this.#ending.signal);
+    await Promise.race([synced, aborted(ended)]);
+    ended.throwIfAborted();
+    return this.#replica.state;
+  }
+
+  /** Whatever comes while the first state is put in force waits its turn behind it. */
+  async attach(node: Node): Promise<void> {
+    this.#node = node;
+    await node.plane.apply(this.#replica.state);
+    node.enrolment.reconcile(this.#replica.state.localPods);
+  }
+
+  async stop(): Promise<void> {
+    this.#ending.abort();
+    await this.#running;
+  }
+
+  async #readManifests(signal: AbortSignal): Promise<void> {
+    const { settings, timers } = this.#dependencies;
+    if (settings.manifests === null) return;
+    const source = new ManifestSource({
+      path: settings.manifests,
+      stateDir: settings.stateDir,
+      pollInterval: settings.manifestPoll,
+      timers,
+      onUpdate: (update) => {
+        this.#manifests = update;
+        this.#pump.submit(update);
+      },
+    });
+    this.#manifests = await source.start(signal);
+    this.#replica.setNodePods(podsOf(await this.#pump.derive(this.#manifests)));
+  }
+
+  async #apply(changes: ResourceChanges): Promise<void> {
+    const { settings } = this.#replica.state;
+    const slices = new Slices();
+    for (const chunk of chunksOf(changes)) {
+      await this.#change(() => this.#replica.apply(chunk));
+      await slices.pause();
+    }
+    // Identities of the pods that manifests name follow the trust domain that the control plane names.
+    if (this.#manifests !== null && !isDeepStrictEqual(settings, this.#replica.state.settings)) {
+      this.#pump.submit({ ...this.#manifests, newProblems: [], changed: true });
+    }
+  }
+
+  async #applyPods(state: MeshState): Promise<void> {
+    await this.#change(() => this.#replica.setNodePods(podsOf(state)));
+  }
+
+  /** The replica changes when the decisions do, and not before: between the two lie questions. */
+  async #change(change: () => StateDifference): Promise<void> {
+    if (this.#node === null) {
+      change();
+      return;
+    }
+    const { plane, enrolment } = this.#node;
+    const before = this.#replica.state;
+    const done: StateDifference[] = [];
+    await plane.applyDifference(() => {
+      const difference = change();
+      done.push(difference);
+      return difference;
+    });
+    warnAboutTrustDomains(before, this.#replica.state, this.#dependencies.logging.component('agent'));
+    const podsChanged = done.some(({ localPods }) => localPods.length > 0);
+    if (podsChanged && !this.#ending.signal.aborted) enrolment.reconcile(this.#replica.state.localPods);
+  }
+
+  #derive(resources: ManifestUpdate['resources']): Promise<MeshState> {
+    const { settings } = this.#replica.state;
+    const spec = { ...settings, trustDomainAliases: [...settings.trustDomainAliases] };
+    const meshSettings = { ...emptyMeshSettings, spec };
+    const { node } = this.#dependencies.settings;
+    return runInSlices(deriveMeshStateSteps({ ...resources, meshSettings }, { node }));
+  }
+}
+
+function podsOf({ localPods, conditions }: MeshState): Parameters<MeshReplica['setNodePods']>[0] {
+  return { pods: localPods, conditions };
+}
+
+function* chunksOf({ upserts, removals }: ResourceChanges): Generator<ResourceChanges> {
+  if (removals.length > 0) yield { upserts: [], removals };
+  for (let start = 0; start < upserts.length; start += CHUNK) {
+    yield { upserts: upserts.slice(start, start + CHUNK), removals: [] };
+  }
+}
+
+function settingsUntilTold({ trustDomain, clusterId, clusterDomain, network }: AgentSettings): MeshSettings {
+  return { ...defaultMeshSettings, trustDomain, clusterId, clusterDomain, network };
+}
+
+/** As a ztunnel names itself, so that a stock control plane knows what to send. */
+function nodeIdentity({ settings, metadata, version }: ControlFeedDependencies): NodeIdentity {
+  const { instanceIp, podName, podNamespace, clusterDomain, clusterId, node } = settings;
+  return {
+    id: `ztunnel~${instanceIp}~${podName}.${podNamespace}~${podNamespace}.svc.${clusterDomain}`,
+    metadata: {
+      NAME: podName,
+      NAMESPACE: podNamespace,
+      INSTANCE_IPS: instanceIp,
+      NODE_NAME: node,
+      CLUSTER_ID: clusterId,
+      AMBIT_VERSION: version,
+      ...metadata,
+    },
+  };
+}
