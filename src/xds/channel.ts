@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createSecureContext, rootCertificates } from 'node:tls';
-import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
 import { AmbitError } from '../config/errors.ts';
 import type { ControlEndpoint } from '../config/setting-parsers.ts';
@@ -67,16 +67,18 @@ export async function callMetadata({ tokenFile, clusterId }: ControlAccess): Pro
   return metadata;
 }
 
-/** Waits until the channel is connected. @throws AmbitError `CONTROL_UNREACHABLE` */
-export async function connected(client: Client, { endpoint }: ControlAccess, deadline: number): Promise<void> {
-  const error = await new Promise<Error | undefined>((resolve) => {
-    client.waitForReady(Date.now() + deadline, resolve);
-  });
-  if (error === undefined) return;
-  const hint = endpoint.tls ? 'is it running, and does --root-file hold its root?' : 'is it running?';
-  throw new AmbitError('CONTROL_UNREACHABLE', `${endpoint.target} does not answer within ${deadline} ms: ${hint}`, {
-    cause: error,
-  });
+/** What ended a call, for an operator. */
+export function describeCallError(error: unknown, { endpoint, tokenFile, rootFile }: ControlAccess): unknown {
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
+  if (code === status.UNAVAILABLE) {
+    const hint = endpoint.tls ? `is it running, and does ${String(rootFile)} hold its root?` : 'is it running?';
+    return new AmbitError('CONTROL_UNREACHABLE', `${endpoint.target} does not answer: ${hint}`, { cause: error });
+  }
+  if (code === status.UNAUTHENTICATED || code === status.PERMISSION_DENIED) {
+    const hint = `is the token of ${tokenFile ?? 'no file'} this node's, and still good?`;
+    return new AmbitError('CONTROL_REFUSED', `${endpoint.target} refuses this node: ${hint}`, { cause: error });
+  }
+  return error;
 }
 
 function notAToken(file: string): AmbitError {

@@ -1,15 +1,16 @@
-import { status } from '@grpc/grpc-js';
+import { connectivityState, status } from '@grpc/grpc-js';
+import type { Client } from '@grpc/grpc-js';
 import type { Logger } from '../telemetry/logger.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import { backOffDelay } from '../timing/back-off.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { typeUrls } from '../wds/names.ts';
-import { callMetadata, connected, openChannel, readRoots } from './channel.ts';
+import { callMetadata, describeCallError, openChannel, readRoots } from './channel.ts';
 import type { ControlAccess } from './channel.ts';
 import { openDeltaCall } from './delta-call.ts';
 import { DeltaSession } from './delta-session.ts';
-import type { NodeIdentity, ResourceChanges } from './delta-session.ts';
+import type { DeltaCall, NodeIdentity, ResourceChanges } from './delta-session.ts';
 import { FileWatch } from './file-watch.ts';
 import { HeldResources } from './held-resources.ts';
 import type { SubscribedType } from './resources.ts';
@@ -56,6 +57,7 @@ export class XdsClient {
     ]),
   );
   #session: DeltaSession | null = null;
+  #connected = false;
   #failures = 0;
   #lastError: string | null = null;
   #reconnect = new AbortController();
@@ -65,7 +67,7 @@ export class XdsClient {
   }
 
   status(): XdsStatus {
-    return { connected: this.#session !== null, failures: this.#failures, lastError: this.#lastError };
+    return { connected: this.#connected, failures: this.#failures, lastError: this.#lastError };
   }
 
   /** Resources that are held, by type. */
@@ -114,24 +116,24 @@ export class XdsClient {
       else this.#terminated(isOrderlyEnd(error) ? 'Complete' : 'Error', error);
     } finally {
       this.#session = null;
+      this.#connected = false;
       this.#dependencies.metrics.xdsConnected.set(0);
     }
   }
 
   async #converse(signal: AbortSignal): Promise<void> {
-    const { access, metrics, logger } = this.#dependencies;
+    const { access } = this.#dependencies;
     const client = openChannel(access, await readRoots(access));
     try {
-      const metadata = await callMetadata(access);
-      await abortable(connected(client, access, CONNECT_DEADLINE_MS), signal);
-      const call = openDeltaCall(client, metadata, signal);
-      const session = this.#newSession(call);
-      this.#session = session;
-      metrics.xdsConnected.set(1);
-      logger.info({ control: access.endpoint.target }, 'connected to the control plane');
+      const call = openDeltaCall(client, await callMetadata(access), signal);
+      const cancel = this.#limitConnecting(client, call);
       try {
-        await session.run();
+        this.#session = this.#newSession(call);
+        await this.#session.run();
+      } catch (error) {
+        throw describeCallError(error, access);
       } finally {
+        cancel();
         call.end();
       }
     } finally {
@@ -139,7 +141,14 @@ export class XdsClient {
     }
   }
 
-  #newSession(call: ConstructorParameters<typeof DeltaSession>[0]): DeltaSession {
+  /** Where nobody refuses and nobody answers, the kernel would try for minutes. */
+  #limitConnecting(client: Client, call: DeltaCall): () => void {
+    return this.#dependencies.timers.after(CONNECT_DEADLINE_MS, () => {
+      if (client.getChannel().getConnectivityState(false) !== connectivityState.READY) call.end();
+    });
+  }
+
+  #newSession(call: DeltaCall): DeltaSession {
     const { node, demanded, network, apply, onSynced, onAnswered, logger, metrics } = this.#dependencies;
     return new DeltaSession(call, {
       node,
@@ -151,12 +160,21 @@ export class XdsClient {
       metrics,
       onAnswered,
       onSynced: (_typeUrl, complete) => {
+        this.#answered();
         // Counted from an answer, not from a connection: one that never answers must not be tried without pause.
         this.#failures = 0;
         this.#lastError = null;
         if (complete) onSynced();
       },
     });
+  }
+
+  #answered(): void {
+    if (this.#connected) return;
+    this.#connected = true;
+    const { access, metrics, logger } = this.#dependencies;
+    metrics.xdsConnected.set(1);
+    logger.info({ control: access.endpoint.target }, 'the control plane answers');
   }
 
   #terminated(reason: 'Complete' | 'Reconnect' | 'Error', error: unknown): void {
@@ -190,20 +208,4 @@ export class XdsClient {
 function isOrderlyEnd(error: unknown): boolean {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
   return code === status.CANCELLED || code === status.DEADLINE_EXCEEDED || code === status.UNKNOWN;
-}
-
-async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  let abort: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    abort = () => {
-      reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
-    };
-    signal.addEventListener('abort', abort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

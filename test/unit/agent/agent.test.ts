@@ -49,7 +49,7 @@ function inboundFlow(id: number): FlowInfo {
   };
 }
 
-for (const feed of ['manifests', 'control'] as const) {
+for (const feed of ['manifests', 'told', 'control'] as const) {
   suite(`the agent, fed by ${feed}`, () => {
     test('starts the engine, enrols its pod with a certificate, drains and stops', async (context) => {
       const rig = await newAgentRig(context, { feed, manifests: `${labelled}---\n${pod}` });

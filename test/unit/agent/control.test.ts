@@ -44,7 +44,7 @@ function nodeManifests(context: TestContext): string {
 
 suite('an agent with a control plane', () => {
   test('is not ready before the control plane has answered, and ends cleanly while it waits', async (context) => {
-    const rig = await newAgentRig(context, { feed: 'control', manifests: mesh });
+    const rig = await newAgentRig(context, { feed: 'told', manifests: mesh });
     assert.ok(rig.control);
     rig.control.answering = false;
     const run = rig.agent.run();
@@ -54,7 +54,7 @@ suite('an agent with a control plane', () => {
   });
 
   test('goes on while the control plane is away, and follows again when it is back', async (context) => {
-    const rig = await newAgentRig(context, { feed: 'control', manifests: mesh });
+    const rig = await newAgentRig(context, { feed: 'told', manifests: mesh });
     await running(rig, async () => {
       rig.control?.kill();
       await until(async () => ((await rig.metrics.xdsConnected.get()).values[0]?.value ?? 1) === 0);
@@ -67,7 +67,7 @@ suite('an agent with a control plane', () => {
   });
 
   test('asks for certificates in the trust domain that the control plane names', async (context) => {
-    const rig = await newAgentRig(context, { feed: 'control', manifests: `${settings}---\n${mesh}` });
+    const rig = await newAgentRig(context, { feed: 'told', manifests: `${settings}---\n${mesh}` });
     await running(rig, () => Promise.resolve());
     assert.deepEqual(rig.engine().options.trustDomains, ['example.org']);
     assert.deepEqual(
@@ -78,7 +78,7 @@ suite('an agent with a control plane', () => {
 
   test('takes the pods of its node from manifests, under a stock control plane', async (context) => {
     const flags = { manifests: nodeManifests(context), clusterId: 'Kubernetes' };
-    const rig = await newAgentRig(context, { feed: 'control', identifier: '{}', manifests: mesh, flags });
+    const rig = await newAgentRig(context, { feed: 'told', identifier: '{}', manifests: mesh, flags });
     await running(rig, () => {
       assert.deepEqual([...rig.engine().pods.keys()], [UID]);
       assert.deepEqual(answersTo(rig), ['connect']);
@@ -90,14 +90,14 @@ suite('an agent with a control plane', () => {
 
   test('pods of manifests follow the trust domain of the control plane', async (context) => {
     const flags = { manifests: nodeManifests(context) };
-    const rig = await newAgentRig(context, { feed: 'control', manifests: settings, flags });
+    const rig = await newAgentRig(context, { feed: 'told', manifests: settings, flags });
     await running(rig, async () => {
       await until(() => rig.engine().pods.get(UID)?.identity === 'spiffe://example.org/ns/shop/sa/web');
     });
   });
 
   test('a certificate that is not what was asked for is not used', async (context) => {
-    const rig = await newAgentRig(context, { feed: 'control', manifests: mesh });
+    const rig = await newAgentRig(context, { feed: 'told', manifests: mesh });
     assert.ok(rig.control);
     const { control } = rig;
     const { sign } = control;

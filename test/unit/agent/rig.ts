@@ -9,11 +9,16 @@ import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { Agent } from '../../../src/agent/agent.ts';
 import { initialiseAuthority } from '../../../src/ca/authority.ts';
+import { controlPlaneSettings } from '../../../src/config/control-plane-settings.ts';
 import { parseManifests } from '../../../src/config/manifests/parse.ts';
 import { nextState, resourcesOf } from '../../../src/config/manifests/store.ts';
 import { resolveAgentSettings } from '../../../src/config/settings.ts';
+import { loadTokenKeys } from '../../../src/control/certificates/token-keys.ts';
+import { createToken } from '../../../src/control/certificates/tokens.ts';
+import { Control } from '../../../src/control/control.ts';
 import { deriveMeshState } from '../../../src/derive/mesh-state.ts';
 import type { MeshState } from '../../../src/model/workload.ts';
+import { createControlMetrics } from '../../../src/telemetry/control-metrics.ts';
 import { Logging } from '../../../src/telemetry/logger.ts';
 import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
 import type { AgentMetrics } from '../../../src/telemetry/metrics.ts';
@@ -26,8 +31,11 @@ import { TestAuthority } from '../../support/test-authority.ts';
 
 export const NODE = 'node-1';
 
-/** Where the agent's state comes from: manifests that it reads itself, or a control plane that has read them. */
-export type FeedKind = 'manifests' | 'control';
+/**
+ * Where the agent's state comes from: manifests that it reads itself, a fake control plane that is told what they mean, or
+ * our own control plane, over TLS, that has read them.
+ */
+export type FeedKind = 'manifests' | 'told' | 'control';
 
 export interface AgentRig {
   readonly agent: Agent;
@@ -37,7 +45,7 @@ export interface AgentRig {
   /** Changes the manifests. */
   readonly write: (text: string) => void;
   readonly ready: () => Promise<string>;
-  /** null with manifests alone. */
+  /** null unless it is fed by the fake. */
   readonly control: FakeControlPlane | null;
 }
 
@@ -58,7 +66,7 @@ export async function newAgentRig(context: TestContext, options: AgentRigOptions
     rmSync(folder, { recursive: true, force: true });
   });
   const stateDir = join(folder, 'state');
-  const source = await (options.feed === 'control' ? controlSource : manifestSource)(context, folder, options);
+  const source = await sources[options.feed ?? 'manifests'](context, folder, options);
   const ports = { adminPort: '0', metricsPort: '0', readinessPort: '0' };
   const flags = { node: NODE, stateDir, manifestPoll: '100ms', ...ports, ...source.flags, ...options.flags };
   const { native, engine } = fakeNative(options.adopted ?? []);
@@ -67,7 +75,7 @@ export async function newAgentRig(context: TestContext, options: AgentRigOptions
   const agent = new Agent({
     settings: resolveAgentSettings(flags, {}),
     version: 'test',
-    logging: new Logging({ level: 'error', format: 'json', destination: { write: () => undefined } }),
+    logging: silentLogging(),
     metrics,
     timers: systemTimers,
     random: Math.random,
@@ -101,7 +109,7 @@ async function manifestSource(_context: TestContext, folder: string, options: Ag
 }
 
 /** What the manifests mean is told by a control plane, and so is what an edit of them changes. */
-async function controlSource(context: TestContext, folder: string, options: AgentRigOptions): Promise<Source> {
+async function toldSource(context: TestContext, folder: string, options: AgentRigOptions): Promise<Source> {
   const control = new FakeControlPlane({ identifier: options.identifier ?? controlPlaneIdentifier });
   const authority = await TestAuthority.create();
   control.sign = ({ request }) => authority.answer(request.csr, namesAskedFor(request.metadata));
@@ -114,6 +122,55 @@ async function controlSource(context: TestContext, folder: string, options: Agen
   };
   write(options.manifests ?? '');
   return { flags: { control: `http://${control.address}`, tokenFile: join(folder, 'token') }, write, control };
+}
+
+/** `ambit control` in this process, with a token of its own making for this node. */
+async function controlSource(context: TestContext, folder: string, options: AgentRigOptions): Promise<Source> {
+  const path = join(folder, 'mesh.yaml');
+  const write = (text: string): void => {
+    writeFileSync(path, text);
+  };
+  write(options.manifests ?? '');
+  const stateDir = join(folder, 'control');
+  const events = new EventEmitter();
+  const ports = { xdsPort: '0', plaintextPort: '0', metricsPort: '0', debugPort: '0' };
+  const control = new Control({
+    settings: controlPlaneSettings.resolve(
+      { manifests: path, stateDir, manifestPoll: '100ms', address: '127.0.0.1', ...ports },
+      {},
+    ),
+    version: 'test',
+    logging: silentLogging(),
+    metrics: createControlMetrics('test'),
+    timers: systemTimers,
+    random: Math.random,
+    events,
+  });
+  const run = control.run();
+  context.after(async () => {
+    events.emit('SIGTERM', 'SIGTERM');
+    await run;
+  });
+  const { xds } = await Promise.race([control.ready, run.then(() => Promise.reject(new Error('control has ended')))]);
+  const token = createToken(await loadTokenKeys(stateDir), {
+    node: NODE,
+    pod: null,
+    now: Date.now(),
+    lifetime: 60_000,
+  });
+  writeFileSync(join(folder, 'token'), token);
+  const rootFile = join(stateDir, 'ca', 'root-cert.pem');
+  return {
+    flags: { control: `127.0.0.1:${xds}`, tokenFile: join(folder, 'token'), rootFile },
+    write,
+    control: null,
+  };
+}
+
+const sources = { manifests: manifestSource, told: toldSource, control: controlSource };
+
+function silentLogging(): Logging {
+  return new Logging({ level: 'error', format: 'json', destination: { write: () => undefined } });
 }
 
 function namesAskedFor(metadata: unknown): { readonly names?: readonly string[] } {
