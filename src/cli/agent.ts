@@ -1,16 +1,14 @@
-import type { Command } from 'commander';
 import { destination } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { linuxHost } from '../agent/host.ts';
 import { nodeMetadata } from '../config/control-settings.ts';
 import { agentSettingTable, resolveAgentSettings } from '../config/settings.ts';
-import type { SettingDescription } from '../config/settings.ts';
 import { loadNative } from '../native/loader.ts';
 import type { NativeTrace } from '../native/loader.ts';
 import { Logging } from '../telemetry/logger.ts';
 import { createAgentMetrics } from '../telemetry/metrics.ts';
 import { systemTimers } from '../timing/timers.ts';
-import { EXIT_STATUS_HELP } from './command.ts';
+import { addOption, EXIT_STATUS_HELP } from './command.ts';
 import type { CommandContext, RegisterCommand } from './command.ts';
 import { requireRoot } from './root.ts';
 
@@ -35,12 +33,6 @@ export const registerAgent: RegisterCommand = (program, context) => {
     await runAgent(flags, context);
   });
 };
-
-/** Without commander's own defaults: what a flag does not say, the environment may. */
-function addOption(command: Command, { flag, value, meaning, default: fallback, required }: SettingDescription): void {
-  const suffix = required ? ' (required)' : fallback === null ? '' : ` (default: ${fallback})`;
-  command.option(`--${flag} <${value}>`, meaning + suffix);
-}
 
 async function runAgent(flags: Readonly<Record<string, unknown>>, context: CommandContext): Promise<void> {
   const settings = resolveAgentSettings(flags, context.environment);

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { SettingRow } from '../config/setting-table.ts';
 
 /** What a command may touch besides its own arguments. */
 export interface CommandContext {
@@ -19,3 +20,12 @@ Exit status:
   2  wrong flags or settings, or a file that they name is unusable
   3  what is needed is not there: root, a kernel feature, a mount, the built addon
 `;
+
+/** Without commander's own defaults: what a flag does not say, the environment may. */
+export function addOption(
+  command: Command,
+  { flag, value, meaning, default: fallback, required }: Omit<SettingRow, 'key'>,
+): void {
+  const suffix = required ? ' (required)' : fallback === null || fallback === '' ? '' : ` (default: ${fallback})`;
+  command.option(`--${flag} <${value}>`, meaning + suffix);
+}

@@ -1,14 +1,13 @@
 import type { Command } from 'commander';
 import { destination } from 'pino';
 import { controlPlaneSettings, tokenSettings } from '../config/control-plane-settings.ts';
-import type { SettingRow } from '../config/setting-table.ts';
 import { loadTokenKeys } from '../control/certificates/token-keys.ts';
 import { createToken } from '../control/certificates/tokens.ts';
 import { Control } from '../control/control.ts';
 import { createControlMetrics } from '../telemetry/control-metrics.ts';
 import { Logging } from '../telemetry/logger.ts';
 import { systemTimers } from '../timing/timers.ts';
-import { EXIT_STATUS_HELP } from './command.ts';
+import { addOption, EXIT_STATUS_HELP } from './command.ts';
 import type { CommandContext, RegisterCommand } from './command.ts';
 
 const HELP = `
@@ -48,12 +47,6 @@ export const registerControl: RegisterCommand = (program, context) => {
     await printToken(command.optsWithGlobals(), context);
   });
 };
-
-/** Without commander's own defaults: what a flag does not say, the environment may. */
-function addOption(command: Command, { flag, value, meaning, default: fallback, required }: SettingRow): void {
-  const suffix = required ? ' (required)' : fallback === null || fallback === '' ? '' : ` (default: ${fallback})`;
-  command.option(`--${flag} <${value}>`, meaning + suffix);
-}
 
 async function runControl(flags: Readonly<Record<string, unknown>>, context: CommandContext): Promise<void> {
   const settings = controlPlaneSettings.resolve(flags, context.environment);

@@ -9,16 +9,20 @@ export interface SettingRow<Key extends string = string> extends Omit<Definition
 
 export type Definitions<Settings> = { readonly [Key in keyof Settings]: Definition<Settings[Key]> };
 
-type Flags = Readonly<Record<string, unknown>>;
-type Environment = Readonly<Record<string, string | undefined>>;
+/** Raw values by the setting's key; what commander gives for options without defaults of their own. */
+export type SettingFlags = Readonly<Record<string, unknown>>;
+export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** All settings of one command. */
 export class SettingTable<Settings extends object> {
   readonly rows: readonly SettingRow<keyof Settings & string>[];
   readonly #definitions: Definitions<Settings>;
+  readonly #mistakesOf: (settings: Settings) => readonly string[];
 
-  constructor(definitions: Definitions<Settings>) {
+  /** @param mistakesOf what is wrong with settings that are each right; those that are not are null there */
+  constructor(definitions: Definitions<Settings>, mistakesOf: (settings: Settings) => readonly string[] = () => []) {
     this.#definitions = definitions;
+    this.#mistakesOf = mistakesOf;
     const keys = Object.keys(definitions) as (keyof Settings & string)[];
     this.rows = keys.map((key) => ({ ...definitions[key], key }));
   }
@@ -29,18 +33,25 @@ export class SettingTable<Settings extends object> {
    *
    * @throws AmbitError `SETTINGS_INVALID` that names every setting that is wrong and what it may be.
    */
-  resolve(flags: Flags, environment: Environment): Settings {
+  resolve(flags: SettingFlags, environment: Environment): Settings {
     const mistakes: string[] = [];
     const entries = this.rows.map(({ key }) => [key, this.#resolveOne(key, flags, environment, mistakes)] as const);
+    // Each entry was parsed by the definition of its own key, which the mapped type ties to the field's type.
+    const settings = Object.fromEntries(entries) as Settings;
+    mistakes.push(...this.#mistakesOf(settings));
     if (mistakes.length > 0) {
       const count = mistakes.length === 1 ? 'One setting is' : `${mistakes.length} settings are`;
       throw new AmbitError('SETTINGS_INVALID', `${count} wrong:\n  ${mistakes.join('\n  ')}`);
     }
-    // Each entry was parsed by the definition of its own key, which the mapped type ties to the field's type.
-    return Object.fromEntries(entries) as Settings;
+    return settings;
   }
 
-  #resolveOne(key: keyof Settings & string, flags: Flags, environment: Environment, mistakes: string[]): unknown {
+  #resolveOne(
+    key: keyof Settings & string,
+    flags: SettingFlags,
+    environment: Environment,
+    mistakes: string[],
+  ): unknown {
     const definition = this.#definitions[key];
     const variables = [definition.environment, ...definition.aliases];
     const given =
