@@ -1,7 +1,7 @@
 import { isTrustDomain } from '../model/identity.ts';
 import { optional } from './setting-definition.ts';
 import type { Definition } from './setting-definition.ts';
-import { controlEndpoint, flag, path, pattern } from './setting-parsers.ts';
+import { controlEndpoint, path, pattern } from './setting-parsers.ts';
 import type { ControlEndpoint } from './setting-parsers.ts';
 
 /** How an agent meets its control plane; what is named after a variable of the ztunnel chart means what it means there. */
@@ -17,8 +17,6 @@ export interface ControlSettings {
   readonly caRootFile: string | null;
   readonly controlName: string | null;
   readonly caName: string | null;
-  /** Only addresses that pods of this node talk to are asked for. */
-  readonly onDemand: boolean;
   readonly podName: string;
   readonly podNamespace: string;
   readonly instanceIp: string;
@@ -71,9 +69,6 @@ export const controlDefinitions: Definitions = {
     'ALT_XDS_HOSTNAME',
   ]),
   caName: optional('ca-name', 'NAME', null, 'Name in the certificate of the CA.', hostname, ['ALT_CA_HOSTNAME']),
-  onDemand: optional('on-demand', 'BOOL', 'false', 'Ask only for what pods of this node talk to.', flag, [
-    'XDS_ON_DEMAND',
-  ]),
   podName: optional('pod-name', 'NAME', 'ambit', 'Name of the pod of this agent.', label, ['POD_NAME']),
   podNamespace: optional('pod-namespace', 'NAME', 'istio-system', 'Its namespace.', label, ['POD_NAMESPACE']),
   instanceIp: optional('instance-ip', 'ADDRESS', '1.1.1.1', 'Its address.', address, ['INSTANCE_IP']),

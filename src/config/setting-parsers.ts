@@ -82,9 +82,6 @@ export function pattern(expression: { readonly test: (text: string) => boolean }
   return (text) => (expression.test(text) ? accept(text) : refuse(expected));
 }
 
-export const flag: Parser<boolean> = (text) =>
-  text === 'true' || text === 'false' ? accept(text === 'true') : refuse('true or false');
-
 export function oneOf<const Value extends string>(...values: readonly Value[]): Parser<Value> {
   return (text) => {
     const found = values.find((value) => value === text);

@@ -14,6 +14,8 @@ export function openDeltaCall(client: Client, metadata: Metadata, signal: AbortS
     call.cancel();
   };
   signal.addEventListener('abort', cancel, { once: true });
+  // Roots and token were read before: the end may have come meanwhile, and its event is not told twice.
+  if (signal.aborted) cancel();
   // The reader gets the error; without a listener one that comes after the reader has gone would be uncaught.
   call.on('error', () => undefined);
   return {

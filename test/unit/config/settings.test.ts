@@ -98,7 +98,6 @@ void describe('settings', () => {
       TRUST_DOMAIN: 'example.org',
       NETWORK: 'net-1',
       SECRET_TTL: '1h',
-      XDS_ON_DEMAND: 'true',
     };
     const settings = resolveAgentSettings({}, { ...chart, AMBIT_CLUSTER_ID: 'west' });
     assert.deepEqual(settings.control, { target: 'istiod.istio-system.svc:15012', tls: true });
@@ -107,7 +106,7 @@ void describe('settings', () => {
     assert.deepEqual([node, rootFile, caRootFile], ['worker', '/roots/xds.pem', '/roots/ca.pem']);
     assert.deepEqual([podName, podNamespace, instanceIp], ['ztunnel-abc', 'istio-system', '10.0.0.7']);
     assert.deepEqual([trustDomain, network, settings.clusterId], ['example.org', 'net-1', 'west']);
-    assert.deepEqual([settings.certificateTtl, settings.onDemand], [3_600_000, true]);
+    assert.equal(settings.certificateTtl, 3_600_000);
   });
 
   for (const [text, expected] of [

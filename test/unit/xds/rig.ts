@@ -54,7 +54,7 @@ export async function newXdsRig(context: TestContext, options: RigOptions = {}):
   const answered: string[] = [];
   let synced = 0;
   const access: ControlAccess = {
-    endpoint: { target: control.address, tls: false },
+    endpoint: { target: control.address, tls: options.control?.tls != null },
     rootFile: null,
     tokenFile: join(folder, 'token'),
     serverName: null,
@@ -83,7 +83,10 @@ export async function newXdsRig(context: TestContext, options: RigOptions = {}):
   });
   const ending = new AbortController();
   let running: Promise<void> = Promise.resolve();
+  let stopped = false;
   const stop = async (): Promise<void> => {
+    if (stopped) return;
+    stopped = true;
     ending.abort();
     await running;
     await control.stop();

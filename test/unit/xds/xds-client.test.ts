@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { status } from '@grpc/grpc-js';
 import { controlPlaneIdentifier, typeUrls } from '../../../src/wds/names.ts';
 import { localPod, meshSettings, policy, service, serviceKey, workload } from '../../support/mesh-builders.ts';
+import { TestAuthority } from '../../support/test-authority.ts';
 import { newXdsRig, TOKEN } from './rig.ts';
 
 const web = workload('web', { addresses: ['10.0.0.1'] });
@@ -204,5 +206,63 @@ suite('xDS with our own control plane', () => {
     await rig.until(() => rig.synced() === 1);
     assert.deepEqual(rig.state().workloads.get(web.uid)?.addresses, ['10.0.0.1']);
     assert.deepEqual(rig.state().workloads.get(db.uid)?.addresses, []);
+  });
+});
+
+suite('addresses by name', () => {
+  test('are asked for one by one, and again after a reconnect', async (context) => {
+    const names = new Set<string>(['/10.0.0.1']);
+    const rig = await newXdsRig(context, { client: { demanded: { names: () => names } } });
+    rig.control.setWorkload(web);
+    rig.control.setWorkload(db);
+    rig.run();
+    await rig.until(() => rig.synced() === 1);
+    assert.deepEqual([...rig.state().workloads.keys()], [web.uid]);
+    names.add('/10.0.0.2');
+    rig.client.demand(['/10.0.0.2'], []);
+    await rig.until(() => rig.state().workloads.has(db.uid));
+    rig.control.endStreams();
+    await rig.until(() => rig.synced() === 2);
+    const again = rig.control.requests.findLast(({ resourceNamesSubscribe: asked }) => asked.includes('*'));
+    assert.deepEqual(again?.resourceNamesSubscribe, ['*', '/10.0.0.1', '/10.0.0.2']);
+    assert.deepEqual(again.resourceNamesUnsubscribe, ['*']);
+  });
+
+  test('that nobody has are answered, too', async (context) => {
+    const rig = await newXdsRig(context, { client: { demanded: { names: () => [] } } });
+    rig.run();
+    await rig.until(() => rig.synced() === 1);
+    rig.client.demand(['/10.0.0.9'], []);
+    await rig.until(() => rig.answered.includes('/10.0.0.9'));
+  });
+});
+
+suite('ending', () => {
+  test('in the middle of connecting leaves nothing behind', async (context) => {
+    const rig = await newXdsRig(context);
+    rig.run();
+    await Promise.resolve();
+    await rig.stop();
+    assert.equal(rig.control.streams, 0);
+  });
+});
+
+suite('TLS', () => {
+  test('connects to a control plane that its roots vouch for, and again when they change', async (context) => {
+    const folder = mkdtempSync(join(tmpdir(), 'ambit-roots-'));
+    context.after(() => {
+      rmSync(folder, { recursive: true });
+    });
+    const rootFile = join(folder, 'root.pem');
+    const [authority, stranger] = [await TestAuthority.create(), await TestAuthority.create()];
+    writeFileSync(rootFile, stranger.roots);
+    const rig = await newXdsRig(context, { control: { tls: await authority.server() }, access: { rootFile } });
+    rig.run();
+    await rig.until(() => rig.client.status().failures > 0);
+    assert.match(rig.client.status().lastError ?? '', /CONTROL_UNREACHABLE.*certificate/);
+    writeFileSync(rootFile, authority.roots);
+    await rig.until(() => rig.synced() === 1);
+    writeFileSync(rootFile, authority.roots + stranger.roots);
+    await rig.until(() => rig.synced() === 2);
   });
 });
