@@ -8,11 +8,13 @@ import process from 'node:process';
 import { root } from '../test/support/paths.ts';
 import { cells } from './cells.ts';
 import type { Cell, Effort, Measures, Place } from './cells.ts';
-import { measureIdle } from './idle.ts';
+import { measureAgent } from './idle.ts';
 import { buildBench, congestionControl } from './site.ts';
 import type { Bench } from './site.ts';
 import { formatTable, median } from './table.ts';
 import type { Row } from './table.ts';
+import { upcallAim } from './upcalls.ts';
+import type { UpcallMeasure } from './upcalls.ts';
 
 const full: Effort = { seconds: 4, connectionSeconds: 60, repetitions: 3 };
 const quick: Effort = { seconds: 1, connectionSeconds: 2, repetitions: 3 };
@@ -80,20 +82,29 @@ async function main(mode = 'full', only = ''): Promise<void> {
   const effort = mode === 'quick' ? quick : full;
   const rows = await measureTraffic(effort, new RegExp(only));
   progress('an idle agent');
-  const idle = await measureIdle(100, mode === 'quick' ? 5 : 30);
+  const { idle, upcalls } = await measureAgent(100, mode === 'quick' ? 5 : 30);
   const [cpu] = cpus();
   const about = { date: new Date().toISOString(), kernel: release(), cores: cpus().length, cpu: cpu?.model ?? '' };
   const folder = join(root, 'bench/results');
   await mkdir(folder, { recursive: true });
   const file = join(folder, `${about.date.replaceAll(':', '-')}.json`);
-  await writeFile(file, `${JSON.stringify({ ...about, congestionControl, effort, rows, idle }, null, 2)}\n`);
+  await writeFile(file, `${JSON.stringify({ ...about, congestionControl, effort, rows, idle, upcalls }, null, 2)}\n`);
   console.log(
     `${about.cores} cores, kernel ${about.kernel}, congestion control ${congestionControl} in every namespace`,
   );
   console.log('streams in Gb/s, rates per second, times in microseconds, ticks of 10 ms of the whole machine\n');
   console.log(formatTable(rows));
   console.table(idle);
+  console.log(upcallText(upcalls));
   console.log(`written to ${file}`);
+}
+
+function upcallText({ questions, roundTrip, decision }: UpcallMeasure): string {
+  const verdict = roundTrip.p50 <= upcallAim ? 'reached' : 'missed';
+  return (
+    `${questions} upcalls on an idle loop, at most: p50 ${roundTrip.p50} µs (aim <= ${upcallAim}: ${verdict}), ` +
+    `p99 ${roundTrip.p99} µs; the decision alone p50 ${decision.p50} µs, p99 ${decision.p99} µs`
+  );
 }
 
 await main(...process.argv.slice(2));
