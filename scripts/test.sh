@@ -27,7 +27,7 @@ tests_in() {
   find "$1" -name '*.test.ts' | sort | sed -e 's|^|dist/|' -e 's|\.ts$|.js|'
 }
 
-level "unit (Rust)" bash -c 'cd native && cargo test --locked --workspace --lib --bins'
+level "unit (Rust)" bash -c 'cd native && cargo test --locked --workspace --no-fail-fast --lib --bins'
 mapfile -t unit < <(tests_in test/unit)
 level "unit (TypeScript)" node --test "${unit[@]}"
 
@@ -39,7 +39,7 @@ if ! is_root; then
   skipped "network namespaces" "needs root"
 else
   if [ ${#kernel[@]} -gt 0 ]; then
-    level "kernel (Rust)" bash -c "cd native && cargo test --locked --workspace --test '*' -- --test-threads=1"
+    level "kernel (Rust)" bash -c "cd native && cargo test --locked --workspace --no-fail-fast --test '*' -- --test-threads=1"
   fi
   # One file at a time: they measure time and share two cores.
   level "network namespaces" node --test --test-concurrency=1 "${netns[@]}"

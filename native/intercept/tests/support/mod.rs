@@ -347,7 +347,7 @@ pub fn pins(rig: &Rig) -> PathBuf {
     bpffs()
         .join("ambit")
         .join(rig.node.replace('.', "_2e"))
-        .join("v2")
+        .join(format!("v{}", ambit_intercept::abi::ABI))
 }
 
 /// A cgroup with one below it, gone with this value.
