@@ -11,28 +11,42 @@ function choice<const Value extends string>(values: readonly [Value, ...Value[]]
   return z.enum(values, { error: `must be one of ${values.join(', ')}` });
 }
 
-const spec = closed({
-  trustDomain: trustDomain.default('cluster.local'),
-  trustDomainAliases: z.array(trustDomain).default([]),
-  rootNamespace: namespaceName.default('istio-system'),
-  clusterDomain: resourceName.default('cluster.local'),
-  clusterId: clusterIdentifier().default('Kubernetes'),
-  network: text.default(''),
-  sameNode: choice(['auto', 'local', 'tls']).default('auto'),
-  unenforceable: choice(['deny', 'ignore']).default('deny'),
+/** Each field's text is its row in docs/settings.md. */
+export const meshSettingsSpec = closed({
+  trustDomain: trustDomain
+    .default('cluster.local')
+    .describe('The name before the first slash of every identity, `spiffe://NAME/ns/…/sa/…`.'),
+  trustDomainAliases: z
+    .array(trustDomain)
+    .default([])
+    .describe('Former or foreign trust domains whose identities count as those of `trustDomain`.'),
+  rootNamespace: namespaceName.default('istio-system').describe('Namespace whose policies hold in every namespace.'),
+  clusterDomain: resourceName.default('cluster.local').describe('DNS domain behind `NAME.NAMESPACE.svc.`'),
+  clusterId: clusterIdentifier()
+    .default('Kubernetes')
+    .describe('First part of every workload’s uid, and a label of metrics.'),
+  network: text.default('').describe('Network of the addresses of this cluster.'),
+  sameNode: choice(['auto', 'local', 'tls'])
+    .default('auto')
+    .describe(
+      'How two pods of one node are joined: `local` without a wire, `tls` through their veths, `auto` without a wire unless a NetworkPolicy selects one of them.',
+    ),
+  unenforceable: choice(['deny', 'ignore'])
+    .default('deny')
+    .describe('What becomes of parts of a policy that L4 cannot see: closed, or left out as in Istio.'),
 });
 
 export const meshSettingsSchema = closed({
   apiVersion: text,
   kind: text,
   metadata: optionalObject(clusterMetadata.partial({ name: true })),
-  spec: optionalObject(spec),
+  spec: optionalObject(meshSettingsSpec),
 });
 
 export type MeshSettingsDocument = z.output<typeof meshSettingsSchema>;
 
 /** What holds where no document says otherwise. */
-export const defaultMeshSettings: MeshSettings = spec.parse({});
+export const defaultMeshSettings: MeshSettings = meshSettingsSpec.parse({});
 
 /** A cluster's id is the first part of every uid, so it may hold no slash. */
 function clusterIdentifier() {
