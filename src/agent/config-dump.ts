@@ -51,6 +51,7 @@ function dumpWorkload(workload: Workload, network: string): object {
     uid: workload.uid,
     workloadIps: workload.addresses,
     protocol: workload.protocol.toUpperCase(),
+    nativeTunnel: workload.nativeTunnel,
     name: workload.name,
     namespace: workload.namespace,
     serviceAccount: workload.serviceAccount,
@@ -111,10 +112,14 @@ function dumpService(key: string, service: Service, network: string, endpoints: 
       routingPreferences: scopes.map(capitalized),
       healthPolicy: healthPolicy === 'allow-all' ? 'AllowAll' : 'OnlyHealthy',
     },
-    ipFamilies: null,
+    ipFamilies: IP_FAMILIES[service.ipFamilies],
+    canonical: service.canonical,
+    visibility: capitalized(service.visibility),
     key,
   };
 }
+
+const IP_FAMILIES = { automatic: null, ipv4: 'IPv4', ipv6: 'IPv6', dual: 'Dual' } as const;
 
 const SCOPES = { global: 'Global', namespace: 'Namespace', 'workload-selector': 'WorkloadSelector' } as const;
 

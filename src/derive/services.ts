@@ -30,8 +30,12 @@ export function deriveService(document: ServiceDocument, settings: MeshSettings)
     hostname: hostnameOf(document, settings),
     vips: clusterIps(document).flatMap((text) => canonicalAddress(text) ?? []),
     ports: new Map(tcpPorts(document).map((port) => [port.port, numericTarget(port)])),
+    appProtocols: new Map(),
     subjectAltNames: [],
     loadBalancing: loadBalancingOf(document),
+    ipFamilies: 'automatic',
+    visibility: 'public',
+    canonical: true,
   };
 }
 

@@ -5,6 +5,7 @@ import type { Context } from './context.ts';
 import { isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 import type { Labels } from './selectors.ts';
+import { tunnelOf } from './tunnel.ts';
 
 /** What other derivations say about a pod. */
 export interface PodFacts {
@@ -27,6 +28,7 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
   const { metadata, spec } = pod;
   const { labels } = metadata;
   const owner = ownerOf(pod);
+  const tunnel = tunnelOf(labels, metadata.annotations);
   const nodeName = spec.nodeName ?? '';
   return {
     uid: workloadUid(context.settings, pod),
@@ -34,7 +36,8 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     namespace: metadata.namespace,
     addresses: addressesOf(pod),
     hostNetwork: spec.hostNetwork,
-    protocol: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}) ? 'hbone' : 'tcp',
+    protocol: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}) ? 'hbone' : tunnel.protocol,
+    nativeTunnel: tunnel.nativeTunnel,
     trustDomain: context.settings.trustDomain,
     serviceAccount: spec.serviceAccountName,
     node: nodeName,

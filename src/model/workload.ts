@@ -11,6 +11,8 @@ export interface Workload {
   /** A host-network workload shares its address with its node and is never found by it. */
   readonly hostNetwork: boolean;
   readonly protocol: 'hbone' | 'tcp';
+  /** It speaks HBONE itself, with no node proxy in front of it. */
+  readonly nativeTunnel: boolean;
   readonly trustDomain: string;
   readonly serviceAccount: string;
   readonly node: string;
@@ -59,9 +61,20 @@ export interface Service {
   readonly vips: readonly string[];
   /** Service port → target port; 0 where the target is named and differs from pod to pod. */
   readonly ports: ReadonlyMap<number, number>;
+  /** What clients of each service port speak, where that is said. */
+  readonly appProtocols: ReadonlyMap<number, AppProtocol>;
   readonly subjectAltNames: readonly string[];
   readonly loadBalancing: LoadBalancing;
+  readonly ipFamilies: IpFamilies;
+  /** `namespace`: only pods of the service's own namespace see it. */
+  readonly visibility: 'public' | 'namespace';
+  /** Of several services with one hostname the one that counts for clients whose own namespace has none. */
+  readonly canonical: boolean;
 }
+
+export type AppProtocol = 'http1' | 'http2' | 'grpc' | 'tcp' | 'tls';
+
+export type IpFamilies = 'automatic' | 'ipv4' | 'ipv6' | 'dual';
 
 /** A pod of this node, as its agent needs it. */
 export interface LocalPod {
@@ -90,6 +103,8 @@ export interface MeshSettings {
   readonly sameNode: 'auto' | 'local' | 'tls';
   /** What to do with the parts of a policy that L4 cannot honour: fail closed, or as Istio does. */
   readonly unenforceable: 'deny' | 'ignore';
+  /** The widest that a ServiceEntry may be seen: by all namespaces, by its own, or by nobody. */
+  readonly serviceEntryVisibility: 'public' | 'namespace' | 'none';
 }
 
 /** Everything that a node's decisions stand on. */

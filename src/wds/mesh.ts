@@ -4,6 +4,7 @@ import {
   LocalPodSchema,
   MeshSettingsSchema,
   MeshSettings_SameNode as SameNode,
+  MeshSettings_ServiceEntryVisibility as ServiceEntryVisibility,
   MeshSettings_Unenforceable as Unenforceable,
 } from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
 import type {
@@ -20,12 +21,19 @@ const sameNode = new Enumeration<MeshSettings['sameNode'], SameNode>({
   tls: SameNode.TLS,
 });
 
+const visibilities = new Enumeration<MeshSettings['serviceEntryVisibility'], ServiceEntryVisibility>({
+  public: ServiceEntryVisibility.PUBLIC,
+  namespace: ServiceEntryVisibility.NAMESPACE,
+  none: ServiceEntryVisibility.NONE,
+});
+
 export function encodeMeshSettings(settings: MeshSettings): MeshSettingsMessage {
   return create(MeshSettingsSchema, {
     ...settings,
     trustDomainAliases: [...settings.trustDomainAliases],
     sameNode: sameNode.encode(settings.sameNode),
     unenforceable: settings.unenforceable === 'ignore' ? Unenforceable.IGNORE : Unenforceable.DENY,
+    serviceEntryVisibility: visibilities.encode(settings.serviceEntryVisibility),
   });
 }
 
@@ -42,6 +50,7 @@ export function decodeMeshSettings(message: MeshSettingsMessage): Decoded<MeshSe
     network,
     sameNode: sameNode.decode(message.sameNode) ?? 'tls',
     unenforceable: message.unenforceable === Unenforceable.IGNORE ? 'ignore' : 'deny',
+    serviceEntryVisibility: visibilities.decode(message.serviceEntryVisibility) ?? 'none',
   };
   return { value, problems: [] };
 }

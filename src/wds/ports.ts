@@ -1,6 +1,16 @@
 import { create } from '@bufbuild/protobuf';
-import { PortSchema } from '../proto/gen/istio/workload/workload_pb.ts';
+import type { AppProtocol, Service } from '../model/workload.ts';
+import { AppProtocol as AppProtocolNumber, PortSchema } from '../proto/gen/istio/workload/workload_pb.ts';
 import type { Port } from '../proto/gen/istio/workload/workload_pb.ts';
+import { Enumeration } from './enums.ts';
+
+const appProtocols = new Enumeration<AppProtocol, AppProtocolNumber>({
+  http1: AppProtocolNumber.HTTP11,
+  http2: AppProtocolNumber.HTTP2,
+  grpc: AppProtocolNumber.GRPC,
+  tcp: AppProtocolNumber.TCP,
+  tls: AppProtocolNumber.TLS,
+});
 
 /** By service port, so that equal maps have equal bytes. */
 export function encodePorts(ports: ReadonlyMap<number, number>): readonly Port[] {
@@ -9,12 +19,29 @@ export function encodePorts(ports: ReadonlyMap<number, number>): readonly Port[]
     .map(([servicePort, targetPort]) => create(PortSchema, { servicePort, targetPort }));
 }
 
-/** A port number that cannot be is left out: nothing can be dialled there. */
-export function decodePorts(ports: readonly Port[]): ReadonlyMap<number, number> {
-  const possible = ports.filter(({ servicePort, targetPort }) => servicePort >= 1 && isPort(servicePort, targetPort));
-  return new Map(possible.map(({ servicePort, targetPort }) => [servicePort, targetPort]));
+/** The ports of a service, each with what its clients speak. */
+export function encodeServicePorts(service: Pick<Service, 'ports' | 'appProtocols'>): readonly Port[] {
+  return encodePorts(service.ports).map((port) => {
+    const spoken = service.appProtocols.get(port.servicePort);
+    return spoken === undefined ? port : { ...port, appProtocol: appProtocols.encode(spoken) };
+  });
 }
 
-function isPort(...numbers: readonly number[]): boolean {
-  return numbers.every((number) => number <= 65535);
+/** A port number that cannot be is left out: nothing can be dialled there. */
+export function decodePorts(ports: readonly Port[]): ReadonlyMap<number, number> {
+  return new Map(ports.filter(isPossible).map(({ servicePort, targetPort }) => [servicePort, targetPort]));
+}
+
+/** What clients of the ports speak; a protocol of a newer peer is as good as unsaid. */
+export function decodeAppProtocols(ports: readonly Port[]): ReadonlyMap<number, AppProtocol> {
+  return new Map(
+    ports.filter(isPossible).flatMap(({ servicePort, appProtocol }) => {
+      const spoken = appProtocols.decode(appProtocol);
+      return spoken === undefined ? [] : [[servicePort, spoken] as const];
+    }),
+  );
+}
+
+function isPossible({ servicePort, targetPort }: Port): boolean {
+  return servicePort >= 1 && servicePort <= 65535 && targetPort <= 65535;
 }

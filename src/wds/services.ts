@@ -1,11 +1,13 @@
 import { create } from '@bufbuild/protobuf';
-import type { LoadBalancing, RoutingScope, Service } from '../model/workload.ts';
+import type { IpFamilies, LoadBalancing, RoutingScope, Service } from '../model/workload.ts';
 import {
+  IPFamilies,
   LoadBalancingSchema,
   LoadBalancing_HealthPolicy as HealthPolicy,
   LoadBalancing_Mode as Mode,
   LoadBalancing_Scope as Scope,
   ServiceSchema,
+  Service_Visibility as Visibility,
 } from '../proto/gen/istio/workload/workload_pb.ts';
 import type {
   LoadBalancing as LoadBalancingMessage,
@@ -14,7 +16,7 @@ import type {
 import { decodeNetworkAddresses, encodeNetworkAddress } from './addresses.ts';
 import type { Decoded } from './decoded.ts';
 import { Enumeration } from './enums.ts';
-import { decodePorts, encodePorts } from './ports.ts';
+import { decodeAppProtocols, decodePorts, encodeServicePorts } from './ports.ts';
 
 const modes = new Enumeration<LoadBalancing['mode'], Mode>({
   standard: Mode.UNSPECIFIED_MODE,
@@ -32,6 +34,13 @@ const scopes = new Enumeration<RoutingScope, Scope>({
   network: Scope.NETWORK,
 });
 
+const families = new Enumeration<IpFamilies, IPFamilies>({
+  automatic: IPFamilies.AUTOMATIC,
+  ipv4: IPFamilies.IPV4_ONLY,
+  ipv6: IPFamilies.IPV6_ONLY,
+  dual: IPFamilies.DUAL,
+});
+
 /** @param network the mesh's own, which is where the addresses are */
 export function encodeService(service: Service, network: string): ServiceMessage {
   const loadBalancing = encodeLoadBalancing(service.loadBalancing);
@@ -40,11 +49,12 @@ export function encodeService(service: Service, network: string): ServiceMessage
     namespace: service.namespace,
     hostname: service.hostname,
     addresses: service.vips.flatMap((vip) => encodeNetworkAddress(network, vip)),
-    ports: [...encodePorts(service.ports)],
+    ports: [...encodeServicePorts(service)],
     subjectAltNames: [...service.subjectAltNames],
     ...(loadBalancing === null ? {} : { loadBalancing }),
-    // Of several services with one hostname that of Kubernetes is the one that counts, and there are no others yet.
-    canonical: true,
+    ipFamilies: families.encode(service.ipFamilies),
+    canonical: service.canonical,
+    visibility: service.visibility === 'namespace' ? Visibility.NAMESPACE : Visibility.PUBLIC,
   });
 }
 
@@ -57,8 +67,13 @@ export function decodeService(message: ServiceMessage, network: string): Decoded
     hostname: message.hostname,
     vips: decodeNetworkAddresses(message.addresses, network, problems),
     ports: decodePorts(message.ports),
+    appProtocols: decodeAppProtocols(message.ports),
     subjectAltNames: message.subjectAltNames,
     loadBalancing: decodeLoadBalancing(message.loadBalancing),
+    ipFamilies: families.decode(message.ipFamilies) ?? 'automatic',
+    // A word of a newer peer for another circle than everybody: the smallest that there is.
+    visibility: message.visibility === Visibility.PUBLIC ? 'public' : 'namespace',
+    canonical: message.canonical,
   };
   return { value, problems };
 }

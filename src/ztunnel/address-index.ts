@@ -38,10 +38,12 @@ export class AddressIndex {
     return this.#release(address);
   }
 
-  ownerOf(address: IpAddress): AddressOwner | null {
+  ownerOf(address: IpAddress, namespace: string): AddressOwner | null {
     const owners = this.#owners.get(address.text);
     if (owners === undefined) return null;
-    return { workload: bestWorkload(owners.workloads), service: firstByKey(owners.services) };
+    const workload = bestWorkload(owners.workloads);
+    const service = bestService(owners.services, namespace);
+    return workload === null && service === null ? null : { workload, service };
   }
 
   holePrefixLength(address: IpAddress): number {
@@ -93,7 +95,14 @@ function rank(workload: Workload): number {
   return (workload.podUid === null ? 0 : 2) + (workload.protocol === 'hbone' ? 1 : 0);
 }
 
-function firstByKey(services: ReadonlyMap<string, Service>): Service | null {
-  const [first] = [...services.keys()].sort();
-  return first === undefined ? null : (services.get(first) ?? null);
+/** The client's own namespace > canonical > the rest, of those that the namespace sees; the key decides between equals. */
+function bestService(services: ReadonlyMap<string, Service>, namespace: string): Service | null {
+  const visible = [...services].filter(
+    ([, service]) => service.visibility === 'public' || service.namespace === namespace,
+  );
+  const rankOf = (service: Service): number => (service.namespace === namespace ? 2 : 0) + (service.canonical ? 1 : 0);
+  const sorted = visible.sort(
+    ([leftKey, left], [rightKey, right]) => rankOf(right) - rankOf(left) || (leftKey < rightKey ? -1 : 1),
+  );
+  return sorted[0]?.[1] ?? null;
 }

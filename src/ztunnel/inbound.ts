@@ -114,7 +114,7 @@ function denied(reason: InboundDenyReason): InboundDecision {
 
 /** Named only if it is who it says: an address alone can be another's by now, or spoofed where there is no identity. */
 function sourceWorkload(view: MeshView, source: IpAddress, peer: string | null): Workload | null {
-  const workload = view.ownerOf(source)?.workload ?? null;
+  const workload = view.ownerOf(source, '')?.workload ?? null;
   if (workload === null || peer === null) return workload;
   return identityOf(workload) === peer ? workload : null;
 }

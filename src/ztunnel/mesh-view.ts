@@ -23,8 +23,11 @@ export interface MeshView {
   service(key: string): Service | null;
   /** Workloads that name the service, in the order of their uids. */
   endpoints(serviceKey: string): readonly Workload[];
-  /** Null where nobody in the mesh answers to the address. */
-  ownerOf(address: IpAddress): AddressOwner | null;
+  /**
+   * Null where nobody in the mesh answers to the address, as seen from a namespace: a service that only its own namespace
+   * sees is nobody elsewhere, and of several services that of the namespace comes first.
+   */
+  ownerOf(address: IpAddress, namespace: string): AddressOwner | null;
   /** Length of the widest block around the address in which no address is known; the full length for a known one. */
   holePrefixLength(address: IpAddress): number;
   globalPolicies(): readonly CompiledPolicy[];

@@ -43,7 +43,7 @@ export function decideOutbound(view: MeshView, question: OutboundQuestion): Outb
     // Not a text that the engine writes; the family is unknown, so the answer is for every address of either.
     return { action: 'deny', reason: 'invalid_destination', service: null, mask: WHOLE_POD };
   }
-  const owner = view.ownerOf(destination);
+  const owner = view.ownerOf(destination, source.namespace);
   if (owner?.workload) return toWorkload(view, source, owner.workload, destination);
   if (owner?.service) return toService(view, source, owner.service, destination, question.port);
   const mask = { prefixLength: view.holePrefixLength(destination), anyPort: true, anyDestination: true };

@@ -51,8 +51,8 @@ export class RecordingView implements MeshView {
     return this.#view.endpoints(serviceKey);
   }
 
-  ownerOf(address: IpAddress): AddressOwner | null {
-    const owner = this.#view.ownerOf(address);
+  ownerOf(address: IpAddress, namespace: string): AddressOwner | null {
+    const owner = this.#view.ownerOf(address, namespace);
     if (owner === null) {
       this.#read.add(keys.block(address, this.#view.holePrefixLength(address)));
       return null;

@@ -132,8 +132,8 @@ export class WorkloadStore implements MeshView {
     return this.#endpoints.of(serviceKey);
   }
 
-  ownerOf(address: IpAddress): AddressOwner | null {
-    return this.#addresses.ownerOf(address);
+  ownerOf(address: IpAddress, namespace: string): AddressOwner | null {
+    return this.#addresses.ownerOf(address, namespace);
   }
 
   holePrefixLength(address: IpAddress): number {

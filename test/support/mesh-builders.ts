@@ -13,6 +13,7 @@ export function meshSettings(overrides: Partial<MeshSettings> = {}): MeshSetting
     network: '',
     sameNode: 'auto',
     unenforceable: 'deny',
+    serviceEntryVisibility: 'public',
     ...overrides,
   };
 }
@@ -26,6 +27,7 @@ export function workload(name: string, overrides: Partial<Workload> = {}): Workl
     addresses: [],
     hostNetwork: false,
     protocol: 'hbone',
+    nativeTunnel: false,
     trustDomain: 'cluster.local',
     serviceAccount: name,
     node: 'node-2',
@@ -54,8 +56,12 @@ export function service(name: string, overrides: Partial<Service> = {}): Service
     hostname: `${name}.default.svc.cluster.local`,
     vips: [],
     ports: new Map([[80, 8080]]),
+    appProtocols: new Map(),
     subjectAltNames: [],
     loadBalancing: { mode: 'standard', scopes: [], healthPolicy: 'only-healthy' },
+    ipFamilies: 'automatic',
+    visibility: 'public',
+    canonical: true,
     ...overrides,
   };
 }

@@ -50,6 +50,7 @@ test('a workload of a stock istiod is read', () => {
     addresses: ['10.0.0.7'],
     hostNetwork: false,
     protocol: 'hbone',
+    nativeTunnel: false,
     trustDomain: 'cluster.local',
     serviceAccount: 'web',
     node: 'worker-1',

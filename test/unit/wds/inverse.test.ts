@@ -30,6 +30,7 @@ const workloads: fc.Arbitrary<Workload> = record({
   addresses: fc.uniqueArray(address),
   hostNetwork: fc.boolean(),
   protocol: fc.constantFrom('hbone', 'tcp'),
+  nativeTunnel: fc.boolean(),
   trustDomain: fc.constantFrom('cluster.local', 'example.org'),
   serviceAccount: fc.constantFrom('default', 'web'),
   workloadType: fc.constantFrom('deployment', 'cronjob', 'pod', 'job'),
@@ -51,16 +52,27 @@ const workloads: fc.Arbitrary<Workload> = record({
   workload('w', { ...rest, services: new Map(services.map(([key, value]) => [key, new Map(value)])) }),
 );
 
+const spoken = fc.constantFrom(undefined, 'http1', 'http2', 'grpc', 'tcp', 'tls');
+const servicePorts: fc.Arbitrary<Pick<Service, 'ports' | 'appProtocols'>> = fc
+  .uniqueArray(fc.tuple(port, fc.integer({ min: 0, max: 65535 }), spoken), { selector: ([key]) => key })
+  .map((entries) => ({
+    ports: new Map(entries.map(([key, target]) => [key, target])),
+    appProtocols: new Map(entries.flatMap(([key, , word]) => (word === undefined ? [] : [[key, word] as const]))),
+  }));
+
 const services: fc.Arbitrary<Service> = record({
   vips: fc.uniqueArray(address),
-  ports: ports.map((entries) => new Map(entries)),
+  numbered: servicePorts,
   subjectAltNames: fc.array(word),
   loadBalancing: record({
     mode: fc.constantFrom('standard', 'strict', 'failover', 'passthrough'),
     scopes: fc.uniqueArray(fc.constantFrom('region', 'zone', 'subzone', 'node', 'cluster', 'network')),
     healthPolicy: fc.constantFrom('only-healthy', 'allow-all'),
   }),
-}).map((parts) => service('s', parts));
+  ipFamilies: fc.constantFrom('automatic', 'ipv4', 'ipv6', 'dual'),
+  visibility: fc.constantFrom('public', 'namespace'),
+  canonical: fc.boolean(),
+}).map(({ numbered, ...parts }) => service('s', { ...parts, ...numbered }));
 
 const stringMatches: fc.Arbitrary<readonly StringMatch[]> = fc.array(
   fc.oneof(
@@ -99,6 +111,7 @@ const settings: fc.Arbitrary<MeshSettings> = record({
   network: fc.constantFrom('', 'net'),
   sameNode: fc.constantFrom('auto', 'local', 'tls'),
   unenforceable: fc.constantFrom('deny', 'ignore'),
+  serviceEntryVisibility: fc.constantFrom('public', 'namespace', 'none'),
 }).map((parts) => meshSettings(parts));
 
 const pods: fc.Arbitrary<LocalPod> = record({

@@ -66,8 +66,8 @@ suite('decision plane', () => {
     const address = parseAddress('10.1.0.9');
     assert.ok(address !== null);
     const steps = store.commitSteps(await differenceOf(before, after));
-    while (steps.next().done !== true) assert.ok(store.ownerOf(address) !== null);
-    assert.equal(store.ownerOf(address)?.workload?.name, 'new');
+    while (steps.next().done !== true) assert.ok(store.ownerOf(address, 'default') !== null);
+    assert.equal(store.ownerOf(address, 'default')?.workload?.name, 'new');
   });
 
   test('questions are answered while a large state is taken in', async () => {

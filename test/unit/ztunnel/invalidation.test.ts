@@ -37,6 +37,7 @@ const anyWorkload = (name: string): fc.Arbitrary<Workload> =>
     .record({
       addresses: fc.uniqueArray(fc.constantFrom(...ADDRESSES), { maxLength: 2 }),
       hostNetwork: fc.boolean(),
+      namespace: fc.constantFrom('default', 'other'),
       protocol: fc.constantFrom('hbone' as const, 'tcp' as const),
       serviceAccount: fc.constantFrom('x', 'y'),
       node: fc.constantFrom(NODE, 'node-2'),
@@ -67,6 +68,8 @@ const anyService = (name: string) =>
       mode: fc.constantFrom('standard' as const, 'strict' as const, 'failover' as const, 'passthrough' as const),
       scopes: fc.constantFrom<RoutingScope[]>([], ['node'], ['region', 'zone']),
       healthPolicy: fc.constantFrom('only-healthy' as const, 'allow-all' as const),
+      visibility: fc.constantFrom('public' as const, 'namespace' as const),
+      canonical: fc.boolean(),
     })
     .map(({ mode, scopes, healthPolicy, ...rest }) =>
       service(name, { ...rest, loadBalancing: { mode, scopes, healthPolicy } }),

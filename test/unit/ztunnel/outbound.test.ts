@@ -288,4 +288,31 @@ suite('joining pods of one node', () => {
     const parts = { ...both, workloads: [elsewhere] };
     assert.deepEqual(await joined(parts, [clientPod.uid, 'uid-server']), [true, false]);
   });
+
+  test('a service that its own namespace sees is nobody elsewhere: its address alone passes through', async () => {
+    const vips = ['10.96.0.1'];
+    const hidden = service('s', { namespace: 'other', vips, visibility: 'namespace' });
+    const decision = decideOutbound(await storeOf({ services: [hidden] }), question('10.96.0.1'));
+    assert.equal(decision.action, 'passthrough');
+    assert.deepEqual(decision.mask, { prefixLength: 32, anyPort: true, anyDestination: true });
+    const seen = service('s', { vips, visibility: 'namespace' });
+    const server = workload('server', { addresses: ['10.1.0.2'], services: behind('s', [[80, 8080]]) });
+    const own = decideOutbound(await storeOf({ services: [seen], workloads: [server] }), question('10.96.0.1'));
+    assert.deepEqual(endpointsOf(own), [{ address: '10.1.0.2', port: 8080, weight: 1 }]);
+  });
+
+  for (const [what, others, expected] of [
+    ['the client has one of its namespace', [{ namespace: 'default', canonical: false }], 'default'],
+    ['another is canonical', [{ namespace: 'x', canonical: true }], 'x'],
+    ['all are alike', [{ namespace: 'x', canonical: false }], 'b'],
+  ] as const) {
+    test(`of several services at one address, where ${what}, that of ${expected} counts`, async () => {
+      const at = (namespace: string, canonical: boolean) =>
+        service('s', { namespace, canonical, hostname: 's.example.com', vips: ['10.96.0.1'] });
+      const services = [at('b', false), ...others.map(({ namespace, canonical }) => at(namespace, canonical))];
+      const decision = decideOutbound(await storeOf({ services }), question('10.96.0.1'));
+      assert.equal(decision.action, 'deny');
+      assert.equal(decision.service?.namespace, expected);
+    });
+  }
 });

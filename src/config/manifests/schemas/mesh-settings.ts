@@ -34,6 +34,9 @@ export const meshSettingsSpec = closed({
   unenforceable: choice(['deny', 'ignore'])
     .default('deny')
     .describe('What becomes of parts of a policy that L4 cannot see: closed, or left out as in Istio.'),
+  serviceEntryVisibility: choice(['public', 'namespace', 'none'])
+    .default('public')
+    .describe('The widest that a ServiceEntry may be seen: by all namespaces, by its own, by none.'),
 });
 
 export const meshSettingsSchema = closed({

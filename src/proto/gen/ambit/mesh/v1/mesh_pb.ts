@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ambit/mesh/v1/mesh.proto.
  */
 export const file_ambit_mesh_v1_mesh: GenFile = /*@__PURE__*/
-  fileDesc("ChhhbWJpdC9tZXNoL3YxL21lc2gucHJvdG8SDWFtYml0Lm1lc2gudjEiYgoNV29ya2xvYWRGYWN0cxIPCgdwb2RfdWlkGAEgASgJEiIKGnNlbGVjdGVkX2J5X25ldHdvcmtfcG9saWN5GAIgASgIEgsKA2FwcBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJIp0DCgxNZXNoU2V0dGluZ3MSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhwKFHRydXN0X2RvbWFpbl9hbGlhc2VzGAIgAygJEhYKDnJvb3RfbmFtZXNwYWNlGAMgASgJEhYKDmNsdXN0ZXJfZG9tYWluGAQgASgJEhIKCmNsdXN0ZXJfaWQYBSABKAkSDwoHbmV0d29yaxgGIAEoCRI3CglzYW1lX25vZGUYByABKA4yJC5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TYW1lTm9kZRJACg11bmVuZm9yY2VhYmxlGAggASgOMikuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuVW5lbmZvcmNlYWJsZSJGCghTYW1lTm9kZRISCg5TQU1FX05PREVfQVVUTxAAEhMKD1NBTUVfTk9ERV9MT0NBTBABEhEKDVNBTUVfTk9ERV9UTFMQAiJBCg1VbmVuZm9yY2VhYmxlEhYKElVORU5GT1JDRUFCTEVfREVOWRAAEhgKFFVORU5GT1JDRUFCTEVfSUdOT1JFEAEiowEKCExvY2FsUG9kEgsKA3VpZBgBIAEoCRIQCgh3b3JrbG9hZBgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEbmFtZRgEIAEoCRINCgVuZXRucxgFIAEoCRIRCglhZGRyZXNzZXMYBiADKAkSEAoIaWRlbnRpdHkYByABKAkSEwoLcHJvYmVfcG9ydHMYCCADKA0SDgoGd2FudGVkGAkgASgIYgZwcm90bzM");
+  fileDesc("ChhhbWJpdC9tZXNoL3YxL21lc2gucHJvdG8SDWFtYml0Lm1lc2gudjEiYgoNV29ya2xvYWRGYWN0cxIPCgdwb2RfdWlkGAEgASgJEiIKGnNlbGVjdGVkX2J5X25ldHdvcmtfcG9saWN5GAIgASgIEgsKA2FwcBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJIv4ECgxNZXNoU2V0dGluZ3MSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhwKFHRydXN0X2RvbWFpbl9hbGlhc2VzGAIgAygJEhYKDnJvb3RfbmFtZXNwYWNlGAMgASgJEhYKDmNsdXN0ZXJfZG9tYWluGAQgASgJEhIKCmNsdXN0ZXJfaWQYBSABKAkSDwoHbmV0d29yaxgGIAEoCRI3CglzYW1lX25vZGUYByABKA4yJC5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TYW1lTm9kZRJACg11bmVuZm9yY2VhYmxlGAggASgOMikuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuVW5lbmZvcmNlYWJsZRJUChhzZXJ2aWNlX2VudHJ5X3Zpc2liaWxpdHkYCSABKA4yMi5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TZXJ2aWNlRW50cnlWaXNpYmlsaXR5IkYKCFNhbWVOb2RlEhIKDlNBTUVfTk9ERV9BVVRPEAASEwoPU0FNRV9OT0RFX0xPQ0FMEAESEQoNU0FNRV9OT0RFX1RMUxACIkEKDVVuZW5mb3JjZWFibGUSFgoSVU5FTkZPUkNFQUJMRV9ERU5ZEAASGAoUVU5FTkZPUkNFQUJMRV9JR05PUkUQASKIAQoWU2VydmljZUVudHJ5VmlzaWJpbGl0eRIjCh9TRVJWSUNFX0VOVFJZX1ZJU0lCSUxJVFlfUFVCTElDEAASJgoiU0VSVklDRV9FTlRSWV9WSVNJQklMSVRZX05BTUVTUEFDRRABEiEKHVNFUlZJQ0VfRU5UUllfVklTSUJJTElUWV9OT05FEAIiowEKCExvY2FsUG9kEgsKA3VpZBgBIAEoCRIQCgh3b3JrbG9hZBgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEbmFtZRgEIAEoCRINCgVuZXRucxgFIAEoCRIRCglhZGRyZXNzZXMYBiADKAkSEAoIaWRlbnRpdHkYByABKAkSEwoLcHJvYmVfcG9ydHMYCCADKA0SDgoGd2FudGVkGAkgASgIYgZwcm90bzM");
 
 /**
  * Extension `ambit.mesh.v1.WorkloadFacts` of istio.workload.Workload.
@@ -97,6 +97,11 @@ export type MeshSettings = Message<"ambit.mesh.v1.MeshSettings"> & {
    * @generated from field: ambit.mesh.v1.MeshSettings.Unenforceable unenforceable = 8;
    */
   unenforceable: MeshSettings_Unenforceable;
+
+  /**
+   * @generated from field: ambit.mesh.v1.MeshSettings.ServiceEntryVisibility service_entry_visibility = 9;
+   */
+  serviceEntryVisibility: MeshSettings_ServiceEntryVisibility;
 };
 
 /**
@@ -162,6 +167,37 @@ export type MeshSettings_Unenforceable = (typeof MeshSettings_Unenforceable)[key
  */
 export const MeshSettings_UnenforceableSchema: GenEnum<MeshSettings_Unenforceable> = /*@__PURE__*/
   enumDesc(file_ambit_mesh_v1_mesh, 1, 1);
+
+/**
+ * @generated from enum ambit.mesh.v1.MeshSettings.ServiceEntryVisibility
+ */
+export const MeshSettings_ServiceEntryVisibility = {
+  /**
+   * @generated from enum value: SERVICE_ENTRY_VISIBILITY_PUBLIC = 0;
+   */
+  PUBLIC: 0,
+
+  /**
+   * @generated from enum value: SERVICE_ENTRY_VISIBILITY_NAMESPACE = 1;
+   */
+  NAMESPACE: 1,
+
+  /**
+   * @generated from enum value: SERVICE_ENTRY_VISIBILITY_NONE = 2;
+   */
+  NONE: 2,
+} as const;
+
+/**
+ * @generated from enum ambit.mesh.v1.MeshSettings.ServiceEntryVisibility
+ */
+export type MeshSettings_ServiceEntryVisibility = (typeof MeshSettings_ServiceEntryVisibility)[keyof typeof MeshSettings_ServiceEntryVisibility] | UnknownEnum;
+
+/**
+ * Describes the enum ambit.mesh.v1.MeshSettings.ServiceEntryVisibility.
+ */
+export const MeshSettings_ServiceEntryVisibilitySchema: GenEnum<MeshSettings_ServiceEntryVisibility> = /*@__PURE__*/
+  enumDesc(file_ambit_mesh_v1_mesh, 1, 2);
 
 /**
  * A resource of its own, named by the pod's UID: a pod that runs on the node of the client, and only there is it sent.
