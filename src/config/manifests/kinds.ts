@@ -1,12 +1,15 @@
 import type { z } from 'zod';
 import type { DocumentTypes, Resource, ResourceKind } from './resources.ts';
 import { authorizationPolicySchema } from './schemas/authorization-policy.ts';
-import { foreignPolicySchema, namespaceSchema, nodeSchema } from './schemas/core.ts';
+import { foreignPolicySchema, namespaceSchema, nodeSchema, unsupportedSchema } from './schemas/core.ts';
+import { endpointSliceSchema } from './schemas/endpoint-slice.ts';
 import { meshSettingsSchema } from './schemas/mesh-settings.ts';
 import { networkPolicySchema } from './schemas/network-policy.ts';
 import { peerAuthenticationSchema } from './schemas/peer-authentication.ts';
 import { podSchema } from './schemas/pod.ts';
+import { serviceEntrySchema } from './schemas/service-entry.ts';
 import { serviceSchema } from './schemas/service.ts';
+import { workloadEntrySchema, workloadGroupSchema } from './schemas/workload-entry.ts';
 
 /** How a kind is read. */
 export interface KindDefinition {
@@ -27,6 +30,7 @@ export type Classification =
   | { readonly type: 'wrong-version'; readonly allowed: readonly string[] }
   | { readonly type: 'unused' };
 
+const networkingVersions = ['v1', 'v1beta1', 'v1alpha3'].map((version) => `networking.istio.io/${version}`);
 const securityVersions = ['security.istio.io/v1', 'security.istio.io/v1beta1'];
 
 const definitions: readonly KindDefinition[] = [
@@ -34,6 +38,10 @@ const definitions: readonly KindDefinition[] = [
   define('Node', ['v1'], 'cluster', false, nodeSchema),
   define('Pod', ['v1'], 'namespace', false, podSchema),
   define('Service', ['v1'], 'namespace', false, serviceSchema),
+  define('EndpointSlice', ['discovery.k8s.io/v1'], 'namespace', false, endpointSliceSchema),
+  define('ServiceEntry', networkingVersions, 'namespace', true, serviceEntrySchema),
+  define('WorkloadEntry', networkingVersions, 'namespace', true, workloadEntrySchema),
+  define('WorkloadGroup', networkingVersions, 'namespace', true, workloadGroupSchema),
   define('PeerAuthentication', securityVersions, 'namespace', true, peerAuthenticationSchema),
   define('AuthorizationPolicy', securityVersions, 'namespace', true, authorizationPolicySchema),
   define('NetworkPolicy', ['networking.k8s.io/v1'], 'namespace', false, networkPolicySchema),
@@ -47,11 +55,20 @@ const definitions: readonly KindDefinition[] = [
 const foreignPolicyKind = /NetworkPolicy$/;
 const foreignPolicy = define('ForeignNetworkPolicy', [], 'namespace', false, foreignPolicySchema);
 
+/** Groups of the mesh's API: what is written there is meant for a mesh, so that it has no effect must be told. */
+const meshGroup = /(^|\.)istio\.io$|^gateway\.networking\.(x-)?k8s\.io$|^multicluster\.x-k8s\.io$/;
+const unsupported = define('UnsupportedKind', [], 'namespace', false, unsupportedSchema);
+
 export function classify(apiVersion: string, kind: string): Classification {
   const named = definitions.find((definition) => definition.kind === kind);
   if (named?.apiVersions.includes(apiVersion) === true) return { type: 'known', definition: named };
   if (named?.guarded === true) return { type: 'wrong-version', allowed: named.apiVersions };
-  return foreignPolicyKind.test(kind) ? { type: 'known', definition: foreignPolicy } : { type: 'unused' };
+  if (foreignPolicyKind.test(kind)) return { type: 'known', definition: foreignPolicy };
+  return meshGroup.test(groupOf(apiVersion)) ? { type: 'known', definition: unsupported } : { type: 'unused' };
+}
+
+function groupOf(apiVersion: string): string {
+  return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
 }
 
 function define<Kind extends ResourceKind>(

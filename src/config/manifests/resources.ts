@@ -1,10 +1,13 @@
 import type { AuthorizationPolicyDocument } from './schemas/authorization-policy.ts';
-import type { ForeignPolicyDocument, NamespaceDocument, NodeDocument } from './schemas/core.ts';
+import type { ForeignPolicyDocument, NamespaceDocument, NodeDocument, UnsupportedDocument } from './schemas/core.ts';
+import type { EndpointSliceDocument } from './schemas/endpoint-slice.ts';
 import type { MeshSettingsDocument } from './schemas/mesh-settings.ts';
 import type { NetworkPolicyDocument } from './schemas/network-policy.ts';
 import type { PeerAuthenticationDocument } from './schemas/peer-authentication.ts';
 import type { PodDocument } from './schemas/pod.ts';
+import type { ServiceEntryDocument } from './schemas/service-entry.ts';
 import type { ServiceDocument } from './schemas/service.ts';
+import type { WorkloadEntryDocument, WorkloadGroupDocument } from './schemas/workload-entry.ts';
 
 /** Where a document stands, for messages. Lines count from 1. */
 export interface Place {
@@ -29,11 +32,16 @@ export interface DocumentTypes {
   readonly Node: NodeDocument;
   readonly Pod: PodDocument;
   readonly Service: ServiceDocument;
+  readonly EndpointSlice: EndpointSliceDocument;
+  readonly ServiceEntry: ServiceEntryDocument;
+  readonly WorkloadEntry: WorkloadEntryDocument;
+  readonly WorkloadGroup: WorkloadGroupDocument;
   readonly PeerAuthentication: PeerAuthenticationDocument;
   readonly AuthorizationPolicy: AuthorizationPolicyDocument;
   readonly NetworkPolicy: NetworkPolicyDocument;
   readonly MeshSettings: MeshSettingsDocument;
   readonly ForeignNetworkPolicy: ForeignPolicyDocument;
+  readonly UnsupportedKind: UnsupportedDocument;
 }
 
 export type ResourceKind = keyof DocumentTypes;
@@ -52,12 +60,18 @@ export interface Resources {
   readonly nodes: readonly NodeDocument[];
   readonly pods: readonly PodDocument[];
   readonly services: readonly ServiceDocument[];
+  readonly endpointSlices: readonly EndpointSliceDocument[];
+  readonly serviceEntries: readonly ServiceEntryDocument[];
+  readonly workloadEntries: readonly WorkloadEntryDocument[];
+  readonly workloadGroups: readonly WorkloadGroupDocument[];
   readonly peerAuthentications: readonly PeerAuthenticationDocument[];
   readonly authorizationPolicies: readonly AuthorizationPolicyDocument[];
   readonly networkPolicies: readonly NetworkPolicyDocument[];
   /** Policies of kinds that only the CNI can read. */
   readonly foreignNetworkPolicies: readonly ForeignPolicyDocument[];
   readonly meshSettings: MeshSettingsDocument | null;
+  /** Kinds of the mesh's API that have no effect yet. */
+  readonly unsupported: readonly UnsupportedDocument[];
 }
 
 export function groupResources(resources: Iterable<Resource>): Resources {
@@ -69,11 +83,16 @@ export function groupResources(resources: Iterable<Resource>): Resources {
     nodes: of('Node'),
     pods: of('Pod'),
     services: of('Service'),
+    endpointSlices: of('EndpointSlice'),
+    serviceEntries: of('ServiceEntry'),
+    workloadEntries: of('WorkloadEntry'),
+    workloadGroups: of('WorkloadGroup'),
     peerAuthentications: of('PeerAuthentication'),
     authorizationPolicies: of('AuthorizationPolicy'),
     networkPolicies: of('NetworkPolicy'),
     foreignNetworkPolicies: of('ForeignNetworkPolicy'),
     meshSettings: of('MeshSettings')[0] ?? null,
+    unsupported: of('UnsupportedKind'),
   };
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { clusterMetadata, stringMap } from './common.ts';
+import { clusterMetadata, stringMap, text } from './common.ts';
 
 /** Namespaces and nodes: their labels are all that is read. */
 export const namespaceSchema = z.looseObject({ metadata: clusterMetadata });
@@ -13,3 +13,11 @@ export const foreignPolicySchema = z.looseObject({
   metadata: z.looseObject({ name: z.string(), namespace: z.string().nullish(), labels: stringMap }),
 });
 export type ForeignPolicyDocument = z.output<typeof foreignPolicySchema>;
+
+/** A kind of the mesh's API that has no effect yet: that it is there is told, and nothing else of it is read. */
+export const unsupportedSchema = z.looseObject({
+  apiVersion: text,
+  kind: text,
+  metadata: z.looseObject({ name: z.string(), namespace: z.string().nullish() }),
+});
+export type UnsupportedDocument = z.output<typeof unsupportedSchema>;

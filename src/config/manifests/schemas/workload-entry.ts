@@ -1,0 +1,32 @@
+import { z } from 'zod';
+import { closed, list, maybe, namespacedMetadata, optionalObject, stringMap, text } from './common.ts';
+import { endpointSpec } from './endpoint.ts';
+
+/** Written by whoever checks the workload's health. */
+const status = z.looseObject({ conditions: list(z.looseObject({ type: text, status: text })) });
+
+export const workloadEntrySchema = closed({
+  apiVersion: text,
+  kind: text,
+  metadata: namespacedMetadata,
+  spec: optionalObject(endpointSpec),
+  status: optionalObject(status),
+});
+
+export type WorkloadEntryDocument = z.output<typeof workloadEntrySchema>;
+
+const groupSpec = closed({
+  metadata: optionalObject(closed({ labels: stringMap, annotations: stringMap })),
+  template: optionalObject(endpointSpec),
+  probe: maybe(z.looseObject({})),
+});
+
+export const workloadGroupSchema = closed({
+  apiVersion: text,
+  kind: text,
+  metadata: namespacedMetadata,
+  spec: optionalObject(groupSpec),
+  status: z.unknown().optional(),
+});
+
+export type WorkloadGroupDocument = z.output<typeof workloadGroupSchema>;
