@@ -1,0 +1,51 @@
+import { AmbitError } from '../config/errors.ts';
+
+/** The API server has refused, or could not be asked. */
+export class KubeError extends AmbitError {
+  /** HTTP status; null where there was no answer. */
+  readonly status: number | null;
+  /** Reason of the `Status` object, such as `Expired`; empty where there is none. */
+  readonly reason: string;
+  /** How long the server wants to be left alone. Milliseconds. */
+  readonly retryAfter: number | null;
+
+  constructor(message: string, details: KubeErrorDetails) {
+    super('KUBERNETES_API', message, details.cause === undefined ? {} : { cause: details.cause });
+    this.name = 'KubeError';
+    this.status = details.status;
+    this.reason = details.reason ?? '';
+    this.retryAfter = details.retryAfter ?? null;
+  }
+}
+
+interface KubeErrorDetails {
+  readonly status: number | null;
+  readonly reason?: string;
+  readonly retryAfter?: number | null;
+  readonly cause?: unknown;
+}
+
+/** The body of every refusal, and of an ERROR event in a watch. */
+export interface StatusObject {
+  readonly kind: 'Status';
+  readonly code?: number;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+export function isStatusObject(value: unknown): value is StatusObject {
+  return typeof value === 'object' && value !== null && 'kind' in value && value.kind === 'Status';
+}
+
+/** What was asked for is too old to go on from. */
+export function isExpired(error: unknown): boolean {
+  return error instanceof KubeError && (error.status === 410 || error.reason === 'Expired' || error.reason === 'Gone');
+}
+
+export function isNotFound(error: unknown): boolean {
+  return error instanceof KubeError && error.status === 404;
+}
+
+export function isConflict(error: unknown): boolean {
+  return error instanceof KubeError && error.status === 409;
+}
