@@ -30,7 +30,7 @@ export async function buildBench(withMesh: boolean): Promise<Bench> {
 async function startMesh(rig: Rig): Promise<void> {
   const pods = rig.pods.map(({ name }) => rig.podManifest(name, { namespace: 'bench' }));
   await rig.manifests.write('bench', [namespace('bench', ambientLabel), ...pods]);
-  await rig.makeAuthority();
+  await rig.prepare();
   const [one, two] = await Promise.all([rig.startAgent(0), rig.startAgent(1)]);
   for (const name of ['near', 'far']) whoIn(await call(rig.pod('client').netns, endpoint(rig.pod(name).ipv4, whoPort)));
   const opened = [...(await one.metrics()), ...(await two.metrics())].filter(({ labels }) =>

@@ -107,6 +107,7 @@ export class MeshSource {
     this.#state = state;
     // The first state is announced even where it equals the defaults: nothing was sent of them yet.
     await store.commit(first ? { ...difference, settingsChanged: true } : difference);
+    metrics.stateGeneration.inc();
     metrics.services.set(state.services.size);
     for (const [name, type] of Object.entries(typeUrls)) metrics.resources.set({ type: name }, store.size(type));
   }

@@ -9,6 +9,7 @@ export interface ControlMetrics {
   readonly acknowledgeSeconds: Histogram<'type'>;
   readonly resources: Gauge<'type'>;
   readonly services: Gauge;
+  readonly stateGeneration: Gauge;
   readonly deriveSeconds: Histogram;
   readonly manifestErrors: Gauge;
   readonly conditions: Gauge;
@@ -55,6 +56,7 @@ export function createControlMetrics(version: string): ControlMetrics {
     ),
     resources: gauge('ambit_xds_resources', 'Resources in force.', ['type']),
     services: gauge('pilot_services', 'Services in force.'),
+    stateGeneration: gauge('ambit_state_generation', 'States of the mesh that were put in force, one after the other.'),
     deriveSeconds: histogram('ambit_derive_seconds', 'Time to work out what the manifests mean.', TIME_BUCKETS),
     manifestErrors: gauge('ambit_manifest_errors', 'Documents that do not parse or validate at the moment.'),
     conditions: gauge('ambit_conditions', 'Parts of the manifests that are not honoured at the moment.'),

@@ -1,6 +1,7 @@
 import type { Agent, AgentOptions } from './agent.ts';
 import { findLines } from './access-log.ts';
 import type { AccessLine, AccessQuery } from './access-log.ts';
+import type { ControlProcess } from './control-process.ts';
 import { namespace, service } from './manifests.ts';
 import type { Manifest, PodManifest } from './manifests.ts';
 import { sum } from './metrics.ts';
@@ -16,6 +17,7 @@ import { waitFor } from './wait.ts';
 
 export type Member = Partial<PodManifest> & Pick<PodManifest, 'namespace'>;
 
+/** As a rig's, but with a control plane unless `feed` says otherwise. */
 export interface MeshOptions extends RigOptions {
   /** Pods that have a document, all in namespaces of the mesh; the others are strangers to it. */
   readonly members: Readonly<Record<string, Member>>;
@@ -27,7 +29,7 @@ export interface MeshOptions extends RigOptions {
   readonly agentOptions?: Partial<AgentOptions>;
 }
 
-/** A rig with members, servers and agents that are ready. */
+/** A rig with members, servers, a control plane and agents that are ready. */
 export class Mesh {
   readonly rig: Rig;
   readonly #options: MeshOptions;
@@ -40,7 +42,7 @@ export class Mesh {
   }
 
   static async create(options: MeshOptions): Promise<Mesh> {
-    const mesh = new Mesh(await Rig.create(options), options);
+    const mesh = new Mesh(await Rig.create({ feed: 'control', ...options }), options);
     try {
       await mesh.#start();
     } catch (error) {
@@ -60,7 +62,7 @@ export class Mesh {
     for (const name of Object.keys(members)) await this.writePod(name);
     await this.#write('documents', documents);
     await Promise.all(Object.entries(servers).map(([name, list]) => this.serve(name, list)));
-    await this.rig.makeAuthority();
+    await this.rig.prepare();
     await Promise.all(agents.map((place) => this.startAgent(place)));
   }
 
@@ -111,6 +113,14 @@ export class Mesh {
   }
 
   async #enforced(change: () => Promise<void>): Promise<void> {
+    if (this.rig.feed === 'manifests') return this.#enforcedByEach(change);
+    const before = await this.rig.control.generation();
+    await change();
+    const nodes = [...this.#agents.values()].map(({ options }) => options.node);
+    await this.rig.control.reached(nodes, before);
+  }
+
+  async #enforcedByEach(change: () => Promise<void>): Promise<void> {
     const before = new Map<Agent, number>();
     for (const agent of this.#agents.values()) before.set(agent, await generationOf(agent));
     await change();
@@ -141,6 +151,15 @@ export class Mesh {
     } finally {
       await this.retract('passing');
     }
+  }
+
+  /** The process that reads the manifests: what it says of their mistakes is in its log and metrics. */
+  get reader(): Agent | ControlProcess {
+    return this.rig.feed === 'control' ? this.rig.control : this.agent(0);
+  }
+
+  async manifestErrors(): Promise<number> {
+    return sum(await this.reader.metrics(), 'ambit_manifest_errors');
   }
 
   /** The first line that fits, as soon as it is written. */

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import process from 'node:process';
 
 import { Agent } from './agent.ts';
-import type { AgentOptions } from './agent.ts';
+import type { AgentFeed, AgentOptions } from './agent.ts';
 import { bpffsPath, ensureBpffs } from './bpffs.ts';
+import { ControlProcess, writeToken } from './control-process.ts';
+import type { ControlOptions } from './control-process.ts';
 import { ManifestFolder, pod as podManifest } from './manifests.ts';
 import type { Manifest, PodManifest } from './manifests.ts';
 import { configure, enter, ipBatch } from './namespaces.ts';
@@ -14,12 +16,26 @@ import type { ExecOptions, Finished, Running } from './processes.ts';
 import { deleteNamespace, detachNode, removeFolder } from './remove.ts';
 import { sweep } from './sweep.ts';
 import { temporaryFolderOf } from './temporary.ts';
-import { nodeBatch, planTopology, podBatch, podWire, portBatch, runId, settings, wiringBatch } from './topology.ts';
-import type { NodePlan, PodPlan, Topology, TopologyOptions } from './topology.ts';
+import {
+  controlBatch,
+  controlWiringBatch,
+  managementBatch,
+  nodeBatch,
+  planTopology,
+  podBatch,
+  podWire,
+  portBatch,
+  runId,
+  settings,
+  wiringBatch,
+} from './topology.ts';
+import type { ControlPlan, NodePlan, PodPlan, Topology, TopologyOptions } from './topology.ts';
 
 export interface RigOptions extends Partial<TopologyOptions> {
   /** Pods by name; the value is the place of their node, 0 or 1. */
   readonly pods: Readonly<Record<string, number>>;
+  /** Where agents have the mesh from: manifests that each reads itself, unless given, or one control plane for all. */
+  readonly feed?: AgentFeed['kind'];
 }
 
 let serial = 0;
@@ -30,23 +46,27 @@ export class Rig {
   readonly run: string;
   readonly folder: string;
   readonly manifests: ManifestFolder;
+  readonly feed: AgentFeed['kind'];
   readonly agents = new Set<Agent>();
+  readonly #tokens = new Map<string, Promise<string>>();
   #topology: Topology;
-  #authority: Promise<unknown> | null = null;
+  #prepared: Promise<unknown> | null = null;
+  #control: ControlProcess | null = null;
 
-  private constructor(topology: Topology) {
+  private constructor(topology: Topology, feed: AgentFeed['kind']) {
     this.run = topology.run;
+    this.feed = feed;
     this.#topology = topology;
     this.folder = temporaryFolderOf(topology.run);
     this.manifests = new ManifestFolder(join(this.folder, 'manifests'));
   }
 
   /** Builds it. What a killed run left behind is removed first. */
-  static async create(options: RigOptions): Promise<Rig> {
+  static async create({ feed = 'manifests', ...options }: RigOptions): Promise<Rig> {
     removeAtTheEnd();
     if (serial === 0) await sweep();
     const full: TopologyOptions = { nodes: 2, prefix: '10.77', congestionControl: 'reno', ...options };
-    const rig = new Rig(planTopology(runId(process.pid, ++serial), full));
+    const rig = new Rig(planTopology(runId(process.pid, ++serial), full), feed);
     open.add(rig);
     try {
       await rig.#build();
@@ -105,7 +125,11 @@ export class Rig {
   }
 
   /** Runs a command to its end inside a pod or node. */
-  exec(place: PodPlan | NodePlan, command: readonly string[], options: ExecOptions = {}): Promise<Finished> {
+  exec(
+    place: PodPlan | NodePlan | ControlPlan,
+    command: readonly string[],
+    options: ExecOptions = {},
+  ): Promise<Finished> {
     return exec(enter(place.netns, command), options);
   }
 
@@ -125,14 +149,63 @@ export class Rig {
     });
   }
 
+  /** Whose certificates the mesh trusts; a control plane makes it when it starts for the first time. */
   get caFolder(): string {
-    return join(this.folder, 'ca');
+    return join(this.feed === 'control' ? this.#controlStateDir : this.folder, 'ca');
   }
 
-  /** `ambit ca init`, once, also where two agents are started together. */
-  async makeAuthority(): Promise<void> {
-    this.#authority ??= exec([ambitBinary, 'ca', 'init', this.caFolder]);
-    await this.#authority;
+  get #controlStateDir(): string {
+    return join(this.folder, 'control');
+  }
+
+  /** What agents need before they start: a CA, or the control plane. Once, also where two agents are started together. */
+  async prepare(): Promise<void> {
+    this.#prepared ??= this.feed === 'control' ? this.startControl() : exec([ambitBinary, 'ca', 'init', this.caFolder]);
+    await this.#prepared;
+  }
+
+  /** The control plane that was started last. */
+  get control(): ControlProcess {
+    if (this.#control === null) throw new RangeError('no control plane was started');
+    return this.#control;
+  }
+
+  get controlPlan(): ControlPlan {
+    return this.#topology.control;
+  }
+
+  /** Starts the control plane, for the first time or after its end, and waits until it is ready. */
+  async startControl(options: Partial<ControlOptions> = {}): Promise<ControlProcess> {
+    if (this.#control === null) await this.#wireControl();
+    this.#control = new ControlProcess({
+      netns: this.controlPlan.netns,
+      manifests: this.manifests.path,
+      stateDir: this.#controlStateDir,
+      ...options,
+    });
+    await this.#control.ready();
+    return this.#control;
+  }
+
+  async #wireControl(): Promise<void> {
+    await ipBatch(controlWiringBatch(this.#topology));
+    const { congestionControl } = this.#topology.options;
+    await configure(this.controlPlan.netns, settings('pod', congestionControl), controlBatch(this.#topology));
+    await Promise.all(this.nodes.map((node) => ipBatch(managementBatch(node), node.netns)));
+  }
+
+  /** What the agent of a node is told of where the mesh comes from. */
+  async feedOf(place: number): Promise<AgentFeed> {
+    const { manifests, caFolder, feed: kind } = this;
+    if (kind === 'manifests') return { kind, manifests: manifests.path, ca: caFolder };
+    const tokenFile = await this.#token(this.node(place).name);
+    return { kind, address: `${this.controlPlan.ipv4}:15012`, tokenFile, rootFile: join(caFolder, 'root-cert.pem') };
+  }
+
+  #token(node: string): Promise<string> {
+    const made = this.#tokens.get(node) ?? writeToken(this.#controlStateDir, node);
+    this.#tokens.set(node, made);
+    return made;
   }
 
   /** Starts an agent on a node and waits until it is ready. */
@@ -145,13 +218,12 @@ export class Rig {
   /** Starts an agent without waiting for it. */
   async launchAgent(place: number, options: Partial<AgentOptions> = {}): Promise<Agent> {
     await ensureBpffs();
-    await this.makeAuthority();
+    await this.prepare();
     const { name, netns } = this.node(place);
     const agent = new Agent({
       node: name,
       netns,
-      manifests: this.manifests.path,
-      ca: this.caFolder,
+      feed: await this.feedOf(place),
       stateDir: join(this.folder, `state-${name}`),
       accessLog: join(this.folder, `access-${name}.log`),
       bpffs: bpffsPath,
@@ -175,7 +247,8 @@ export class Rig {
     await this.stopAgents();
     // Servers and clients are known by the namespace that they were started in.
     await killStarted(`/run/netns/ambit-${this.run}-`);
-    await Promise.all([...this.pods, ...this.nodes].map(({ netns }) => deleteNamespace(netns)));
+    const places = [...this.pods, ...this.nodes, this.controlPlan];
+    await Promise.all(places.map(({ netns }) => deleteNamespace(netns)));
     await removeFolder(this.folder);
   }
 }

@@ -9,7 +9,7 @@ import { ownerOf } from './topology.ts';
 import { temporaryFolderOf } from './temporary.ts';
 import { waitFor } from './wait.ts';
 
-/** How long an agent whose rig is gone may take to die of SIGKILL. */
+/** How long a process whose rig is gone may take to die of SIGKILL. */
 const deathLimit = 5_000;
 
 /** Removes what runs left behind that were killed before they could. Returns their names. */
@@ -37,7 +37,7 @@ async function deadRuns(): Promise<string[]> {
 }
 
 async function removeRun(run: string): Promise<void> {
-  await endAgents(run);
+  await endProcesses(run);
   for (const node of (await list(join(bpffsPath, 'ambit'))).filter((name) => name.startsWith(`${run}-`))) {
     await detachNode(node);
   }
@@ -47,23 +47,26 @@ async function removeRun(run: string): Promise<void> {
   await removeFolder(temporaryFolderOf(run));
 }
 
-/** Servers and clients end with their input; an agent outlives the rig that started it, and would pin its hooks anew. */
-async function endAgents(run: string): Promise<void> {
-  for (const pid of await agentsOf(run)) process.kill(pid, 'SIGKILL');
-  const gone = async (): Promise<boolean> => (await agentsOf(run)).length === 0;
-  await waitFor(gone, { timeout: deathLimit, what: `the end of the agents of ${run}` });
+/**
+ * Servers and clients end with their input. An agent and a control plane outlive the rig that started them, and an agent
+ * would pin its hooks anew.
+ */
+async function endProcesses(run: string): Promise<void> {
+  for (const pid of await processesOf(run)) process.kill(pid, 'SIGKILL');
+  const gone = async (): Promise<boolean> => (await processesOf(run)).length === 0;
+  await waitFor(gone, { timeout: deathLimit, what: `the end of what ${run} has started` });
 }
 
-async function agentsOf(run: string): Promise<number[]> {
+async function processesOf(run: string): Promise<number[]> {
   const pids = (await list('/proc')).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(pids.map(async (pid) => ((await isAgentOf(pid, run)) ? [Number(pid)] : [])));
+  const found = await Promise.all(pids.map(async (pid) => ((await isProcessOf(pid, run)) ? [Number(pid)] : [])));
   return found.flat();
 }
 
-async function isAgentOf(pid: string, run: string): Promise<boolean> {
+async function isProcessOf(pid: string, run: string): Promise<boolean> {
   const words = (await commandLine(pid)).split('\0');
-  const node = words[words.indexOf('--node') + 1] ?? '';
-  return words.includes('agent') && words.includes('--node') && node.startsWith(`${run}-`);
+  const ofTheRun = words.some((word) => word.startsWith(`${temporaryFolderOf(run)}/`));
+  return ofTheRun && (words.includes('agent') || words.includes('control'));
 }
 
 /** A process number may have been given to another program since. */

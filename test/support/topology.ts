@@ -20,6 +20,14 @@ export interface NodePlan {
   /** On the link between the nodes. */
   readonly linkIpv4: string;
   readonly linkIpv6: string;
+  /** On the way to the control plane. */
+  readonly managementIpv4: string;
+}
+
+/** Where a control plane runs: reached by every node, and by nothing else. */
+export interface ControlPlan {
+  readonly netns: string;
+  readonly ipv4: string;
 }
 
 export interface TopologyOptions {
@@ -34,6 +42,7 @@ export interface TopologyOptions {
 
 export interface Topology {
   readonly run: string;
+  readonly control: ControlPlan;
   readonly nodes: readonly NodePlan[];
   readonly pods: readonly PodPlan[];
   readonly options: TopologyOptions;
@@ -42,6 +51,8 @@ export interface Topology {
 /** The interface of a node that leads to the other node; what crosses nodes can be heard there. */
 export const linkInterface = 'link0';
 export const bridgeInterface = 'pods0';
+/** The interface of a node that leads to the control plane, and the bridge at its other end. */
+export const managementInterface = 'mgmt0';
 /** Inside every pod. */
 export const podInterface = 'eth0';
 
@@ -64,17 +75,19 @@ export function ownerOf(netns: string): number | null {
 export function planTopology(run: string, options: TopologyOptions): Topology {
   const nodes = Array.from({ length: options.nodes }, (_, place) => planNode(run, place, options.prefix));
   const used = nodes.map(() => 0);
+  const control = { netns: netnsOf(run, 'control-plane'), ipv4: `${options.prefix}.254.1` };
+  const taken = [...nodes, control].map(({ netns }) => netns);
   const pods = Object.entries(options.pods).map(([name, node]) => {
     const before = used[node];
     if (before === undefined) throw new RangeError(`pod ${name}: there is no node ${node}`);
-    if (nodes.some(({ netns }) => netns === netnsOf(run, name))) {
-      throw new RangeError(`a pod cannot be named ${name}: its namespace would be that of a node`);
+    if (taken.includes(netnsOf(run, name))) {
+      throw new RangeError(`a pod cannot be named ${name}: its namespace would be that of a node or the control plane`);
     }
     if (before >= podsPerNode) throw new RangeError(`a node of the rig holds at most ${podsPerNode} pods`);
     used[node] = before + 1;
     return planPod(run, name, node, firstHost + before, options.prefix);
   });
-  return { run, nodes, pods, options };
+  return { run, control, nodes, pods, options };
 }
 
 function planNode(run: string, place: number, prefix: string): NodePlan {
@@ -86,6 +99,7 @@ function planNode(run: string, place: number, prefix: string): NodePlan {
     ipv6: `fd77:0:0:${place + 1}::1`,
     linkIpv4: `${prefix}.0.${place + 1}`,
     linkIpv6: `fd77::${place + 1}`,
+    managementIpv4: `${prefix}.254.${place + 2}`,
   };
 }
 
@@ -157,6 +171,34 @@ function linkBatch(node: NodePlan, topology: Topology): string[] {
     `route add ${pods4} via ${other.linkIpv4}`,
     `route add ${pods6} via ${other.linkIpv6}`,
   ];
+}
+
+/** Lines for `ip -batch`, in the machine's own namespace: the control plane's namespace, and a wire to each node. */
+export function controlWiringBatch({ control, nodes }: Topology): string[] {
+  const wires = nodes.map(
+    ({ netns }, place) =>
+      `link add ${managementInterface} netns ${netns} type veth peer name ${controlPort(place)} netns ${control.netns}`,
+  );
+  return [`netns add ${control.netns}`, ...wires];
+}
+
+/** The control plane's end of the wire to a node. */
+export function controlPort(place: number): string {
+  return `node${place}`;
+}
+
+export function controlBatch({ control, nodes }: Topology): string[] {
+  return [
+    'link set lo up',
+    `link add ${managementInterface} type bridge`,
+    `addr add ${control.ipv4}/24 dev ${managementInterface}`,
+    `link set ${managementInterface} up`,
+    ...nodes.map((_, place) => `link set ${controlPort(place)} master ${managementInterface} up`),
+  ];
+}
+
+export function managementBatch({ managementIpv4 }: NodePlan): string[] {
+  return [`addr add ${managementIpv4}/24 dev ${managementInterface}`, `link set ${managementInterface} up`];
 }
 
 export function podBatch(pod: PodPlan, node: NodePlan): string[] {

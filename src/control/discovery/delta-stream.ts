@@ -40,6 +40,8 @@ export interface TypeStatus {
   readonly mode: 'wildcard' | 'named';
   /** Names subscribed to. */
   readonly names: number;
+  /** Something has changed that was not sent yet. */
+  readonly pending: boolean;
   readonly sent: string | null;
   readonly acknowledged: string | null;
   readonly rejection: string | null;
@@ -92,6 +94,7 @@ export class DeltaStream {
       type,
       mode: subscription instanceof WildcardSubscription ? 'wildcard' : 'named',
       names: subscription.size,
+      pending: subscription.pending,
       sent,
       acknowledged,
       rejection,

@@ -4,7 +4,6 @@ import { after, before, describe, it } from 'node:test';
 import { findLines } from '../../support/access-log.ts';
 import { service } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
-import { sum } from '../../support/metrics.ts';
 import { rootSuite } from '../../support/suite.ts';
 import { call, endpoint, wasReset } from '../../support/testkit.ts';
 import type { CallResult } from '../../support/testkit.ts';
@@ -96,9 +95,9 @@ rootSuite('authorization', () => {
 
   it('keeps the last good version of a policy whose edit makes no sense', async () => {
     await mesh.apply('broken', [deny([from({ namespaces: ['shop'] })])]);
-    const before = sum(await mesh.agent(0).metrics(), 'ambit_manifest_errors');
+    const before = await mesh.manifestErrors();
     await mesh.rig.manifests.write('broken', [deny([{ from: [{ source: { namespacez: ['guests'] } }] }])]);
-    const noticed = async () => sum(await mesh.agent(0).metrics(), 'ambit_manifest_errors') > before;
+    const noticed = async () => (await mesh.manifestErrors()) > before;
     await waitFor(noticed, { what: 'an error about the manifest' });
     assert.deepEqual(await admitted(8080), ['guest', 'outside']);
     await mesh.retract('broken');

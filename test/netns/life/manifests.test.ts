@@ -11,12 +11,12 @@ import { waitFor } from '../../support/wait.ts';
 
 const member = { namespace: 'shop' } as const;
 
-/** Manifests that break: what was good stays in force, also over restarts. */
+/** Manifests that break, read by the agent itself: what was good stays in force, also over restarts. */
 rootSuite('manifests over time', () => {
   let mesh: Mesh;
   before(async () => {
     mesh = await Mesh.create({
-      nodes: 1,
+      ...{ nodes: 1, feed: 'manifests' },
       pods: { client: 0, other: 0, server: 0 },
       members: { client: member, other: member, server: member },
       servers: { server: ['whoami@[::]:8080'] },

@@ -14,7 +14,7 @@ rootSuite('HBONE peers of the rig', () => {
   let server: HboneServer;
   before(async () => {
     rig = await Rig.create({ nodes: 1, pods: { client: 0, server: 0 } });
-    await rig.makeAuthority();
+    await rig.prepare();
     material = await materialOf(rig.caFolder, 'spiffe://cluster.local/ns/shop/sa/peer');
     client = new HboneClient(rig.pod('client').netns);
     server = await HboneServer.listen(rig.pod('server').netns, material, { maxConcurrentStreams: 77 });

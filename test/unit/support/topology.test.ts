@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { nodeBatch, ownerOf, planTopology, runId, wiringBatch } from '../../support/topology.ts';
+import {
+  controlBatch,
+  controlWiringBatch,
+  managementBatch,
+  nodeBatch,
+  ownerOf,
+  planTopology,
+  runId,
+  wiringBatch,
+} from '../../support/topology.ts';
 
 const options = { nodes: 2, pods: { client: 0, server: 0, remote: 1 }, prefix: '10.77', congestionControl: 'reno' };
 
@@ -26,7 +35,7 @@ describe('plan of a rig', () => {
   });
 
   it('puts the owner into every namespace name', () => {
-    for (const { netns } of [...plan.nodes, ...plan.pods]) assert.equal(ownerOf(netns), 4711);
+    for (const { netns } of [...plan.nodes, ...plan.pods, plan.control]) assert.equal(ownerOf(netns), 4711);
   });
 
   it('takes no other namespace for its own', () => {
@@ -35,7 +44,7 @@ describe('plan of a rig', () => {
   });
 
   it('names no interface longer than the kernel allows', () => {
-    const names = wiringBatch(plan).flatMap((line) =>
+    const names = [...wiringBatch(plan), ...controlWiringBatch(plan)].flatMap((line) =>
       [...line.matchAll(/(?:add|name) (\S+)/g)].map(([, name]) => name),
     );
     for (const name of names.filter((name) => name !== undefined && !name.startsWith('ambit-'))) {
@@ -50,8 +59,20 @@ describe('plan of a rig', () => {
     assert.ok(nodeBatch(one, plan).includes('route add fd77:0:0:2::/64 via fd77::2'));
   });
 
-  it('refuses a pod whose namespace would be that of a node', () => {
+  it('wires the control plane to each node, and to no pod', () => {
+    assert.deepEqual(controlWiringBatch(plan).slice(1), [
+      'link add mgmt0 netns ambit-r4711-1-one type veth peer name node0 netns ambit-r4711-1-control-plane',
+      'link add mgmt0 netns ambit-r4711-1-two type veth peer name node1 netns ambit-r4711-1-control-plane',
+    ]);
+    assert.ok(controlBatch(plan).includes('addr add 10.77.254.1/24 dev mgmt0'));
+    const management = plan.nodes.flatMap((node) => managementBatch(node)).filter((line) => line.startsWith('addr'));
+    assert.deepEqual(management, ['addr add 10.77.254.2/24 dev mgmt0', 'addr add 10.77.254.3/24 dev mgmt0']);
+  });
+
+  it('refuses a pod whose namespace would be that of a node or of the control plane', () => {
     assert.throws(() => planTopology('r1-1', { ...options, pods: { two: 0 } }), /cannot be named two/);
+    const pods = { 'control-plane': 0 };
+    assert.throws(() => planTopology('r1-1', { ...options, pods }), /cannot be named control-plane/);
   });
 
   it('refuses a pod on a node that is not there', () => {
