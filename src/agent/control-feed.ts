@@ -172,8 +172,13 @@ export class ControlFeed implements StateFeed {
   }
 }
 
-function podsOf({ localPods, conditions }: MeshState): Parameters<MeshReplica['setNodePods']>[0] {
-  return { pods: localPods, conditions };
+/** Of the workloads only those of this node: the manifests say nothing of the rest of the mesh that would be the whole. */
+function podsOf({ localPods, workloads, conditions }: MeshState): Parameters<MeshReplica['setNodePods']>[0] {
+  const own = [...localPods.values()].flatMap(({ workload }) => {
+    const found = workloads.get(workload);
+    return found === undefined ? [] : [[workload, found] as const];
+  });
+  return { pods: localPods, workloads: new Map(own), conditions };
 }
 
 function* chunksOf({ upserts, removals }: ResourceChanges): Generator<ResourceChanges> {

@@ -7,6 +7,8 @@ import type { ResourceChanges } from './delta-session.ts';
 /** The pods of this node, where manifests name them and not the control plane. */
 export interface NodePods {
   readonly pods: ReadonlyMap<string, LocalPod>;
+  /** What the node knows of them by itself: it counts until the control plane knows of them. */
+  readonly workloads: ReadonlyMap<string, Workload>;
   readonly conditions: readonly Condition[];
 }
 
@@ -16,6 +18,12 @@ interface Batch {
   readonly policies: Change<Policy>[];
   readonly localPods: Change<LocalPod>[];
 }
+
+/**
+ * Stands for the policies of a pod that only its node knows yet. Nothing has this name, so everything that comes to the pod
+ * is denied; what goes out of it is decided where it arrives.
+ */
+const untoldPolicy = 'ambit/not-known-to-the-control-plane-yet';
 
 /**
  * The state as the control plane has given it, kept up by differences: its maps are live, and change at once with the
@@ -29,6 +37,9 @@ export class MeshReplica {
   /** As the control plane names them; manifests of this node win over them. */
   #controlPods = new Map<string, LocalPod>();
   #nodePods: ReadonlyMap<string, LocalPod> = new Map();
+  /** Workloads of this node's manifests, and those of them that stand in for what the control plane has not told. */
+  #nodeWorkloads: ReadonlyMap<string, Workload> = new Map();
+  readonly #standIns = new Set<string>();
   /** Pod UIDs of this node's workloads, by the workload's uid: a stock control plane does not say them. */
   #podUids: ReadonlyMap<string, string> = new Map();
   /** Workloads as they came, where a pod's UID was added to them. */
@@ -62,8 +73,10 @@ export class MeshReplica {
       else if (kind === 'pod') {
         this.#controlPods.set(key, value);
         podsChanged = true;
-      } else if (kind === 'workload') note(batch.workloads, this.#workloads, key, this.#withPodUid(value));
-      else if (kind === 'service') note(batch.services, this.#services, key, value);
+      } else if (kind === 'workload') {
+        this.#standIns.delete(key);
+        note(batch.workloads, this.#workloads, key, this.#withPodUid(value));
+      } else if (kind === 'service') note(batch.services, this.#services, key, value);
       else note(batch.policies, this.#policies, key, value);
     }
     if (podsChanged) this.#mergePods(batch);
@@ -71,9 +84,10 @@ export class MeshReplica {
     return { next: this.#state, settingsChanged: !isDeepStrictEqual(before, settings), ...batch };
   }
 
-  setNodePods({ pods, conditions }: NodePods): StateDifference {
+  setNodePods({ pods, workloads, conditions }: NodePods): StateDifference {
     const batch = newBatch();
     this.#nodePods = pods;
+    this.#nodeWorkloads = workloads;
     this.#mergePods(batch);
     this.#state = this.#newState(this.#state.settings, conditions);
     return { next: this.#state, settingsChanged: false, ...batch };
@@ -94,6 +108,7 @@ export class MeshReplica {
     if (kind === 'workload') {
       this.#plain.delete(key);
       note(batch.workloads, this.#workloads, key, null);
+      this.#standIn(key, batch);
     } else if (kind === 'service') note(batch.services, this.#services, key, null);
     else note(batch.policies, this.#policies, key, null);
   }
@@ -109,6 +124,25 @@ export class MeshReplica {
       const workload = this.#plain.get(uid) ?? this.#workloads.get(uid);
       if (workload !== undefined) note(batch.workloads, this.#workloads, uid, this.#withPodUid(workload));
     }
+    this.#standInForUntold(batch);
+  }
+
+  #standInForUntold(batch: Batch): void {
+    for (const uid of this.#standIns) {
+      if (this.#nodeWorkloads.has(uid)) continue;
+      this.#standIns.delete(uid);
+      note(batch.workloads, this.#workloads, uid, null);
+    }
+    for (const uid of this.#nodeWorkloads.keys()) this.#standIn(uid, batch);
+  }
+
+  /** Where only the node knows a workload of its own. */
+  #standIn(uid: string, batch: Batch): void {
+    const workload = this.#nodeWorkloads.get(uid);
+    if (workload === undefined || (this.#workloads.has(uid) && !this.#standIns.has(uid))) return;
+    this.#standIns.add(uid);
+    const services: Workload['services'] = new Map();
+    note(batch.workloads, this.#workloads, uid, { ...workload, services, authorizationPolicies: [untoldPolicy] });
   }
 
   /** @param workload as it came */
