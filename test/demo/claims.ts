@@ -1,21 +1,27 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 
-import type { Agent } from '../support/agent.ts';
-import { assertLine, findLines } from '../support/access-log.ts';
-import type { AccessLine, AccessQuery } from '../support/access-log.ts';
-import { sum } from '../support/metrics.ts';
-import type { LabelQuery } from '../support/metrics.ts';
+import { findLines } from '../support/access-log.ts';
 import { call, calls, capture, hold, whoIn } from '../support/testkit.ts';
-import type { CallResult } from '../support/testkit.ts';
 import { linkInterface } from '../support/topology.ts';
 import { waitFor } from '../support/wait.ts';
+import { controlClaims } from './control-claims.ts';
 import { address, allowClient, denyPolicy, ports, refuseClient, setMode, shop, vip, writePods } from './mesh.ts';
 import type { Mesh, PodName } from './mesh.ts';
+import {
+  assertClient,
+  becomesAllowed,
+  becomesRefused,
+  counted,
+  editLimit,
+  ending,
+  exchange,
+  from,
+  grows,
+  logged,
+  startsWithAddress,
+} from './observations.ts';
 import type { Claim } from './table.ts';
-
-/** How soon an edit of the manifests must govern new connections. */
-const editLimit = 8_000;
 
 /** Whom a Service of two replicas is called often enough to meet both by chance alone all but never missing one. */
 const balancedCalls = 24;
@@ -31,6 +37,7 @@ export function claims(mesh: Mesh): readonly Claim[] {
     { name: 'probed port, STRICT: the prober only', prove: () => prober(mesh) },
     { name: 'AuthorizationPolicy: refused by name', prove: () => refusedByPolicy(mesh) },
     { name: 'enrolled and un-enrolled live', prove: () => liveEnrolment(mesh) },
+    ...controlClaims(mesh),
   ];
 }
 
@@ -137,22 +144,16 @@ async function refusedByPolicy(mesh: Mesh): Promise<string> {
 /** One process in the pod holds a connection through all of it: nothing in the pod is restarted. */
 async function liveEnrolment(mesh: Mesh): Promise<string> {
   const held = await hold(mesh.rig.pod('newcomer').netns, [address(mesh.rig, 'server-far', ports.echo)]);
-  const exchange = async (): Promise<void> => {
-    const before = held.lines.length;
-    held.write('exchange 0 1000\n');
-    const line = await waitFor(() => held.lines[before], { what: 'the answer on the held connection' });
-    assert.ok(line.includes('"error":null'), `the held connection broke: ${line}`);
-  };
   const withIdentity = (wanted: boolean): Promise<unknown> =>
     waitFor(() => seenWithIdentity(mesh, wanted), { timeout: editLimit, what: `identity of newcomer: ${wanted}` });
   try {
     await withIdentity(false);
     await writePods(mesh.rig, 'ambient');
     await withIdentity(true);
-    await exchange();
+    await exchange(held);
     await writePods(mesh.rig, 'none');
     await withIdentity(false);
-    await exchange();
+    await exchange(held);
   } finally {
     await writePods(mesh.rig, 'none');
     await held.finish();
@@ -172,52 +173,4 @@ async function seenWithIdentity(mesh: Mesh, wanted: boolean): Promise<boolean> {
     { timeout: 3_000, what: 'the access-log line of the call' },
   );
   return findLines([line], { 'src.identity': /sa\/newcomer"?$/ }).length > 0 === wanted;
-}
-
-function from(mesh: Mesh, pod: PodName, target: string, options: readonly string[] = []): Promise<CallResult> {
-  return call(mesh.rig.pod(pod).netns, target, options);
-}
-
-function becomesRefused(mesh: Mesh, pod: PodName, target: string): Promise<CallResult> {
-  const refusal = async (): Promise<CallResult | null> => {
-    const result = await from(mesh, pod, target);
-    return result.ok ? null : result;
-  };
-  return waitFor(refusal, { timeout: editLimit, what: `refusal of ${pod} at ${target}` });
-}
-
-async function becomesAllowed(mesh: Mesh, pod: PodName, target: string): Promise<void> {
-  const allowed = async (): Promise<boolean> => (await from(mesh, pod, target)).ok;
-  await waitFor(allowed, { timeout: editLimit, what: `${pod} allowed at ${target}` });
-}
-
-function assertClient(mesh: Mesh, peer: string): void {
-  const { ipv4 } = mesh.rig.pod('client');
-  assert.ok(peer.startsWith(`${ipv4}:`), `the server saw ${peer}, not the client's own address ${ipv4}`);
-}
-
-/** How a refusal looked to the application. */
-function ending({ error, phase, end }: CallResult): string {
-  return `${error ?? end} (${phase})`;
-}
-
-function startsWithAddress(peer: string): RegExp {
-  return new RegExp(`^${peer.replace(/:\d+$/, ':').replaceAll('.', '\\.')}`);
-}
-
-async function counted(agent: Agent, name: string, labels: LabelQuery): Promise<number> {
-  return sum(await agent.metrics(), name, labels);
-}
-
-async function grows(agent: Agent, name: string, labels: LabelQuery, before: number): Promise<void> {
-  const grown = async (): Promise<boolean> => (await counted(agent, name, labels)) > before;
-  await waitFor(grown, { timeout: 5_000, what: `${name}${JSON.stringify(labels)} above ${before}` });
-}
-
-/** A line is written when its connection has ended, so it may be a moment late. */
-function logged(agent: Agent, query: AccessQuery): Promise<AccessLine> {
-  return waitFor(async () => assertLine(await agent.accessLog(), query), {
-    timeout: 5_000,
-    what: 'the access-log line',
-  });
 }

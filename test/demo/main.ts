@@ -14,7 +14,8 @@ function progress(text: string): void {
 }
 
 async function show(rig: Rig): Promise<Outcome[]> {
-  progress('starting an agent on each node');
+  progress('starting the control plane, and an agent on each node');
+  await rig.prepare();
   const mesh = await startMesh(rig);
   const list = claims(mesh);
   const width = Math.max(...list.map(({ name }) => name.length));

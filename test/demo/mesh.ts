@@ -1,6 +1,15 @@
 /** The mesh that the demo shows: two nodes, a client, a server with a replica on each node, two pods at first outside. */
 
-import { appLabel, authorizationPolicy, namespace, peerAuthentication, service } from '../support/manifests.ts';
+import { join } from 'node:path';
+
+import {
+  appLabel,
+  authorizationPolicy,
+  ManifestFolder,
+  namespace,
+  peerAuthentication,
+  service,
+} from '../support/manifests.ts';
 import type { Agent } from '../support/agent.ts';
 import { Rig } from '../support/rig.ts';
 import { endpoint, serve } from '../support/testkit.ts';
@@ -20,20 +29,25 @@ export interface Mesh {
   readonly rig: Rig;
   /** By the place of their node. */
   readonly agents: readonly [Agent, Agent];
+  /** What the nodes know of their own pods without a control plane, as from a CNI plugin. */
+  readonly nodePods: ManifestFolder;
 }
 
 export async function buildPods(): Promise<Rig> {
-  const rig = await Rig.create({ pods });
+  const rig = await Rig.create({ pods, feed: 'control' });
   await Promise.all((['server-near', 'server-far'] as const).map((name) => startServer(rig, name)));
   await writePods(rig, 'none');
   await setMode(rig, 'PERMISSIVE');
   return rig;
 }
 
+/** Agents on a control plane that runs already. */
 export async function startMesh(rig: Rig): Promise<Mesh> {
-  await rig.makeAuthority();
-  const agents = await Promise.all([rig.startAgent(0), rig.startAgent(1)]);
-  return { rig, agents: [agents[0], agents[1]] };
+  const nodePods = new ManifestFolder(join(rig.folder, 'node-pods'));
+  await nodePods.write('pods', [namespace(shop)]);
+  const flags = ['--manifests', nodePods.path];
+  const agents = await Promise.all([rig.startAgent(0, { flags }), rig.startAgent(1, { flags })]);
+  return { rig, agents: [agents[0], agents[1]], nodePods };
 }
 
 async function startServer(rig: Rig, name: PodName): Promise<void> {
