@@ -15,6 +15,8 @@ export interface KubeRequest {
   readonly body?: unknown;
   /** Of the body; `application/json` if not given. */
   readonly contentType?: string;
+  /** Which form of the answer is wanted; `application/json` if not given. */
+  readonly accept?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -80,7 +82,7 @@ export class KubeClient {
     const token = await access.token();
     const body = request.body === undefined ? null : Buffer.from(JSON.stringify(request.body));
     const headers = {
-      accept: 'application/json',
+      accept: request.accept ?? 'application/json',
       'user-agent': userAgent,
       ...(token === null ? {} : { authorization: `Bearer ${token}` }),
       ...(body === null

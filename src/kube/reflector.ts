@@ -38,8 +38,13 @@ export interface ReflectorOptions<T> {
   /** `/api/v1/pods`, `/apis/GROUP/VERSION/PLURAL`, or with a namespace in it. */
   readonly path: string;
   readonly selectors?: { readonly fieldSelector?: string; readonly labelSelector?: string };
-  /** What of an object is kept; null: it is left out. What throws counts as an object that is left out, and is told. */
-  readonly read: (object: KubeObject) => T | null;
+  /**
+   * What of an object is kept; null: it is left out. `former` is what was kept of the same object before. What throws counts as
+   * null, and is told.
+   */
+  readonly read: (object: KubeObject, former: T | null) => T | null;
+  /** Names, labels and annotations are all that is asked for. */
+  readonly metadataOnly?: boolean;
   /** The kind may not exist, as a CRD that nobody installed: nothing of it is there then, and it is asked for now and then. */
   readonly mayBeAbsent?: boolean;
   readonly timers: Timers;
@@ -177,9 +182,14 @@ export class Reflector<T> {
   async #page(next: string | null, signal: AbortSignal) {
     const { client, path, selectors = {} } = this.#options;
     const query: Query = { ...selectors, limit: this.#unpaged ? null : PAGE, continue: next };
-    const list = await client.send({ method: 'GET', path, query, signal });
+    const accept = this.#accept('PartialObjectMetadataList');
+    const list = await client.send({ method: 'GET', path, query, signal, ...accept });
     if (!isKubeList(list)) throw new KubeError(`GET ${path}: the answer is no list`, { status: null });
     return list;
+  }
+
+  #accept(kind: string): { readonly accept?: string } {
+    return this.#options.metadataOnly === true ? { accept: `application/json;as=${kind};g=meta.k8s.io;v=v1` } : {};
   }
 
   /** Tells the difference between what is held and what is there now, as one batch. */
@@ -216,7 +226,13 @@ export class Reflector<T> {
     });
     try {
       const opened = timers.now();
-      const answer = await client.stream({ method: 'GET', path, query, signal: controller.signal });
+      const answer = await client.stream({
+        method: 'GET',
+        path,
+        query,
+        signal: controller.signal,
+        ...this.#accept('PartialObjectMetadata'),
+      });
       this.#state = 'watching';
       observer.watchOpened();
       const events = await this.#follow(answer);
@@ -274,7 +290,7 @@ export class Reflector<T> {
     if (sameObject && held.version === version && version !== '') return;
     if (!sameObject) this.#drop(key, changes);
     const before = sameObject ? held.value : null;
-    const after = this.#read(object);
+    const after = this.#read(object, before);
     this.#objects.set(key, { uid, version, value: after });
     if (before !== null || after !== null) changes.push({ key, before, after });
   }
@@ -286,9 +302,9 @@ export class Reflector<T> {
     if (held.value !== null) changes.push({ key, before: held.value, after: null });
   }
 
-  #read(object: KubeObject): T | null {
+  #read(object: KubeObject, former: T | null): T | null {
     try {
-      return this.#options.read(object);
+      return this.#options.read(object, former);
     } catch (error) {
       this.#options.observer.listenerFailed(error);
       return null;

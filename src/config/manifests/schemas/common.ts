@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { canonicalAddress } from '../../../model/address.ts';
 
 /**
- * Two manners of reading. Kubernetes' own kinds are read loosely, for people paste what `kubectl get -o yaml` prints;
+ * Two manners of reading. Of Kubernetes' own kinds only what is used is read and kept, for people paste what
+ * `kubectl get -o yaml` prints, and a cluster has many pods;
  * kinds that grant or refuse are closed: a mistyped field there must not turn a condition into none.
  */
 export function closed<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
@@ -68,7 +69,7 @@ export const address = text.transform((value, context): string => {
   return z.NEVER;
 });
 
-const ownerReference = z.looseObject({ kind: text, name: text, controller: maybe(z.boolean()) });
+const ownerReference = z.object({ kind: text, name: text, controller: maybe(z.boolean()) });
 
 /** It names files and pins on the node, so it may hold nothing that a path understands. */
 const uid = text.refine((value) => /^[A-Za-z0-9-]{1,64}$/.test(value), {
@@ -84,13 +85,13 @@ const commonMetadata = {
   deletionTimestamp: maybe(text),
 };
 
-export const namespacedMetadata = z.looseObject({
+export const namespacedMetadata = z.object({
   ...commonMetadata,
   name: resourceName,
   namespace: namespaceName.nullish().transform((value): string => value ?? 'default'),
 });
 
-export const clusterMetadata = z.looseObject({ ...commonMetadata, name: resourceName });
+export const clusterMetadata = z.object({ ...commonMetadata, name: resourceName });
 
 /** Istio's selector: equality on labels, nothing else. */
 export const workloadSelector = closed({ matchLabels: stringMap });

@@ -1,28 +1,28 @@
 import { z } from 'zod';
 import { list, maybe, namespacedMetadata, optionalObject, portNumber, resourceName, text } from './common.ts';
 
-const conditions = z.looseObject({
+const conditions = z.object({
   ready: maybe(z.boolean()),
   serving: maybe(z.boolean()),
   terminating: maybe(z.boolean()),
 });
 
-const endpoint = z.looseObject({
+const endpoint = z.object({
   addresses: list(text),
   conditions: optionalObject(conditions),
   nodeName: maybe(resourceName),
   zone: maybe(text),
-  targetRef: maybe(z.looseObject({ kind: maybe(text), name: maybe(text), namespace: maybe(text) })),
+  targetRef: maybe(z.object({ kind: maybe(text), name: maybe(text), namespace: maybe(text) })),
 });
 
 /** A port without a number stands for all ports. */
-const port = z.looseObject({
+const port = z.object({
   name: text.nullish().transform((value): string => value ?? ''),
   port: maybe(portNumber),
   protocol: text.nullish().transform((value): string => value ?? 'TCP'),
 });
 
-export const endpointSliceSchema = z.looseObject({
+export const endpointSliceSchema = z.object({
   metadata: namespacedMetadata,
   addressType: text,
   endpoints: list(endpoint),

@@ -3,18 +3,18 @@ import { list, namespacedMetadata, optionalObject, stringMap, text } from './com
 
 const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
 
-const expression = z.looseObject({
+const expression = z.object({
   key: text,
   operator: z.enum(operators, { error: `must be one of ${operators.join(', ')}` }),
   values: list(text),
 });
 
-const labelSelector = z.looseObject({ matchLabels: stringMap, matchExpressions: list(expression) });
+const labelSelector = z.object({ matchLabels: stringMap, matchExpressions: list(expression) });
 
 /** Only which pods it selects is read: the CNI enforces the rest, on the veth where it can see the traffic. */
-export const networkPolicySchema = z.looseObject({
+export const networkPolicySchema = z.object({
   metadata: namespacedMetadata,
-  spec: optionalObject(z.looseObject({ podSelector: optionalObject(labelSelector) })),
+  spec: optionalObject(z.object({ podSelector: optionalObject(labelSelector) })),
 });
 
 export type NetworkPolicyDocument = z.output<typeof networkPolicySchema>;

@@ -11,28 +11,28 @@ import {
   text,
 } from './common.ts';
 
-const handler = z.looseObject({
-  httpGet: maybe(z.looseObject({ port: portOrName, host: maybe(text) })),
-  tcpSocket: maybe(z.looseObject({ port: portOrName, host: maybe(text) })),
-  grpc: maybe(z.looseObject({ port: portNumber })),
+const handler = z.object({
+  httpGet: maybe(z.object({ port: portOrName, host: maybe(text) })),
+  tcpSocket: maybe(z.object({ port: portOrName, host: maybe(text) })),
+  grpc: maybe(z.object({ port: portNumber })),
 });
 
-const containerPort = z.looseObject({
+const containerPort = z.object({
   name: maybe(text),
   containerPort: portNumber,
   protocol: text.nullish().transform((value): string => value ?? 'TCP'),
 });
 
-const container = z.looseObject({
+const container = z.object({
   name: text,
   ports: list(containerPort),
   livenessProbe: maybe(handler),
   readinessProbe: maybe(handler),
   startupProbe: maybe(handler),
-  lifecycle: maybe(z.looseObject({ postStart: maybe(handler), preStop: maybe(handler) })),
+  lifecycle: maybe(z.object({ postStart: maybe(handler), preStop: maybe(handler) })),
 });
 
-const spec = z.looseObject({
+const spec = z.object({
   nodeName: maybe(resourceName),
   serviceAccountName: resourceName.nullish().transform((value): string => value ?? 'default'),
   hostNetwork: z
@@ -43,14 +43,14 @@ const spec = z.looseObject({
   initContainers: list(container),
 });
 
-const status = z.looseObject({
+const status = z.object({
   phase: maybe(text),
   podIP: maybe(z.union([z.literal('').transform(() => null), address])),
-  podIPs: list(z.looseObject({ ip: address })),
-  conditions: list(z.looseObject({ type: text, status: text })),
+  podIPs: list(z.object({ ip: address })),
+  conditions: list(z.object({ type: text, status: text })),
 });
 
-export const podSchema = z.looseObject({
+export const podSchema = z.object({
   metadata: namespacedMetadata,
   spec: optionalObject(spec),
   status: optionalObject(status),

@@ -49,7 +49,7 @@ const spec = closed({
 });
 
 /** Addresses that a control plane has chosen, each for one host. */
-const status = z.looseObject({ addresses: list(z.looseObject({ value: text, host: maybe(text) })) });
+const status = z.object({ addresses: list(z.object({ value: text, host: maybe(text) })) });
 
 export const serviceEntrySchema = closed({
   apiVersion: text,

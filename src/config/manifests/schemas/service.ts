@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { canonicalAddress } from '../../../model/address.ts';
 import { list, maybe, namespacedMetadata, optionalObject, portNumber, portOrName, text } from './common.ts';
 
-const port = z.looseObject({
+const port = z.object({
   name: maybe(text),
   port: portNumber,
   targetPort: maybe(portOrName),
@@ -14,7 +14,7 @@ const clusterIp = text.refine((value) => value === '' || value === 'None' || can
   error: 'must be an IPv4 or IPv6 address, or None',
 });
 
-const spec = z.looseObject({
+const spec = z.object({
   type: text.nullish().transform((value): string => value ?? 'ClusterIP'),
   clusterIP: maybe(clusterIp),
   clusterIPs: list(clusterIp),
@@ -25,7 +25,7 @@ const spec = z.looseObject({
   trafficDistribution: maybe(text),
 });
 
-export const serviceSchema = z.looseObject({ metadata: namespacedMetadata, spec: optionalObject(spec) });
+export const serviceSchema = z.object({ metadata: namespacedMetadata, spec: optionalObject(spec) });
 
 export type ServiceDocument = z.output<typeof serviceSchema>;
 export type ServicePortDocument = z.output<typeof port>;

@@ -3,7 +3,7 @@ import { closed, list, maybe, namespacedMetadata, optionalObject, stringMap, tex
 import { endpointSpec } from './endpoint.ts';
 
 /** Written by whoever checks the workload's health. */
-const status = z.looseObject({ conditions: list(z.looseObject({ type: text, status: text })) });
+const status = z.object({ conditions: list(z.object({ type: text, status: text })) });
 
 export const workloadEntrySchema = closed({
   apiVersion: text,
@@ -18,7 +18,7 @@ export type WorkloadEntryDocument = z.output<typeof workloadEntrySchema>;
 const groupSpec = closed({
   metadata: optionalObject(closed({ labels: stringMap, annotations: stringMap })),
   template: optionalObject(endpointSpec),
-  probe: maybe(z.looseObject({})),
+  probe: maybe(z.object({})),
 });
 
 export const workloadGroupSchema = closed({

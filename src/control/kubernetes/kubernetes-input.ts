@@ -1,0 +1,157 @@
+import { setMaxListeners } from 'node:events';
+import { classify } from '../../config/manifests/kinds.ts';
+import type { KindDefinition } from '../../config/manifests/kinds.ts';
+import type { Resource } from '../../config/manifests/resources.ts';
+import type { DocumentChange, DocumentChanges, MeshInput } from '../../config/mesh-input.ts';
+import type { KubeClient } from '../../kube/kube-client.ts';
+import { objectKey } from '../../kube/objects.ts';
+import type { KubeObject } from '../../kube/objects.ts';
+import { Reflector } from '../../kube/reflector.ts';
+import type { ObjectChange, ReflectorObserver } from '../../kube/reflector.ts';
+import type { Random, Timers } from '../../timing/timers.ts';
+import { definitionsPath, isUnreadablePolicy, pathOf, watchedKinds } from './watched-kinds.ts';
+import type { WatchedKind } from './watched-kinds.ts';
+
+export interface KubernetesInputDependencies {
+  readonly client: Pick<KubeClient, 'send' | 'stream'>;
+  readonly timers: Timers;
+  readonly random: Random;
+  /** For logs and metrics of one reflector; `kind` is the plural of the API. */
+  readonly observe: (kind: string) => ReflectorObserver;
+  /** An object that the API server has taken and we cannot read; null: it is readable again, or gone. */
+  readonly onProblem: (resource: string, problem: string | null) => void;
+}
+
+/** The documents of a mesh from the API of its cluster. What cannot be read of an object leaves its last good version in force. */
+export class KubernetesInput implements MeshInput {
+  readonly #dependencies: KubernetesInputDependencies;
+  readonly #running: Promise<void>[] = [];
+  #reflectors: readonly { readonly size: number }[] = [];
+
+  constructor(dependencies: KubernetesInputDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  async start(deliver: (changes: DocumentChanges) => void, signal: AbortSignal): Promise<DocumentChanges> {
+    const first: DocumentChange[] = [];
+    let take = (changes: DocumentChanges): void => {
+      first.push(...changes);
+    };
+    const hand = (changes: DocumentChanges): void => {
+      if (changes.length > 0) take(changes);
+    };
+    const reflectors = [...watchedKinds.map((kind) => this.#followKind(kind, hand)), this.#followDefinitions(hand)];
+    this.#reflectors = reflectors;
+    // Each reflector listens, and Node takes more than ten for a leak.
+    setMaxListeners(0, signal);
+    for (const reflector of reflectors) this.#running.push(reflector.run(signal));
+    await Promise.race([Promise.all(reflectors.map(({ synced }) => synced)), rejected(signal)]);
+    take = deliver;
+    return first;
+  }
+
+  /** Resolves when nothing is asked of the API server any more; after the signal given to `start`. */
+  async stopped(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
+  /** Objects that are held of all kinds. */
+  get size(): number {
+    return this.#reflectors.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  #followKind(watched: WatchedKind, hand: (changes: DocumentChanges) => void): Reflector<Resource> {
+    const { client, timers, random, observe } = this.#dependencies;
+    const definition = definitionOf(watched);
+    const reflector = new Reflector<Resource>({
+      client,
+      path: pathOf(watched),
+      mayBeAbsent: watched.mayBeAbsent,
+      metadataOnly: watched.metadataOnly,
+      read: (object, former) => this.#read(watched, definition, object) ?? former,
+      timers,
+      random,
+      observer: observe(watched.plural),
+    });
+    reflector.listen((changes) => {
+      this.#forgetProblems(watched, changes);
+      hand(changes.map((change) => documentChange(watched, change)));
+    });
+    return reflector;
+  }
+
+  /** Somebody's own kind of network policy, which we may not even list: that it can exist counts as one that selects all pods. */
+  #followDefinitions(hand: (changes: DocumentChanges) => void): Reflector<string> {
+    const { client, timers, random, observe } = this.#dependencies;
+    const reflector = new Reflector<string>({
+      client,
+      path: definitionsPath,
+      metadataOnly: true,
+      read: ({ metadata }) => (isUnreadablePolicy(metadata.name) ? metadata.name : null),
+      timers,
+      random,
+      observer: observe('customresourcedefinitions'),
+    });
+    reflector.listen((changes) => {
+      hand(changes.map(definitionChange));
+    });
+    return reflector;
+  }
+
+  /** null: it cannot be read. */
+  #read(watched: WatchedKind, definition: KindDefinition, object: KubeObject): Resource | null {
+    const resource = `${watched.kind} ${objectKey(object.metadata)}`;
+    // Items of a list come without their kind, and our own writes to a status change nothing of what is meant.
+    const reading = definition.read({
+      ...withoutStatus(watched, object),
+      apiVersion: watched.apiVersion,
+      kind: watched.kind,
+    });
+    if (reading.ok) {
+      this.#dependencies.onProblem(resource, null);
+      return reading.resource;
+    }
+    const problems = reading.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+    this.#dependencies.onProblem(resource, problems.join('; '));
+    return null;
+  }
+
+  #forgetProblems(watched: WatchedKind, changes: readonly ObjectChange<Resource>[]): void {
+    for (const { key, after } of changes) {
+      if (after === null) this.#dependencies.onProblem(`${watched.kind} ${key}`, null);
+    }
+  }
+}
+
+function documentChange({ kind, keyPrefix }: WatchedKind, { key, after }: ObjectChange<Resource>): DocumentChange {
+  // Kind and document belong together, because the definition of the kind has read it.
+  return { kind, key: keyPrefix + key, document: after?.document ?? null } as DocumentChange;
+}
+
+function definitionChange({ key, after }: ObjectChange<string>): DocumentChange {
+  const document = after === null ? null : { metadata: { name: after, namespace: null, labels: {} } };
+  return { kind: 'ForeignNetworkPolicy', key: `apiextensions.k8s.io/CustomResourceDefinition/${key}`, document };
+}
+
+function definitionOf({ kind, apiVersion }: WatchedKind): KindDefinition {
+  const found = classify(apiVersion, kind);
+  if (found.type !== 'known') throw new Error(`there is no schema for ${kind} of ${apiVersion}`);
+  return found.definition;
+}
+
+const policies = new Set(['PeerAuthentication', 'AuthorizationPolicy', 'MeshSettings']);
+
+function withoutStatus({ kind }: WatchedKind, object: KubeObject): KubeObject {
+  if (!policies.has(kind)) return object;
+  return { ...object, status: undefined } as KubeObject;
+}
+
+function rejected(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const onAbort = (): void => {
+      reject(signal.reason as Error);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
