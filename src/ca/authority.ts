@@ -5,6 +5,7 @@ import { AmbitError } from '../config/errors.ts';
 import { certifyKey, issueLeaf } from './certificates.ts';
 import type { Issuer, LeafRequest, Subject } from './certificates.ts';
 import { readAuthorityFiles } from './files.ts';
+import type { AuthorityFiles } from './files.ts';
 import { findPath, parseBundle, toPem, validFrom, validTo } from './chain.ts';
 import { importIssuer } from './keys.ts';
 import { parseSpiffeId } from '../model/identity.ts';
@@ -71,14 +72,22 @@ const maximumTtl = 90 * 86_400_000;
 
 /** @throws AmbitError `CA_UNREADABLE`, `CA_INSECURE`, `CA_INVALID` or `CA_EXPIRED`, each saying what to do. */
 export async function loadAuthority(directory: string, options: LoadOptions = {}): Promise<Authority> {
+  return authorityFrom(await readAuthorityFiles(resolve(directory)), options);
+}
+
+/** From what the files would hold. @throws AmbitError `CA_INVALID` or `CA_EXPIRED` */
+export async function authorityFrom(files: AuthorityFiles, options: LoadOptions = {}): Promise<Authority> {
   const now = options.now ?? Date.now;
-  const files = await readAuthorityFiles(resolve(directory));
   const roots = parseBundle(files.rootCertificate, 'root-cert.pem');
   const [certificate] = parseBundle(files.certificate, 'ca-cert.pem');
   const key = parseKey(files.key);
   if (certificate === undefined || !certificate.ca) throw invalid('ca-cert.pem is not the certificate of a CA');
   if (!certificate.checkPrivateKey(key)) throw invalid('ca-key.pem is not the key of ca-cert.pem');
-  const path = findPath(certificate, parseBundle(files.chain, 'cert-chain.pem'), roots);
+  const path = findPath(
+    certificate,
+    files.chain.trim() === '' ? [] : parseBundle(files.chain, 'cert-chain.pem'),
+    roots,
+  );
   const issuer = await importIssuer(certificate, key);
   const authority = new LoadedAuthority(issuer, path, roots, now);
   authority.checkValid(now());

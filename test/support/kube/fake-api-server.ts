@@ -56,6 +56,9 @@ export class FakeApiServer {
     body: {},
   });
 
+  /** An object that a GET of a path gives, where it is no collection; null: there is none. */
+  onRead: (path: string) => unknown = () => null;
+
   constructor() {
     this.#server = createServer((request, response) => {
       void this.#answer(request, response);
@@ -155,7 +158,7 @@ export class FakeApiServer {
     const fault = this.#faults[seen.kind].shift();
     if (fault !== undefined) this.#fail(fault, response);
     else if (seen.kind === 'write') this.#write(seen, response);
-    else if (!this.#collections.has(seen.path)) sendStatus(response, 404, 'NotFound');
+    else if (!this.#collections.has(seen.path)) this.#read(seen.path, response);
     else if (seen.kind === 'list') this.#list(seen, response);
     else this.#watch(seen, response);
   }
@@ -181,6 +184,16 @@ export class FakeApiServer {
     const { status, body } = this.onWrite(seen);
     response.writeHead(status, { 'content-type': 'application/json' });
     response.end(JSON.stringify(body));
+  }
+
+  #read(path: string, response: ServerResponse): void {
+    const object = this.onRead(path);
+    if (object === null) {
+      sendStatus(response, 404, 'NotFound');
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(object));
   }
 
   #list({ path, query }: SeenRequest, response: ServerResponse): void {
