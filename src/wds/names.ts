@@ -24,6 +24,13 @@ export const wildcard = '*';
 /** Where a control plane that is ours begins the text of `control_plane.identifier`; a stock istiod writes JSON. */
 export const controlPlaneIdentifier = 'ambit-control';
 
+/**
+ * Clients of ours say in their node's metadata that they take what they asked for in parts. `system_version_info` then tells that
+ * more of it follows. To others we send everything in one response, however long: a ztunnel is ready after the first.
+ */
+export const partialResponses = 'AMBIT_PARTIAL_RESPONSES';
+export const partialResponse = 'partial';
+
 export function workloadName({ uid }: Pick<Workload, 'uid'>): string {
   return uid;
 }

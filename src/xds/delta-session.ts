@@ -12,7 +12,7 @@ import { StatusSchema } from '../proto/gen/google/rpc/status_pb.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import { Slices } from '../timing/slices.ts';
-import { controlPlaneIdentifier, typeUrls, wildcard } from '../wds/names.ts';
+import { controlPlaneIdentifier, partialResponse, partialResponses, typeUrls, wildcard } from '../wds/names.ts';
 import type { HeldResources } from './held-resources.ts';
 import { decodeResource, isSubscribedType } from './resources.ts';
 import type { MeshResource, ResourceKey, SubscribedType } from './resources.ts';
@@ -110,7 +110,7 @@ export class DeltaSession {
       // An empty list means everything, so the wildcard is named and taken back at once.
       resourceNamesSubscribe: byName === null ? [] : [wildcard, ...byName.names()],
       resourceNamesUnsubscribe: byName === null ? [] : [wildcard],
-      ...(first ? { node: create(NodeSchema, node) } : {}),
+      ...(first ? { node: describeNode(node) } : {}),
     });
   }
 
@@ -170,9 +170,10 @@ export class DeltaSession {
     this.#send({ typeUrl, responseNonce: nonce, errorDetail: rejection(problems) });
   }
 
-  #afterResponse(typeUrl: SubscribedType, { controlPlane }: DeltaDiscoveryResponse): void {
+  #afterResponse(typeUrl: SubscribedType, { controlPlane, systemVersionInfo }: DeltaDiscoveryResponse): void {
     if (this.#synced.size === 0) this.#own = controlPlane?.identifier.startsWith(controlPlaneIdentifier) ?? false;
-    if (this.#synced.has(typeUrl)) return;
+    const partial = this.#own && systemVersionInfo === partialResponse;
+    if (partial || this.#synced.has(typeUrl)) return;
     this.#synced.add(typeUrl);
     if (this.#own && typeUrl === typeUrls.authorization) this.#subscribe(typeUrls.meshSettings);
     if (typeUrl === typeUrls.meshSettings) this.#subscribe(typeUrls.localPod);
@@ -195,6 +196,10 @@ export class DeltaSession {
   #send(request: Parameters<typeof create<typeof DeltaDiscoveryRequestSchema>>[1]): void {
     this.#call.send(create(DeltaDiscoveryRequestSchema, request));
   }
+}
+
+function describeNode({ id, metadata }: NodeIdentity) {
+  return create(NodeSchema, { id, metadata: { ...metadata, [partialResponses]: true } });
 }
 
 function rejection(problems: readonly string[]) {

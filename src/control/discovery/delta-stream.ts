@@ -1,28 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
-import type {
-  DeltaDiscoveryRequest,
-  DeltaDiscoveryResponse,
-} from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { DeltaDiscoveryResponseSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import { typeUrls, wildcard } from '../../wds/names.ts';
+import type { Turns } from '../../timing/turns.ts';
+import { partialResponse, typeUrls, wildcard } from '../../wds/names.ts';
 import type { TypeUrl } from '../../wds/names.ts';
 import { GrpcError } from '../grpc-error.ts';
 import { nodeKey } from '../resources/address-names.ts';
 import type { ResourceStore, StoreChange } from '../resources/resource-store.ts';
 import { NamedSubscription } from './named-subscription.ts';
-import type { Batch, Subscription } from './subscription.ts';
+import type { DiscoveryRequest } from './request.ts';
+import type { Batch, Paging, Subscription } from './subscription.ts';
 import { WildcardSubscription } from './wildcard-subscription.ts';
 
 export interface DeltaStreamDependencies {
   readonly store: ResourceStore;
   /** Name of the client's node; null where it has none. */
   readonly node: string | null;
+  readonly paging: Paging;
+  readonly turns: Turns;
   /** Text of `control_plane.identifier`. */
   readonly identifier: string;
-  /** Resolves when the client has room for more. `bulk`: as large as the whole mesh. */
+  /** Resolves when the client has room for more. `bulk`: it may be as large as the whole mesh. */
   readonly write: (response: Uint8Array, bulk: boolean) => Promise<void>;
   readonly logger: Logger;
   readonly observer: StreamObserver;
@@ -107,7 +107,7 @@ export class DeltaStream {
   }
 
   /** @throws GrpcError where the request cannot be honoured; the stream ends with it. */
-  async receive(request: DeltaDiscoveryRequest): Promise<void> {
+  async receive(request: DiscoveryRequest): Promise<void> {
     const { typeUrl } = request;
     if (typeUrl === '') throw new GrpcError(status.INVALID_ARGUMENT, 'the request names no type_url');
     if (!isKnown(typeUrl)) {
@@ -124,31 +124,28 @@ export class DeltaStream {
     await this.#pump();
   }
 
-  #open(type: TypeUrl, request: DeltaDiscoveryRequest): void {
-    const { resourceNamesSubscribe: names, resourceNamesUnsubscribe: dropped } = request;
-    const initial = new Map(Object.entries(request.initialResourceVersions));
+  #open(type: TypeUrl, request: DiscoveryRequest): void {
+    const { resourceNamesSubscribe: names, resourceNamesUnsubscribe: dropped, held } = request;
+    const { store, paging } = this.#dependencies;
     const all = (names.length === 0 || names.includes(wildcard)) && !dropped.includes(wildcard);
     // Of local pods a node gets its own, however it asks.
     const subscription =
       all && type !== typeUrls.localPod
-        ? new WildcardSubscription(this.#dependencies.store, type, initial)
-        : new NamedSubscription(this.#dependencies.store, type, this.#ownKeys(), initial);
+        ? new WildcardSubscription(store, type, paging, held)
+        : new NamedSubscription(store, type, paging, this.#ownKeys(), held);
     const lane: Lane = { type, subscription, inFlight: null, sent: null, acknowledged: null, rejection: null };
     this.#lanes.set(type, lane);
     if (!all) this.#subscribe(lane, names);
   }
 
-  #change(
-    lane: Lane,
-    { resourceNamesSubscribe: names, resourceNamesUnsubscribe: dropped }: DeltaDiscoveryRequest,
-  ): void {
-    const { store } = this.#dependencies;
+  #change(lane: Lane, { resourceNamesSubscribe: names, resourceNamesUnsubscribe: dropped }: DiscoveryRequest): void {
+    const { store, paging } = this.#dependencies;
     const isWildcard = lane.subscription instanceof WildcardSubscription;
     if (lane.type !== typeUrls.localPod) {
       if (isWildcard && dropped.includes(wildcard))
-        lane.subscription = new NamedSubscription(store, lane.type, this.#ownKeys(), new Map());
+        lane.subscription = new NamedSubscription(store, lane.type, paging, this.#ownKeys(), []);
       else if (!isWildcard && names.includes(wildcard))
-        lane.subscription = new WildcardSubscription(store, lane.type, new Map());
+        lane.subscription = new WildcardSubscription(store, lane.type, paging, []);
     }
     lane.subscription.unsubscribe(dropped.filter((name) => name !== wildcard));
     this.#subscribe(lane, names);
@@ -171,7 +168,7 @@ export class DeltaStream {
     return node === null ? [] : [nodeKey(node)];
   }
 
-  #answered(lane: Lane, { responseNonce, errorDetail }: DeltaDiscoveryRequest): void {
+  #answered(lane: Lane, { responseNonce, errorDetail }: DiscoveryRequest): void {
     // A stale nonce answers what was sent before, and says nothing of what is on its way.
     if (responseNonce === '' || lane.inFlight?.nonce !== responseNonce) return;
     const { observer, logger } = this.#dependencies;
@@ -213,29 +210,32 @@ export class DeltaStream {
   }
 
   async #send(lane: Lane): Promise<void> {
+    const { turns, paging, observer, write } = this.#dependencies;
     const { bulk } = lane.subscription;
-    const batch = await lane.subscription.collect();
+    const batch = await turns.run(lane.subscription.collect(), bulk ? 'bulk' : 'soon');
     if (this.#closed) return;
     const nonce = `${this.#prefix}${this.#serial++}`;
     lane.inFlight = { nonce, at: performance.now() };
     lane.sent = nonce;
-    this.#dependencies.observer.pushed(lane.type);
-    await this.#dependencies.write(this.#assemble(lane.type, nonce, batch), bulk);
+    observer.pushed(lane.type);
+    await write(this.#assemble(lane.type, nonce, batch), bulk && paging.whole);
   }
 
   /** Of a newer peer, perhaps: told at once that there is nothing, it waits for nothing. */
-  async #answerUnknown({ typeUrl, responseNonce }: DeltaDiscoveryRequest): Promise<void> {
+  async #answerUnknown({ typeUrl, responseNonce }: DiscoveryRequest): Promise<void> {
     if (responseNonce !== '') return;
     this.#dependencies.logger.debug(
       { type: typeUrl.slice(0, longestName) },
       'a client asked for a type that is not served',
     );
     const nonce = `${this.#prefix}${this.#serial++}`;
-    await this.#dependencies.write(this.#assemble(typeUrl, nonce, { entries: [], removed: [] }), false);
+    await this.#dependencies.write(this.#assemble(typeUrl, nonce, { entries: [], removed: [], complete: true }), false);
   }
 
-  #assemble(typeUrl: string, nonce: string, { entries, removed }: Batch): Uint8Array {
-    const rest: DeltaDiscoveryResponse = create(DeltaDiscoveryResponseSchema, {
+  #assemble(typeUrl: string, nonce: string, { entries, removed, complete }: Batch): Uint8Array {
+    const { paging } = this.#dependencies;
+    const rest = create(DeltaDiscoveryResponseSchema, {
+      systemVersionInfo: complete || paging.whole ? '' : partialResponse,
       typeUrl,
       nonce,
       removedResources: [...removed],
@@ -261,5 +261,6 @@ function checkNames(names: readonly string[]): void {
 }
 
 function hasControlCharacter(text: string): boolean {
-  return Array.from(text).some((character) => character < ' ');
+  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) < 32) return true;
+  return false;
 }

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { fromBinary } from '@bufbuild/protobuf';
 import type {
   MethodDefinition,
   ServerDuplexStream,
@@ -8,13 +7,13 @@ import type {
 } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
 import { AggregatedDiscoveryService } from '../../proto/gen/envoy/service/discovery/v3/ads_pb.ts';
-import type { DeltaDiscoveryRequest } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
-import { DeltaDiscoveryRequestSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { grpcMethod } from '../../proto/grpc.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { ConcurrencyLimit } from '../../timing/concurrency-limit.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
+import { Turns } from '../../timing/turns.ts';
+import { partialResponses } from '../../wds/names.ts';
 import type { Caller } from '../caller.ts';
 import { describeCaller } from '../caller.ts';
 import type { CallCredentials } from '../certificates/authenticator.ts';
@@ -22,6 +21,9 @@ import { GrpcError } from '../grpc-error.ts';
 import type { ResourceStore } from '../resources/resource-store.ts';
 import { DeltaStream } from './delta-stream.ts';
 import type { StreamObserver, TypeStatus } from './delta-stream.ts';
+import { readRequest } from './request.ts';
+import type { DiscoveryRequest } from './request.ts';
+import { usualPaging } from './subscription.ts';
 
 export interface DiscoveryDependencies {
   readonly store: ResourceStore;
@@ -42,7 +44,7 @@ export interface ClientStatus {
   readonly types: readonly TypeStatus[];
 }
 
-type DiscoveryCall = ServerDuplexStream<DeltaDiscoveryRequest, Uint8Array>;
+type DiscoveryCall = ServerDuplexStream<DiscoveryRequest, Uint8Array>;
 
 /** Streams that may be sent the whole mesh at the same time: each has all of it in its buffers. */
 const concurrentBulk = 4;
@@ -52,9 +54,9 @@ const mostStreams = 5000;
 const longestIdentifier = 256;
 
 /** Responses are bytes already. */
-export const discoveryMethod: MethodDefinition<DeltaDiscoveryRequest, Uint8Array> = {
+export const discoveryMethod: MethodDefinition<DiscoveryRequest, Uint8Array> = {
   ...grpcMethod(AggregatedDiscoveryService.method.deltaAggregatedResources),
-  requestDeserialize: (bytes: Buffer) => fromBinary(DeltaDiscoveryRequestSchema, bytes, { readUnknownFields: false }),
+  requestDeserialize: readRequest,
   responseSerialize: (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
   responseDeserialize: (bytes: Buffer) => bytes,
 };
@@ -73,6 +75,7 @@ export class DiscoveryService {
   readonly #dependencies: DiscoveryDependencies;
   readonly #clients = new Set<Client>();
   readonly #bulk = new ConcurrencyLimit(concurrentBulk);
+  readonly #turns = new Turns();
 
   constructor(dependencies: DiscoveryDependencies) {
     this.#dependencies = dependencies;
@@ -131,7 +134,7 @@ export class DiscoveryService {
       observer.connected(this.#clients.size);
       logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream closed');
     };
-    call.on('data', (request: DeltaDiscoveryRequest) => {
+    call.on('data', (request: DiscoveryRequest) => {
       void this.#receive(client, request);
     });
     call.on('end', () => {
@@ -140,7 +143,7 @@ export class DiscoveryService {
     for (const event of ['end', 'finish', 'close', 'cancelled', 'error']) call.on(event, detach);
   }
 
-  async #receive(client: Client, request: DeltaDiscoveryRequest): Promise<void> {
+  async #receive(client: Client, request: DiscoveryRequest): Promise<void> {
     try {
       client.stream ??= this.#open(client, request);
       await client.stream.receive(request);
@@ -151,14 +154,16 @@ export class DiscoveryService {
     }
   }
 
-  #open(client: Client, request: DeltaDiscoveryRequest): DeltaStream {
+  #open(client: Client, request: DiscoveryRequest): DeltaStream {
     const { store, identifier, observer, logger } = this.#dependencies;
     const { call, caller } = client;
     client.id = (request.node?.id ?? '').slice(0, longestIdentifier);
     client.node = caller.kind === 'node' ? caller.node : claimedNode(request);
     logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream opened');
     const write = (response: Uint8Array, bulk: boolean): Promise<void> => this.#write(call, response, bulk);
-    return new DeltaStream({ store, node: client.node, identifier, write, logger, observer });
+    const paging = { ...usualPaging, whole: !takesParts(request) };
+    const { node } = client;
+    return new DeltaStream({ store, node, paging, turns: this.#turns, identifier, write, logger, observer });
   }
 
   async #write(call: DiscoveryCall, response: Uint8Array, bulk: boolean): Promise<void> {
@@ -208,7 +213,11 @@ function credentialsOf(call: DiscoveryCall): CallCredentials {
   return { metadata: call.metadata, authContext: call.getAuthContext(), peer: call.getPeer() };
 }
 
-function claimedNode({ node }: DeltaDiscoveryRequest): string | null {
+function takesParts({ node }: DiscoveryRequest): boolean {
+  return node?.metadata?.[partialResponses] === true;
+}
+
+function claimedNode({ node }: DiscoveryRequest): string | null {
   const claimed = node?.metadata?.['NODE_NAME'];
   return typeof claimed === 'string' && claimed !== '' ? claimed : null;
 }

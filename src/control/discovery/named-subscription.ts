@@ -1,8 +1,8 @@
-import { Slices } from '../../timing/slices.ts';
 import type { TypeUrl } from '../../wds/names.ts';
 import type { ResourceStore, StoreChange } from '../resources/resource-store.ts';
-import { longestResponse } from './subscription.ts';
-import type { Batch, Subscription } from './subscription.ts';
+import type { HeldVersions } from './request.ts';
+import { Page } from './subscription.ts';
+import type { Batch, Paging, Subscription } from './subscription.ts';
 
 /** A resource that the client wants through one or more names. */
 interface Wanted {
@@ -17,6 +17,7 @@ export class NamedSubscription implements Subscription {
   readonly bulk = false;
   readonly #store: ResourceStore;
   readonly #type: TypeUrl;
+  readonly #paging: Paging;
   /** Subscribed names with the resources that each stood for when it was last looked at. */
   readonly #keys = new Map<string, ReadonlySet<string>>();
   readonly #wanted = new Map<string, Wanted>();
@@ -30,10 +31,11 @@ export class NamedSubscription implements Subscription {
   #answerDue = true;
 
   /** @param own names that are subscribed without being asked for */
-  constructor(store: ResourceStore, type: TypeUrl, own: readonly string[], initial: ReadonlyMap<string, string>) {
+  constructor(store: ResourceStore, type: TypeUrl, paging: Paging, own: readonly string[], held: HeldVersions) {
     this.#store = store;
     this.#type = type;
-    this.#initial = new Map(initial);
+    this.#paging = paging;
+    this.#initial = new Map(held);
     for (const key of own) this.#add(key);
   }
 
@@ -74,15 +76,16 @@ export class NamedSubscription implements Subscription {
     }
   }
 
-  async collect(): Promise<Batch> {
-    const slices = new Slices();
+  *collect(): Generator<undefined, Batch> {
     this.#answerDue = false;
     for (const key of this.#dirtyKeys) {
       this.#dirtyKeys.delete(key);
       this.#look(key);
-      if (slices.exhausted) await slices.pause();
+      yield;
     }
-    return { entries: this.#takeEntries(), removed: this.#takeRemoved() };
+    // In one step: what is let go of meanwhile must not be sent and taken away by the same response.
+    const entries = this.#takeEntries();
+    return { entries, removed: this.#takeRemoved(), complete: !this.pending };
   }
 
   #add(key: string): void {
@@ -132,17 +135,21 @@ export class NamedSubscription implements Subscription {
   }
 
   #takeEntries(): readonly Uint8Array[] {
-    const entries: Uint8Array[] = [];
+    const page = new Page(this.#paging);
     for (const name of this.#dirtyNames) {
-      if (entries.length >= longestResponse) break;
+      if (page.full) break;
       this.#dirtyNames.delete(name);
-      const wanted = this.#wanted.get(name);
-      const resource = this.#store.get(this.#type, name);
-      if (wanted === undefined || resource === null || wanted.version === resource.version) continue;
-      wanted.version = resource.version;
-      entries.push(resource.entry);
+      this.#take(name, page);
     }
-    return entries;
+    return page.entries;
+  }
+
+  #take(name: string, page: Page): void {
+    const wanted = this.#wanted.get(name);
+    const resource = this.#store.get(this.#type, name);
+    if (wanted === undefined || resource === null || wanted.version === resource.version) return;
+    wanted.version = resource.version;
+    page.add(resource.entry);
   }
 
   /** What a former stream held and nothing wants any more goes with the first response. */

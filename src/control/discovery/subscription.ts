@@ -4,22 +4,58 @@ import type { StoreChange } from '../resources/resource-store.ts';
 export interface Batch {
   readonly entries: readonly Uint8Array[];
   readonly removed: readonly string[];
+  /** Whoever takes this in has everything: nothing of what it asked for was left to a later response. */
+  readonly complete: boolean;
 }
+
+/** How what does not fit into one response goes to a client. */
+export interface Paging {
+  /**
+   * Everything in the first response, however long: a client that calls itself ready after it must find everything there. Else
+   * in as many as it takes, each told whether it is the last.
+   */
+  readonly whole: boolean;
+  /** What a page holds at most before it is full: what a slow client may keep waiting in the buffers of its stream. */
+  readonly entries: number;
+  readonly bytes: number;
+}
+
+export const usualPaging: Paging = { whole: false, entries: 500, bytes: 256 * 1024 };
 
 /** What one stream wants of one type, and what of that it has not been sent yet: names only, never more than there are. */
 export interface Subscription {
   /** There is something to send, if only the answer to a request. */
   readonly pending: boolean;
-  /** The first response holds everything at once: a client calls itself ready after it. */
+  /** What is sent next is of the size of the mesh, not of a change. */
   readonly bulk: boolean;
   /** How many names the client has asked for. */
   readonly size: number;
   note(changes: readonly StoreChange[]): void;
   subscribe(names: readonly string[]): void;
   unsubscribe(names: readonly string[]): void;
-  /** Takes what is to be sent next; what changes meanwhile is pending again. */
-  collect(): Promise<Batch>;
+  /** Takes what is to be sent next, in short steps; what changes meanwhile is pending again. */
+  collect(): Generator<undefined, Batch>;
 }
 
-/** Later responses are this long at most, so that a mass change cannot fill the memory of a slow stream's buffers. */
-export const longestResponse = 5000;
+/** Steps of this many resources take well below a millisecond. */
+export const stepLength = 200;
+
+/** Entries of one response. */
+export class Page {
+  readonly entries: Uint8Array[] = [];
+  readonly #limits: Paging;
+  #bytes = 0;
+
+  constructor(limits: Paging) {
+    this.#limits = limits;
+  }
+
+  add(entry: Uint8Array): void {
+    this.entries.push(entry);
+    this.#bytes += entry.length;
+  }
+
+  get full(): boolean {
+    return this.entries.length >= this.#limits.entries || this.#bytes >= this.#limits.bytes;
+  }
+}

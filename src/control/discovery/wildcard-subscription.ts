@@ -1,24 +1,38 @@
-import { Slices } from '../../timing/slices.ts';
 import type { TypeUrl } from '../../wds/names.ts';
 import type { ResourceStore, StoreChange } from '../resources/resource-store.ts';
-import { longestResponse } from './subscription.ts';
-import type { Batch, Subscription } from './subscription.ts';
+import type { HeldVersions } from './request.ts';
+import { Page, stepLength } from './subscription.ts';
+import type { Batch, Paging, Subscription } from './subscription.ts';
 
-type Versions = ReadonlyMap<string, string>;
+const mostRemoved = 5000;
+
+/** How far the first pass over everything has come. */
+interface FirstPass {
+  /** What the client holds from a former stream; null once it was compared. */
+  held: HeldVersions | null;
+  /** Names of what the client has as it is. */
+  readonly current: Set<string>;
+  /** What the client had and there was no more when it was compared. */
+  readonly gone: string[];
+  /** Goes on while the store changes: what was taken out is skipped, what came in stands at the end. */
+  readonly names: MapIterator<string>;
+}
 
 /** All resources of a type. What the client has is not kept, only what it has yet to get: memory follows the changes. */
 export class WildcardSubscription implements Subscription {
   readonly size = 0;
   readonly #store: ResourceStore;
   readonly #type: TypeUrl;
-  /** What the client holds from a former stream; null once everything was sent. */
-  #initial: Versions | null;
+  readonly #paging: Paging;
+  /** null once everything was sent. */
+  #first: FirstPass | null;
   #dirty = new Set<string>();
 
-  constructor(store: ResourceStore, type: TypeUrl, initial: Versions) {
+  constructor(store: ResourceStore, type: TypeUrl, paging: Paging, held: HeldVersions) {
     this.#store = store;
     this.#type = type;
-    this.#initial = initial;
+    this.#paging = paging;
+    this.#first = { held, current: new Set(), gone: [], names: store.names(type) };
   }
 
   get pending(): boolean {
@@ -26,12 +40,11 @@ export class WildcardSubscription implements Subscription {
   }
 
   get bulk(): boolean {
-    return this.#initial !== null;
+    return this.#first !== null;
   }
 
+  /** During the first pass too: what changes may have been looked at already. */
   note(changes: readonly StoreChange[]): void {
-    // Everything is still to be sent, as it is by then.
-    if (this.bulk) return;
     for (const { type, name } of changes) if (type === this.#type) this.#dirty.add(name);
   }
 
@@ -48,39 +61,62 @@ export class WildcardSubscription implements Subscription {
     // The wildcard still wants them.
   }
 
-  async collect(): Promise<Batch> {
-    const initial = this.#initial;
-    this.#initial = null;
-    return initial === null ? this.#collectDirty() : this.#collectAll(initial);
+  *collect(): Generator<undefined, Batch> {
+    const first = this.#first;
+    if (first === null) return this.#collectDirty();
+    if (first.held !== null) yield* this.#compare(first, first.held);
+    return yield* this.#collectFirst(first);
   }
 
+  /** In one step: a name that changes in between must not be in a response twice. */
   #collectDirty(): Batch {
-    const entries: Uint8Array[] = [];
+    const page = new Page(this.#paging);
     const removed: string[] = [];
     for (const name of this.#dirty) {
-      if (entries.length + removed.length >= longestResponse) break;
+      if (page.full || removed.length >= mostRemoved) break;
       this.#dirty.delete(name);
       const resource = this.#store.get(this.#type, name);
       if (resource === null) removed.push(name);
-      else entries.push(resource.entry);
+      else page.add(resource.entry);
     }
-    return { entries, removed };
+    return { entries: page.entries, removed, complete: this.#dirty.size === 0 };
   }
 
-  /** What changes while this gives way is noted as dirty and sent after it. */
-  async #collectAll(initial: Versions): Promise<Batch> {
-    const slices = new Slices();
-    const entries: Uint8Array[] = [];
-    const removed: string[] = [];
-    for (const name of this.#store.names(this.#type)) {
+  *#compare(first: FirstPass, held: HeldVersions): Generator<undefined, void> {
+    let looked = 0;
+    for (const [name, version] of held) {
       const resource = this.#store.get(this.#type, name);
-      if (resource !== null && initial.get(name) !== resource.version) entries.push(resource.entry);
-      if (slices.exhausted) await slices.pause();
+      if (resource === null) first.gone.push(name);
+      else if (resource.version === version) first.current.add(name);
+      if (++looked % stepLength === 0) yield;
     }
-    for (const name of initial.keys()) {
-      if (this.#store.get(this.#type, name) === null) removed.push(name);
-      if (slices.exhausted) await slices.pause();
+    first.held = null;
+  }
+
+  *#collectFirst(first: FirstPass): Generator<undefined, Batch> {
+    const page = new Page(this.#paging);
+    let looked = 0;
+    while (this.#paging.whole || !page.full) {
+      const { done, value: name } = first.names.next();
+      if (done === true) return this.#finish(first, page);
+      if (!first.current.has(name)) this.#take(name, page);
+      if (++looked % stepLength === 0) yield;
     }
-    return { entries, removed };
+    return { entries: page.entries, removed: [], complete: false };
+  }
+
+  #take(name: string, page: Page): void {
+    const resource = this.#store.get(this.#type, name);
+    if (resource === null) return;
+    // It goes as it is now, with what has changed of it before.
+    this.#dirty.delete(name);
+    page.add(resource.entry);
+  }
+
+  #finish({ gone }: FirstPass, { entries }: Page): Batch {
+    this.#first = null;
+    // What has come back since it was compared was sent, as everything was.
+    const removed = gone.filter((name) => this.#store.get(this.#type, name) === null);
+    return { entries, removed, complete: true };
   }
 }

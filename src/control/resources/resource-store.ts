@@ -47,7 +47,7 @@ export class ResourceStore {
     return this.#map(type === typeUrls.workload ? typeUrls.address : type).size;
   }
 
-  names(type: TypeUrl): Iterable<string> {
+  names(type: TypeUrl): MapIterator<string> {
     return this.#map(type === typeUrls.workload ? typeUrls.address : type).keys();
   }
 

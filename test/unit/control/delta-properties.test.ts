@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { create, fromBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { DeltaStream } from '../../../src/control/discovery/delta-stream.ts';
+import { readRequest } from '../../../src/control/discovery/request.ts';
 import type { ResourceStore } from '../../../src/control/resources/resource-store.ts';
 import type { MeshState, Service, Workload } from '../../../src/model/workload.ts';
 import {
@@ -11,11 +12,15 @@ import {
   DeltaDiscoveryResponseSchema,
 } from '../../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import type { DeltaDiscoveryResponse } from '../../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { Turns } from '../../../src/timing/turns.ts';
 import { typeUrls } from '../../../src/wds/names.ts';
 import { StateStore } from '../../support/discovery.ts';
 import { silentLogger } from '../../support/loggers.ts';
 import { settled } from '../../support/manual-timers.ts';
 import { meshSettings, meshState, NODE, service, serviceKey, workload } from '../../support/mesh-builders.ts';
+
+/** `whole`: a wildcard whose first response holds everything. */
+type Mode = 'wildcard' | 'whole' | 'named';
 
 const typeUrl = typeUrls.address;
 const node = NODE;
@@ -82,12 +87,12 @@ const steps: fc.Arbitrary<readonly Step[]> = fc.array(
 class SlowClient {
   readonly held = new Map<string, string>();
   readonly #store: ResourceStore;
-  readonly #mode: 'wildcard' | 'named';
+  readonly #mode: Mode;
   readonly #names = new Set<string>();
   #waiting: DeltaDiscoveryResponse[] = [];
   #stream: DeltaStream;
 
-  constructor(store: ResourceStore, mode: 'wildcard' | 'named') {
+  constructor(store: ResourceStore, mode: Mode) {
     this.#store = store;
     this.#mode = mode;
     this.#stream = this.#open();
@@ -106,7 +111,7 @@ class SlowClient {
 
   async start(): Promise<void> {
     const initialResourceVersions = Object.fromEntries(this.held);
-    if (this.#mode === 'wildcard') await this.send({ typeUrl, initialResourceVersions });
+    if (this.#mode !== 'named') await this.send({ typeUrl, initialResourceVersions });
     else
       await this.send({
         typeUrl,
@@ -136,13 +141,16 @@ class SlowClient {
   }
 
   async send(request: MessageInitShape<typeof DeltaDiscoveryRequestSchema>): Promise<void> {
-    await this.#stream.receive(create(DeltaDiscoveryRequestSchema, request));
+    const bytes = toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, request));
+    await this.#stream.receive(readRequest(Buffer.from(bytes)));
     await settled();
   }
 
   async drain(): Promise<void> {
-    do await settled();
-    while (await this.answer(false));
+    do {
+      // What is collected may take more than one turn of the loop.
+      for (let turn = 0; turn < 3; turn++) await settled();
+    } while (await this.answer(false));
   }
 
   /** What a client gets that comes with the same wishes and nothing else. */
@@ -163,6 +171,8 @@ class SlowClient {
     return new DeltaStream({
       store: this.#store,
       node,
+      paging: { whole: this.#mode === 'whole', entries: 2, bytes: 1000 },
+      turns: new Turns(),
       identifier: 'test',
       logger: silentLogger,
       observer: { pushed: () => undefined, acknowledged: () => undefined, rejected: () => undefined },
@@ -174,7 +184,7 @@ class SlowClient {
   }
 }
 
-for (const mode of ['wildcard', 'named'] as const) {
+for (const mode of ['wildcard', 'whole', 'named'] as const) {
   test(`whatever happens in between, a ${mode} client ends with what a fresh one gets`, async () => {
     await fc.assert(
       fc.asyncProperty(states, steps, async (initial, happenings) => {

@@ -21,7 +21,7 @@ suite('xDS with a stock control plane', () => {
     await rig.until(() => rig.synced() === 1);
     const [first, ...others] = rig.control.requests;
     assert.equal(first?.node?.id, 'ztunnel~10.0.0.9~agent.istio-system~istio-system.svc.cluster.local');
-    assert.deepEqual(first.node.metadata, { NODE_NAME: 'node-1' });
+    assert.deepEqual(first.node.metadata, { NODE_NAME: 'node-1', AMBIT_PARTIAL_RESPONSES: true });
     assert.ok(others.every(({ node }) => node === undefined));
     assert.deepEqual(rig.control.metadata[0]?.get('authorization'), [`Bearer ${TOKEN}`]);
     assert.deepEqual(rig.control.metadata[0].get('clusterid'), ['Kubernetes']);
