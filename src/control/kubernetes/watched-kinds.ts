@@ -1,29 +1,18 @@
 import type { ResourceKind } from '../../config/manifests/resources.ts';
-
-/** One kind of the API that documents are made of. */
-export interface WatchedKind {
-  readonly kind: ResourceKind;
-  readonly apiVersion: string;
-  readonly plural: string;
-  /** A CRD that need not be installed. */
-  readonly mayBeAbsent: boolean;
-  /** Names and labels are all that is read of it. */
-  readonly metadataOnly: boolean;
-  /** Before the key, where several kinds of the API are one kind of document. */
-  readonly keyPrefix: string;
-}
+import { builtInKind, groupOf, metadataOfKind } from '../../kube/watched-kind.ts';
+import type { WatchedKind } from '../../kube/watched-kind.ts';
 
 const security = 'security.istio.io/v1';
 const networking = 'networking.istio.io/v1';
 
 /** What the mesh is made of. The rules of the control plane's ClusterRole follow from this table. */
 export const watchedKinds: readonly WatchedKind[] = [
-  metadata('Namespace', 'v1', 'namespaces'),
-  metadata('Node', 'v1', 'nodes'),
-  builtIn('Pod', 'v1', 'pods'),
-  builtIn('Service', 'v1', 'services'),
-  builtIn('EndpointSlice', 'discovery.k8s.io/v1', 'endpointslices'),
-  builtIn('NetworkPolicy', 'networking.k8s.io/v1', 'networkpolicies'),
+  metadataOfKind('Namespace', 'v1', 'namespaces'),
+  metadataOfKind('Node', 'v1', 'nodes'),
+  builtInKind('Pod', 'v1', 'pods'),
+  builtInKind('Service', 'v1', 'services'),
+  builtInKind('EndpointSlice', 'discovery.k8s.io/v1', 'endpointslices'),
+  builtInKind('NetworkPolicy', 'networking.k8s.io/v1', 'networkpolicies'),
   custom('ServiceEntry', networking, 'serviceentries'),
   custom('WorkloadEntry', networking, 'workloadentries'),
   custom('WorkloadGroup', networking, 'workloadgroups'),
@@ -37,45 +26,27 @@ export const watchedKinds: readonly WatchedKind[] = [
   ...foreign('policy.networking.k8s.io/v1alpha2', 'ClusterNetworkPolicy'),
 ];
 
-/** Kinds of policies in groups that the table does not name are known only by their definitions. */
-export const definitionsPath = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-
 const knownPolicyGroups = new Set(
   watchedKinds.filter(({ kind }) => kind === 'ForeignNetworkPolicy').map(({ apiVersion }) => groupOf(apiVersion)),
 );
 
-/** @param name of a CustomResourceDefinition, `PLURAL.GROUP` */
+/**
+ * A kind of policy in a group that the table does not name: only its definition is known.
+ *
+ * @param name of a CustomResourceDefinition, `PLURAL.GROUP`
+ */
 export function isUnreadablePolicy(name: string): boolean {
   const dot = name.indexOf('.');
   return name.slice(0, dot).endsWith('networkpolicies') && !knownPolicyGroups.has(name.slice(dot + 1));
 }
 
-export function pathOf({ apiVersion, plural }: Pick<WatchedKind, 'apiVersion' | 'plural'>): string {
-  return `${apiVersion.includes('/') ? '/apis' : '/api'}/${apiVersion}/${plural}`;
-}
-
-export function groupOf(apiVersion: string): string {
-  return apiVersion.includes('/') ? (apiVersion.split('/')[0] ?? '') : '';
-}
-
-function builtIn(kind: ResourceKind, apiVersion: string, plural: string): WatchedKind {
-  return { kind, apiVersion, plural, mayBeAbsent: false, metadataOnly: false, keyPrefix: '' };
-}
-
-function metadata(kind: ResourceKind, apiVersion: string, plural: string): WatchedKind {
-  return { ...builtIn(kind, apiVersion, plural), metadataOnly: true };
-}
-
 function custom(kind: ResourceKind, apiVersion: string, plural: string): WatchedKind {
-  return { ...builtIn(kind, apiVersion, plural), mayBeAbsent: true };
+  return { ...builtInKind(kind, apiVersion, plural), mayBeAbsent: true };
 }
 
 function foreign(apiVersion: string, ...kinds: readonly string[]): readonly WatchedKind[] {
   return kinds.map((kind) => ({
-    kind: 'ForeignNetworkPolicy',
-    apiVersion,
-    plural: `${kind.toLowerCase().slice(0, -1)}ies`,
-    mayBeAbsent: true,
+    ...custom('ForeignNetworkPolicy', apiVersion, `${kind.toLowerCase().slice(0, -1)}ies`),
     metadataOnly: true,
     keyPrefix: `${groupOf(apiVersion)}/${kind}/`,
   }));

@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 
 import type { DocumentChanges } from '../../../../src/config/mesh-input.ts';
-import { KubernetesInput } from '../../../../src/control/kubernetes/kubernetes-input.ts';
-import { definitionsPath, pathOf, watchedKinds } from '../../../../src/control/kubernetes/watched-kinds.ts';
+import { isUnreadablePolicy, watchedKinds } from '../../../../src/control/kubernetes/watched-kinds.ts';
 import { KubeClient } from '../../../../src/kube/kube-client.ts';
+import { definitionsPath, KubernetesInput } from '../../../../src/kube/kubernetes-input.ts';
+import { pathOfKind } from '../../../../src/kube/watched-kind.ts';
 import { FakeApiServer } from '../../../support/kube/fake-api-server.ts';
 import { ManualTimers } from '../../../support/manual-timers.ts';
 import { waitFor } from '../../../support/wait.ts';
@@ -25,7 +26,7 @@ class Cluster {
   static async create(context: TestContext): Promise<Cluster> {
     const cluster = new Cluster();
     await cluster.server.start();
-    for (const kind of builtIn) cluster.server.define(pathOf(kind));
+    for (const kind of builtIn) cluster.server.define(pathOfKind(kind));
     cluster.server.define(definitionsPath);
     context.after(() => cluster.#stop());
     return cluster;
@@ -43,6 +44,8 @@ class Cluster {
       userAgent: 'test',
     });
     this.#input = new KubernetesInput({
+      kinds: watchedKinds,
+      isUnreadablePolicy,
       client,
       timers: this.timers,
       random: () => 0.5,

@@ -1,18 +1,27 @@
 import { setMaxListeners } from 'node:events';
-import { classify } from '../../config/manifests/kinds.ts';
-import type { KindDefinition } from '../../config/manifests/kinds.ts';
-import type { Resource } from '../../config/manifests/resources.ts';
-import type { DocumentChange, DocumentChanges, MeshInput } from '../../config/mesh-input.ts';
-import type { KubeClient } from '../../kube/kube-client.ts';
-import { objectKey } from '../../kube/objects.ts';
-import type { KubeObject } from '../../kube/objects.ts';
-import { Reflector } from '../../kube/reflector.ts';
-import type { ObjectChange, ReflectorObserver } from '../../kube/reflector.ts';
-import type { Random, Timers } from '../../timing/timers.ts';
-import { definitionsPath, isUnreadablePolicy, pathOf, watchedKinds } from './watched-kinds.ts';
-import type { WatchedKind } from './watched-kinds.ts';
+import { classify } from '../config/manifests/kinds.ts';
+import type { KindDefinition } from '../config/manifests/kinds.ts';
+import type { Resource } from '../config/manifests/resources.ts';
+import type { DocumentChange, DocumentChanges, MeshInput } from '../config/mesh-input.ts';
+import type { KubeClient } from './kube-client.ts';
+import { objectKey } from './objects.ts';
+import type { KubeObject } from './objects.ts';
+import { Reflector } from './reflector.ts';
+import type { ObjectChange, ReflectorObserver } from './reflector.ts';
+import type { Random, Timers } from '../timing/timers.ts';
+import { pathOfKind } from './watched-kind.ts';
+import type { WatchedKind } from './watched-kind.ts';
+
+/** Definitions of custom resources, whose names are `PLURAL.GROUP`. */
+export const definitionsPath = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
 export interface KubernetesInputDependencies {
+  readonly kinds: readonly WatchedKind[];
+  /**
+   * By its name, whether a custom resource is somebody's own kind of network policy that we may not even list: that it can exist
+   * counts as one that selects all pods. null: definitions are not looked at.
+   */
+  readonly isUnreadablePolicy: ((definition: string) => boolean) | null;
   readonly client: Pick<KubeClient, 'send' | 'stream'>;
   readonly timers: Timers;
   readonly random: Random;
@@ -40,7 +49,11 @@ export class KubernetesInput implements MeshInput {
     const hand = (changes: DocumentChanges): void => {
       if (changes.length > 0) take(changes);
     };
-    const reflectors = [...watchedKinds.map((kind) => this.#followKind(kind, hand)), this.#followDefinitions(hand)];
+    const { kinds, isUnreadablePolicy } = this.#dependencies;
+    const reflectors = [
+      ...kinds.map((kind) => this.#followKind(kind, hand)),
+      ...(isUnreadablePolicy === null ? [] : [this.#followDefinitions(isUnreadablePolicy, hand)]),
+    ];
     this.#reflectors = reflectors;
     // Each reflector listens, and Node takes more than ten for a leak.
     setMaxListeners(0, signal);
@@ -65,7 +78,8 @@ export class KubernetesInput implements MeshInput {
     const definition = definitionOf(watched);
     const reflector = new Reflector<Resource>({
       client,
-      path: pathOf(watched),
+      path: pathOfKind(watched),
+      ...(watched.fieldSelector === '' ? {} : { selectors: { fieldSelector: watched.fieldSelector } }),
       mayBeAbsent: watched.mayBeAbsent,
       metadataOnly: watched.metadataOnly,
       read: (object, former) => this.#read(watched, definition, object) ?? former,
@@ -80,8 +94,10 @@ export class KubernetesInput implements MeshInput {
     return reflector;
   }
 
-  /** Somebody's own kind of network policy, which we may not even list: that it can exist counts as one that selects all pods. */
-  #followDefinitions(hand: (changes: DocumentChanges) => void): Reflector<string> {
+  #followDefinitions(
+    isUnreadablePolicy: (definition: string) => boolean,
+    hand: (changes: DocumentChanges) => void,
+  ): Reflector<string> {
     const { client, timers, random, observe } = this.#dependencies;
     const reflector = new Reflector<string>({
       client,
