@@ -37,14 +37,22 @@ export function workloadUid(settings: MeshSettings, pod: PodDocument): string {
   return `${settings.clusterId}//Pod/${pod.metadata.namespace}/${pod.metadata.name}`;
 }
 
-/** Map.groupBy came with Node 21. */
 export function groupByNamespace<Item extends { readonly metadata: { readonly namespace: string } }>(
   items: readonly Item[],
 ): ReadonlyMap<string, readonly Item[]> {
+  return groupedBy(items, ({ metadata }) => metadata.namespace);
+}
+
+/** Map.groupBy came with Node 21. */
+export function groupedBy<Item>(
+  items: readonly Item[],
+  keyOf: (item: Item) => string,
+): ReadonlyMap<string, readonly Item[]> {
   const groups = new Map<string, Item[]>();
   for (const item of items) {
-    const group = groups.get(item.metadata.namespace);
-    if (group === undefined) groups.set(item.metadata.namespace, [item]);
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [item]);
     else group.push(item);
   }
   return groups;

@@ -1,16 +1,32 @@
 import type { Resources } from '../config/manifests/resources.ts';
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
-import type { Condition, LocalPod, MeshState, Service, Workload } from '../model/workload.ts';
+import type { Condition, LocalPod, MeshState, Workload } from '../model/workload.ts';
+import { claimedAddresses, conflictsAt } from './address-conflicts.ts';
+import type { AddressClaims } from './address-conflicts.ts';
 import { attachedKeys, policyKey } from './attachment.ts';
 import { deriveAuthorizationPolicies } from './authorization-policies.ts';
-import { condition, isRunning, makeContext, resourceText } from './context.ts';
+import { condition, groupedBy, isRunning, makeContext, resourceText } from './context.ts';
 import type { Context } from './context.ts';
+import { endpointSliceWorkloads, podsInSlice, sliceMembership, sliceServiceKey } from './endpoint-slices.ts';
+import { namedPortsOfEndpoint } from './external-workload.ts';
+import type { Subject } from './external-workload.ts';
 import { deriveLocalPod, localPodConditions } from './local-pods.ts';
 import { networkPolicySelection } from './network-policies.ts';
 import { derivePeerAuthentications } from './peer-authentication.ts';
-import { deriveService, isRoutable, serviceConditions, serviceMembership } from './services.ts';
+import { serviceEntryConditions } from './service-entries.ts';
+import { serviceEntryWorkloads } from './service-entry-endpoints.ts';
+import { ServiceRegistry } from './service-registry.ts';
+import { membership, sourceKey, unknownPortNames } from './service-sources.ts';
+import { namedPortsOf, serviceConditions } from './services.ts';
+import { namespaceConditions, podConditions, unsupportedConditions, unsupportedGroup } from './unsupported.ts';
+import {
+  completeEntry,
+  deriveWorkloadEntry,
+  groupNameOf,
+  workloadEntryConditions,
+  workloadGroupConditions,
+} from './workload-entries.ts';
 import { deriveWorkload } from './workloads.ts';
-import type { PodFacts } from './workloads.ts';
 
 export interface DeriveOptions {
   /** Name of the node whose pods become `localPods`; null: of every node, as the control plane tells each its own. */
@@ -29,30 +45,29 @@ export function deriveMeshState(resources: Resources, options: DeriveOptions): M
 /** Derives pod by pod, so that the caller can let other work run in between. */
 export function* deriveMeshStateSteps(resources: Resources, options: DeriveOptions): Generator<undefined, MeshState> {
   const context = makeContext(resources);
+  const { settings } = context;
   const pods = resources.pods.filter(isRunning);
-  const routable = resources.services.filter(isRoutable);
-  const authorization = deriveAuthorizationPolicies(resources.authorizationPolicies, context.settings);
-  const peers = derivePeerAuthentications(resources.peerAuthentications, context.settings);
-  const selected = networkPolicySelection(resources);
-  const servicesOf = serviceMembership(routable, context.settings);
-  const factsOf = (pod: PodDocument): PodFacts => ({
-    services: servicesOf(pod),
-    authorizationPolicies: [...peers.keysFor(pod), ...attachedKeys(authorization.policies, pod)],
-    selectedByNetworkPolicy: selected(pod),
-  });
+  const services = new ServiceRegistry(resources, context);
+  const authorization = deriveAuthorizationPolicies(resources.authorizationPolicies, settings);
+  const peers = derivePeerAuthentications(resources.peerAuthentications, settings);
+  const policiesOf = (subject: Subject) => [
+    ...peers.keysFor(subject),
+    ...attachedKeys(authorization.policies, subject),
+  ];
   const workloads: Workload[] = [];
+  const derivePod = podDerivation(resources, context, services);
   for (const pod of pods) {
-    workloads.push(deriveWorkload(pod, context, factsOf(pod)));
+    workloads.push(derivePod(pod, policiesOf(pod)));
     yield;
   }
+  const external = deriveExternal(resources, context, services, policiesOf);
+  workloads.push(...external.workloads);
   const local = deriveLocalPods(pods, context, options.node);
+  yield;
   return {
-    settings: context.settings,
-    workloads: keyed(workloads, workloadKey),
-    services: keyed(
-      routable.map((document) => deriveService(document, context.settings)),
-      serviceKeyOf,
-    ),
+    settings,
+    workloads: keyed(workloads, ({ uid }) => uid),
+    services: new Map(services.all.map((source) => [sourceKey(source), source.service])),
     policies: keyed(
       [...peers.policies, ...authorization.policies].map(({ policy }) => policy),
       policyKey,
@@ -61,10 +76,117 @@ export function* deriveMeshStateSteps(resources: Resources, options: DeriveOptio
     conditions: [
       ...peers.conditions,
       ...authorization.conditions,
-      ...routable.flatMap(serviceConditions),
+      ...resources.services.flatMap(serviceConditions),
+      ...resources.serviceEntries.flatMap((document) => serviceEntryConditions(document, settings)),
+      ...services.conditions,
+      ...external.conditions,
+      ...portNameConditions(services, workloads),
+      ...addressConditions(services, workloads),
+      ...resources.namespaces.flatMap(namespaceConditions),
+      ...pods.flatMap(podConditions),
       ...local.conditions,
+      ...[...groupedBy(resources.unsupported, unsupportedGroup).values()].flatMap(unsupportedConditions),
     ],
   };
+}
+
+function podDerivation(
+  resources: Resources,
+  context: Context,
+  services: ServiceRegistry,
+): (pod: PodDocument, authorizationPolicies: readonly string[]) => Workload {
+  const selected = networkPolicySelection(resources);
+  const named = resources.endpointSlices.flatMap((slice) => {
+    const service = services.kubernetesService(sliceServiceKey(slice, context.settings) ?? '');
+    return service === null ? [] : podsInSlice(slice).map((pod) => ({ pod, slice, service }));
+  });
+  const slicesOf = groupedBy(named, ({ pod }) => pod);
+  return (pod, authorizationPolicies) => {
+    const { namespace, name, labels } = pod.metadata;
+    const selecting = membership(services.inNamespace(namespace), labels, namedPortsOf(pod));
+    const bySlices = sliceMembership(slicesOf.get(`${namespace}/${name}`) ?? []);
+    return deriveWorkload(pod, context, {
+      services: new Map([...selecting, ...bySlices]),
+      authorizationPolicies,
+      selectedByNetworkPolicy: selected(pod),
+    });
+  };
+}
+
+interface Derived {
+  readonly workloads: readonly Workload[];
+  readonly conditions: readonly Condition[];
+}
+
+/** Workloads that are no pods. */
+function deriveExternal(
+  resources: Resources,
+  context: Context,
+  services: ServiceRegistry,
+  policiesOf: (subject: Subject) => readonly string[],
+): Derived {
+  const parts: readonly Derived[] = [
+    deriveEntries(resources, context, services, policiesOf),
+    ...resources.serviceEntries.map((document) => {
+      const chosen = services.ofDocument(resourceText('ServiceEntry', document));
+      return serviceEntryWorkloads(document, context, { chosen, policiesOf });
+    }),
+    ...resources.endpointSlices.map((slice) => {
+      const service = services.kubernetesService(sliceServiceKey(slice, context.settings) ?? '');
+      return endpointSliceWorkloads(slice, service, context);
+    }),
+  ];
+  return {
+    workloads: parts.flatMap(({ workloads }) => workloads),
+    conditions: parts.flatMap(({ conditions }) => conditions),
+  };
+}
+
+function deriveEntries(
+  { workloadEntries, workloadGroups }: Resources,
+  context: Context,
+  services: ServiceRegistry,
+  policiesOf: (subject: Subject) => readonly string[],
+): Derived {
+  const groups = keyed(workloadGroups, ({ metadata }) => `${metadata.namespace}/${metadata.name}`);
+  const parts = workloadEntries.map((document) => {
+    const { namespace } = document.metadata;
+    const group = groups.get(`${namespace}/${groupNameOf(document) ?? ''}`) ?? null;
+    const entry = completeEntry(document, group);
+    const named = namedPortsOfEndpoint(entry.endpoint);
+    const workload = deriveWorkloadEntry(entry, context, {
+      services: membership(services.inNamespace(namespace), entry.metadata.labels, named),
+      authorizationPolicies: policiesOf(entry),
+    });
+    return { workload, conditions: workloadEntryConditions(entry, group, context) };
+  });
+  return {
+    workloads: parts.flatMap(({ workload }) => workload ?? []),
+    conditions: [...parts.flatMap(({ conditions }) => conditions), ...workloadGroups.flatMap(workloadGroupConditions)],
+  };
+}
+
+function portNameConditions(services: ServiceRegistry, workloads: readonly Workload[]): readonly Condition[] {
+  const asking = services.all.filter(({ ports }) => ports.some(({ targetName }) => targetName !== null));
+  const members = new Map<string, Workload[]>(asking.map((source) => [sourceKey(source), []]));
+  for (const workload of workloads) for (const key of workload.services.keys()) members.get(key)?.push(workload);
+  return asking.flatMap((source) => unknownPortNames(source, members.get(sourceKey(source)) ?? []));
+}
+
+function addressConditions(services: ServiceRegistry, workloads: readonly Workload[]): readonly Condition[] {
+  const claims = new Map<string, { workloads: Workload[]; services: AddressClaims['services'][number][] }>();
+  const at = (address: string) => {
+    const known = claims.get(address) ?? { workloads: [], services: [] };
+    claims.set(address, known);
+    return known;
+  };
+  for (const workload of workloads) {
+    for (const address of claimedAddresses(workload)) at(address).workloads.push(workload);
+  }
+  for (const source of services.all) for (const vip of source.service.vips) at(vip).services.push(source);
+  return [...claims].flatMap(([address, all]) =>
+    all.workloads.length + all.services.length > 1 ? conflictsAt(address, all) : [],
+  );
 }
 
 interface LocalPods {
@@ -97,12 +219,4 @@ function duplicateUid(pod: PodDocument, { uid }: LocalPod): Condition {
 
 function keyed<Value>(values: readonly Value[], keyOf: (value: Value) => string): ReadonlyMap<string, Value> {
   return new Map(values.map((value) => [keyOf(value), value]));
-}
-
-function workloadKey({ uid }: Workload): string {
-  return uid;
-}
-
-function serviceKeyOf({ namespace, hostname }: Service): string {
-  return `${namespace}/${hostname}`;
 }

@@ -1,10 +1,10 @@
 import type { MutualTlsMode, PeerAuthenticationDocument } from '../config/manifests/schemas/peer-authentication.ts';
-import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { Policy } from '../model/policy.ts';
 import type { Condition, MeshSettings } from '../model/workload.ts';
 import { byAge, policyKey } from './attachment.ts';
 import type { DerivedPolicy } from './attachment.ts';
 import { condition, groupByNamespace, resourceText } from './context.ts';
+import type { Subject } from './external-workload.ts';
 import { emptyMatch, withoutIdentity } from './matches.ts';
 import { matchesLabels } from './selectors.ts';
 
@@ -16,7 +16,7 @@ export interface PeerAuthentications {
   readonly policies: readonly DerivedPolicy[];
   readonly conditions: readonly Condition[];
   /** Keys of the policies that a pod gets. */
-  readonly keysFor: (pod: PodDocument) => readonly string[];
+  readonly keysFor: (pod: Subject) => readonly string[];
 }
 
 /** Modes from mesh to port: the narrowest that says something wins, and among equals the oldest. */
@@ -64,13 +64,13 @@ class Levels {
     return selectorOf(document) !== null && document.metadata.namespace === this.#root;
   }
 
-  workloadLevel(pod: PodDocument): PeerAuthenticationDocument | null {
+  workloadLevel(pod: Subject): PeerAuthenticationDocument | null {
     const candidates = this.#workloads.get(pod.metadata.namespace) ?? [];
     return candidates.find((document) => matchesLabels(selectorOf(document) ?? {}, pod.metadata.labels)) ?? null;
   }
 
   /** The mode of the pod's ports that have none of their own. */
-  modeFor(pod: PodDocument, workloadLevel: PeerAuthenticationDocument | null): MutualTlsMode {
+  modeFor(pod: Subject, workloadLevel: PeerAuthenticationDocument | null): MutualTlsMode {
     return firstSet([modeOf(workloadLevel), this.#wideMode(pod.metadata.namespace)]);
   }
 

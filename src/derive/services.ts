@@ -1,95 +1,102 @@
-import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { ServiceDocument, ServicePortDocument } from '../config/manifests/schemas/service.ts';
+import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import { canonicalAddress } from '../model/address.ts';
-import type { Condition, LoadBalancing, MeshSettings, RoutingScope, Service } from '../model/workload.ts';
-import { condition, groupByNamespace, resourceText } from './context.ts';
-import { matchesLabels } from './selectors.ts';
+import type { Condition, IpFamilies, LoadBalancing, MeshSettings } from '../model/workload.ts';
+import { spokenOn } from './app-protocol.ts';
+import { condition, resourceText } from './context.ts';
+import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
+import { withoutDuplicates } from './service-sources.ts';
+import type { NamedPorts, ServiceSource, SourcePort } from './service-sources.ts';
+import { exportedTo } from './visibility.ts';
+import type { Exported } from './visibility.ts';
+import { waypointConditions } from './waypoint-labels.ts';
 
-const zoneScopes: readonly RoutingScope[] = ['network', 'region', 'zone'];
-const distributions: Readonly<Record<string, readonly RoutingScope[]>> = {
-  PreferClose: zoneScopes,
-  PreferSameZone: zoneScopes,
-  PreferSameNode: [...zoneScopes, 'subzone', 'node'],
-};
+const exportAnnotation = 'networking.istio.io/exportTo';
 
-/** An ExternalName is an alias in DNS: nothing can be routed to it. */
-export function isRoutable(document: ServiceDocument): boolean {
-  return document.spec.type !== 'ExternalName';
-}
-
-/** `namespace/hostname`. */
-export function serviceKey(document: ServiceDocument, settings: MeshSettings): string {
-  return `${document.metadata.namespace}/${hostnameOf(document, settings)}`;
-}
-
-export function deriveService(document: ServiceDocument, settings: MeshSettings): Service {
-  const { metadata } = document;
+/** A Service of Kubernetes; null where it is none to the mesh: an alias in DNS, or exported to nobody. */
+export function serviceSource(document: ServiceDocument, settings: MeshSettings): ServiceSource | null {
+  const { metadata, spec } = document;
+  const { circle } = exportOf(document);
+  if (spec.type === 'ExternalName' || circle === 'none') return null;
+  const { ports } = withoutDuplicates(tcpPorts(document));
   return {
-    name: metadata.name,
-    namespace: metadata.namespace,
-    hostname: hostnameOf(document, settings),
-    vips: clusterIps(document).flatMap((text) => canonicalAddress(text) ?? []),
-    ports: new Map(tcpPorts(document).map((port) => [port.port, numericTarget(port)])),
-    appProtocols: new Map(),
-    subjectAltNames: [],
-    loadBalancing: loadBalancingOf(document),
-    ipFamilies: 'automatic',
-    visibility: 'public',
-    canonical: true,
+    kind: 'Service',
+    metadata,
+    selector: selectorOf(document),
+    ports: ports.map(sourcePort),
+    service: {
+      name: metadata.name,
+      namespace: metadata.namespace,
+      hostname: serviceHostname(metadata, settings),
+      vips: clusterIps(document).flatMap((text) => canonicalAddress(text) ?? []),
+      ports: new Map(ports.map((port) => [port.port, numericTarget(port)])),
+      appProtocols: new Map(
+        ports.flatMap((port) => {
+          const spoken = spokenOn(port);
+          return spoken === null ? [] : [[port.port, spoken] as const];
+        }),
+      ),
+      subjectAltNames: [],
+      loadBalancing: loadBalancingOf(document),
+      ipFamilies: ipFamiliesOf(document),
+      visibility: circle,
+      canonical: true,
+    },
   };
 }
 
 /** Parts of a Service that are not honoured. */
 export function serviceConditions(document: ServiceDocument): readonly Condition[] {
+  const { spec } = document;
+  if (spec.type === 'ExternalName') return [];
   const resource = resourceText('Service', document);
-  const { trafficDistribution } = document.spec;
-  const conditions: Condition[] = [];
-  if (trafficDistribution !== null && !Object.hasOwn(distributions, trafficDistribution)) {
-    const allowed = Object.keys(distributions).join(', ');
-    const message = `trafficDistribution ${trafficDistribution} is not known (${allowed}): endpoints are chosen without it`;
-    conditions.push(condition(resource, 'Accepted', 'UnknownTrafficDistribution', message));
-  }
-  if (clusterIps(document).length === 0) {
-    const message = 'no clusterIP is set, and nothing assigns one here: the service cannot be reached by an address';
-    conditions.push(condition(resource, 'Accepted', 'NoClusterIP', message));
-  }
+  const conditions: Condition[] = [...waypointConditions(resource, document.metadata.labels)];
+  const note = (reason: string, message: string | null) => {
+    if (message !== null) conditions.push(condition(resource, 'Accepted', reason, message));
+  };
+  note('UnknownTrafficDistribution', unknownDistribution(distributionOf(document)));
+  note('NoClusterIP', missingAddress(document));
+  for (const port of withoutDuplicates(tcpPorts(document)).repeated)
+    note('DuplicatePort', `port ${port} stands there more than once: the first counts`);
+  if (spec.sessionAffinity === 'ClientIP')
+    note('SessionAffinity', 'sessionAffinity is not supported: each connection may go to another endpoint');
+  if (spec.externalIPs.length > 0)
+    note(
+      'ExternalIPs',
+      `externalIPs (${spec.externalIPs.join(', ')}) are not known to the mesh: traffic to them is passed on`,
+    );
+  const { problem } = exportOf(document);
+  if (problem !== null) note(problem.reason, problem.message);
   return conditions;
 }
 
-/** The Services of each pod with the port that each service port leads to in it. */
-export function serviceMembership(
-  documents: readonly ServiceDocument[],
+/** `name.namespace.svc.` and the domain. */
+export function serviceHostname(
+  { name, namespace }: { readonly name: string; readonly namespace: string },
   settings: MeshSettings,
-): (pod: PodDocument) => ReadonlyMap<string, ReadonlyMap<number, number>> {
-  const byNamespace = groupByNamespace(documents);
-  return (pod) => {
-    const candidates = byNamespace.get(pod.metadata.namespace) ?? [];
-    const selecting = candidates.filter((document) => selects(document, pod));
-    return new Map(selecting.map((document) => [serviceKey(document, settings), portsIn(document, pod)]));
+): string {
+  return `${name}.${namespace}.svc.${settings.clusterDomain}`;
+}
+
+/** The ports that a pod's containers name. */
+export function namedPortsOf(pod: PodDocument): NamedPorts {
+  return {
+    kind: 'pod',
+    number: (name) => {
+      const ports = [...pod.spec.containers, ...pod.spec.initContainers].flatMap((container) => container.ports);
+      return ports.find((port) => port.name === name && port.protocol === 'TCP')?.containerPort ?? null;
+    },
   };
 }
 
 /** Without a selector the endpoints are somebody else's task, also where the selector is there but empty. */
-function selects(document: ServiceDocument, pod: PodDocument): boolean {
-  const { selector } = document.spec;
-  if (selector === null || Object.keys(selector).length === 0) return false;
-  return matchesLabels(selector, pod.metadata.labels);
+function selectorOf({ spec: { selector } }: ServiceDocument): ServiceSource['selector'] {
+  return selector === null || Object.keys(selector).length === 0 ? null : selector;
 }
 
-/** A named target port that the pod does not have is left out for this pod. */
-function portsIn(document: ServiceDocument, pod: PodDocument): ReadonlyMap<number, number> {
-  return new Map(
-    tcpPorts(document).flatMap((port): [number, number][] => {
-      const target =
-        typeof port.targetPort === 'string' ? namedPort(pod, port.targetPort) : (port.targetPort ?? port.port);
-      return target === null ? [] : [[port.port, target]];
-    }),
-  );
-}
-
-function namedPort(pod: PodDocument, name: string): number | null {
-  const ports = [...pod.spec.containers, ...pod.spec.initContainers].flatMap((container) => container.ports);
-  return ports.find((port) => port.name === name && port.protocol === 'TCP')?.containerPort ?? null;
+function sourcePort(port: ServicePortDocument): SourcePort {
+  const targetName = typeof port.targetPort === 'string' ? port.targetPort : null;
+  return { port: port.port, name: port.name ?? '', target: numericTarget(port), targetName };
 }
 
 function tcpPorts(document: ServiceDocument): readonly ServicePortDocument[] {
@@ -100,8 +107,12 @@ function numericTarget(port: ServicePortDocument): number {
   return typeof port.targetPort === 'string' ? 0 : (port.targetPort ?? port.port);
 }
 
-function hostnameOf({ metadata }: ServiceDocument, settings: MeshSettings): string {
-  return `${metadata.name}.${metadata.namespace}.svc.${settings.clusterDomain}`;
+function exportOf({ metadata }: ServiceDocument): Exported {
+  const words = (metadata.annotations[exportAnnotation] ?? '').split(',').map((word) => word.trim());
+  return exportedTo(
+    words.filter((word) => word !== ''),
+    metadata.namespace,
+  );
 }
 
 /** As written, `None` included, so that a headless service differs from one without an address. */
@@ -110,12 +121,24 @@ function clusterIps({ spec }: ServiceDocument): readonly string[] {
   return all.filter((text) => text !== '');
 }
 
-function loadBalancingOf({ spec }: ServiceDocument): LoadBalancing {
-  const healthPolicy = spec.publishNotReadyAddresses === true ? 'allow-all' : 'only-healthy';
-  if (spec.internalTrafficPolicy === 'Local') return { mode: 'strict', scopes: ['node'], healthPolicy };
-  const wanted = spec.trafficDistribution ?? '';
-  const scopes = Object.hasOwn(distributions, wanted) ? distributions[wanted] : undefined;
-  return scopes === undefined
-    ? { mode: 'standard', scopes: [], healthPolicy }
-    : { mode: 'failover', scopes, healthPolicy };
+function missingAddress(document: ServiceDocument): string | null {
+  if (clusterIps(document).length > 0) return null;
+  return 'no clusterIP is set, and nothing assigns one here: the service cannot be reached by an address';
+}
+
+function ipFamiliesOf({ spec: { ipFamilies } }: ServiceDocument): IpFamilies {
+  const [only, other] = ipFamilies;
+  if (only === undefined) return 'automatic';
+  if (other !== undefined) return 'dual';
+  return only === 'IPv4' ? 'ipv4' : 'ipv6';
+}
+
+function distributionOf({ metadata, spec }: ServiceDocument): string | null {
+  return trafficDistribution(spec.trafficDistribution, metadata.annotations);
+}
+
+function loadBalancingOf(document: ServiceDocument): LoadBalancing {
+  const healthPolicy = document.spec.publishNotReadyAddresses === true ? 'allow-all' : 'only-healthy';
+  if (document.spec.internalTrafficPolicy === 'Local') return { mode: 'strict', scopes: ['node'], healthPolicy };
+  return distributed(distributionOf(document), healthPolicy);
 }

@@ -42,10 +42,7 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     serviceAccount: spec.serviceAccountName,
     node: nodeName,
     ...owner,
-    canonicalName: firstLabel(labels, canonicalNameLabels) ?? owner.workloadName,
-    canonicalRevision: firstLabel(labels, canonicalRevisionLabels) ?? 'latest',
-    app: labels['app'] ?? '',
-    version: labels['version'] ?? '',
+    ...canonicalNames(labels, owner.workloadName),
     clusterId: context.settings.clusterId,
     locality: context.localities.get(nodeName) ?? unknownLocality,
     status: isHealthy(pod) ? 'healthy' : 'unhealthy',
@@ -57,6 +54,19 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
 
 const canonicalNameLabels = ['service.istio.io/canonical-name', 'app.kubernetes.io/name', 'app'];
 const canonicalRevisionLabels = ['service.istio.io/canonical-revision', 'app.kubernetes.io/version', 'version'];
+
+/** What dashboards call a workload by its labels. */
+export function canonicalNames(
+  labels: Labels,
+  workloadName: string,
+): Pick<Workload, 'canonicalName' | 'canonicalRevision' | 'app' | 'version'> {
+  return {
+    canonicalName: firstLabel(labels, canonicalNameLabels) ?? workloadName,
+    canonicalRevision: firstLabel(labels, canonicalRevisionLabels) ?? 'latest',
+    app: labels['app'] ?? '',
+    version: labels['version'] ?? '',
+  };
+}
 
 function firstLabel(labels: Labels, keys: readonly string[]): string | null {
   const key = keys.find((candidate) => Object.hasOwn(labels, candidate) && labels[candidate] !== '');

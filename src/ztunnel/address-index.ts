@@ -1,5 +1,6 @@
 import { addressLength, cidrOf, parseAddress } from '../model/address.ts';
 import type { IpAddress } from '../model/address.ts';
+import { compareAtAddress, isVisibleIn, outranks } from '../model/address-precedence.ts';
 import { PrefixTree } from '../model/prefix-tree.ts';
 import type { Service, Workload } from '../model/workload.ts';
 import type { AddressOwner } from './mesh-view.ts';
@@ -77,7 +78,6 @@ export function parsedAddresses(texts: readonly string[]): readonly IpAddress[] 
   return texts.flatMap((text) => parseAddress(text) ?? []);
 }
 
-/** Pod + HBONE > Pod > HBONE > the rest; the uid decides between equals, so that every node decides alike. */
 function bestWorkload(workloads: ReadonlyMap<string, Workload>): Workload | null {
   let best: Workload | null = null;
   for (const workload of workloads.values()) {
@@ -86,23 +86,8 @@ function bestWorkload(workloads: ReadonlyMap<string, Workload>): Workload | null
   return best;
 }
 
-function outranks(left: Workload, right: Workload): boolean {
-  const difference = rank(left) - rank(right);
-  return difference === 0 ? left.uid < right.uid : difference > 0;
-}
-
-function rank(workload: Workload): number {
-  return (workload.podUid === null ? 0 : 2) + (workload.protocol === 'hbone' ? 1 : 0);
-}
-
-/** The client's own namespace > canonical > the rest, of those that the namespace sees; the key decides between equals. */
 function bestService(services: ReadonlyMap<string, Service>, namespace: string): Service | null {
-  const visible = [...services].filter(
-    ([, service]) => service.visibility === 'public' || service.namespace === namespace,
-  );
-  const rankOf = (service: Service): number => (service.namespace === namespace ? 2 : 0) + (service.canonical ? 1 : 0);
-  const sorted = visible.sort(
-    ([leftKey, left], [rightKey, right]) => rankOf(right) - rankOf(left) || (leftKey < rightKey ? -1 : 1),
-  );
-  return sorted[0]?.[1] ?? null;
+  const visible = [...services.values()].filter((service) => isVisibleIn(service, namespace));
+  const [best] = visible.sort((left, right) => compareAtAddress(left, right, namespace));
+  return best ?? null;
 }

@@ -7,6 +7,7 @@ const port = z.object({
   port: portNumber,
   targetPort: maybe(portOrName),
   protocol: text.nullish().transform((value): string => value ?? 'TCP'),
+  appProtocol: maybe(text),
 });
 
 /** `None` marks a headless service, an empty text one whose address is not chosen yet. */
@@ -23,6 +24,9 @@ const spec = z.object({
   publishNotReadyAddresses: maybe(z.boolean()),
   internalTrafficPolicy: maybe(z.enum(['Cluster', 'Local'], { error: 'must be Cluster or Local' })),
   trafficDistribution: maybe(text),
+  ipFamilies: list(z.enum(['IPv4', 'IPv6'], { error: 'must be IPv4 or IPv6' })),
+  sessionAffinity: maybe(text),
+  externalIPs: list(text),
 });
 
 export const serviceSchema = z.object({ metadata: namespacedMetadata, spec: optionalObject(spec) });

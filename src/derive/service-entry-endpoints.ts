@@ -1,0 +1,80 @@
+import type { EndpointDocument } from '../config/manifests/schemas/endpoint.ts';
+import type { ServiceEntryDocument } from '../config/manifests/schemas/service-entry.ts';
+import type { Condition, Workload } from '../model/workload.ts';
+import { condition, resourceText } from './context.ts';
+import type { Context } from './context.ts';
+import { endpointAddress } from './endpoint-address.ts';
+import { externalWorkload, namedPortsOfEndpoint } from './external-workload.ts';
+import type { Subject } from './external-workload.ts';
+import { portsIn, sourceKey } from './service-sources.ts';
+import type { ServiceSource } from './service-sources.ts';
+
+export interface DerivedWorkloads {
+  readonly workloads: readonly Workload[];
+  readonly conditions: readonly Condition[];
+}
+
+/** What the endpoints of an entry stand for, and who looks at them. */
+export interface EndpointFacts {
+  /** Those services of the entry that are in force; without any, its endpoints are nobody's. */
+  readonly chosen: readonly ServiceSource[];
+  /** Keys of the policies that are attached to something with such labels. */
+  readonly policiesOf: (subject: Subject) => readonly string[];
+}
+
+/** Workloads of the endpoints that a ServiceEntry writes down. */
+export function serviceEntryWorkloads(
+  document: ServiceEntryDocument,
+  context: Context,
+  facts: EndpointFacts,
+): DerivedWorkloads {
+  const workloads = new Map<string, Workload>();
+  const conditions: Condition[] = [];
+  const note = (index: number, reason: string, message: string) => {
+    const resource = resourceText('ServiceEntry', document);
+    conditions.push(condition(resource, 'Accepted', reason, `spec.endpoints[${index}] ${message}`));
+  };
+  const endpoints = hasEffect(document) && facts.chosen.length > 0 ? document.spec.endpoints : [];
+  for (const [index, endpoint] of endpoints.entries()) {
+    const { address, problem } = endpointAddress(endpoint, context.settings);
+    if (address === null) note(index, problem.reason, problem.message);
+    else if (workloads.has(address)) note(index, 'DuplicateEndpoint', `is ${address} once more: the first counts`);
+    else workloads.set(address, inlineWorkload(document, endpoint, address, context, facts));
+  }
+  return { workloads: [...workloads.values()], conditions };
+}
+
+/** With `NONE` each connection goes where the client sent it. */
+function hasEffect({ spec }: ServiceEntryDocument): boolean {
+  return spec.resolution !== 'NONE' && spec.resolution !== 'DYNAMIC_DNS';
+}
+
+function inlineWorkload(
+  document: ServiceEntryDocument,
+  endpoint: EndpointDocument,
+  address: string,
+  context: Context,
+  { chosen, policiesOf }: EndpointFacts,
+): Workload {
+  const { name, namespace, annotations } = document.metadata;
+  const labels = { ...document.metadata.labels, ...endpoint.labels };
+  const named = namedPortsOfEndpoint(endpoint);
+  return externalWorkload(
+    {
+      path: `networking.istio.io/ServiceEntry/${namespace}/${name}/${address}`,
+      name,
+      namespace,
+      address,
+      workloadName: name,
+      labels,
+      annotations,
+      endpoint,
+      status: 'healthy',
+      facts: {
+        services: new Map(chosen.map((source) => [sourceKey(source), portsIn(source, named)])),
+        authorizationPolicies: policiesOf({ metadata: { namespace, labels } }),
+      },
+    },
+    context,
+  );
+}

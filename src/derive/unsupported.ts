@@ -1,0 +1,93 @@
+import type { NamespaceDocument, UnsupportedDocument } from '../config/manifests/schemas/core.ts';
+import type { PodDocument } from '../config/manifests/schemas/pod.ts';
+import type { Condition } from '../model/workload.ts';
+import { condition, resourceText } from './context.ts';
+import { dataplaneMode } from './membership.ts';
+import { waypointConditions } from './waypoint-labels.ts';
+
+const shownNames = 5;
+
+const needsWaypoint = 'it needs a waypoint, which is not supported yet';
+const isForSidecars = 'it is for sidecars, and there are none here';
+
+/** Why a kind has no effect, where there is more to say than that. */
+const reasons: ReadonlyMap<string, string> = new Map([
+  ...['VirtualService', 'DestinationRule', 'HTTPRoute', 'GRPCRoute', 'TCPRoute', 'TLSRoute'].map(
+    (kind): [string, string] => [kind, needsWaypoint],
+  ),
+  ['RequestAuthentication', `${needsWaypoint}; no token is checked`],
+  ['Telemetry', needsWaypoint],
+  ['WasmPlugin', needsWaypoint],
+  ['TrafficExtension', needsWaypoint],
+  ['Sidecar', isForSidecars],
+  ['ProxyConfig', isForSidecars],
+  ['Gateway', 'gateways and waypoints are not supported yet'],
+]);
+
+/** Said once for all documents of a kind that has no effect. @param documents of one API group and kind, at least one */
+export function unsupportedConditions(documents: readonly UnsupportedDocument[]): readonly Condition[] {
+  const [first] = documents;
+  if (first === undefined) return [];
+  const names = documents.map(({ metadata: { name, namespace } }) =>
+    namespace == null ? name : `${namespace}/${name}`,
+  );
+  const rest = names.length > shownNames ? ` and ${names.length - shownNames} more` : '';
+  const listed = names.toSorted().slice(0, shownNames).join(', ') + rest;
+  const why = reasons.get(first.kind) ?? 'this kind is not supported yet';
+  const message = `has no effect (${listed}): ${why}`;
+  return [condition(unsupportedGroup(first), 'Accepted', 'UnsupportedKind', message)];
+}
+
+/** By what documents are told together: `VirtualService.networking.istio.io`. */
+export function unsupportedGroup({ apiVersion, kind }: Pick<UnsupportedDocument, 'apiVersion' | 'kind'>): string {
+  return `${kind}.${apiVersion.split('/')[0] ?? ''}`;
+}
+
+/** What is written on a namespace and not honoured. */
+export function namespaceConditions({ metadata }: NamespaceDocument): readonly Condition[] {
+  const resource = `Namespace ${metadata.name}`;
+  const mode = metadata.labels[dataplaneMode] ?? 'none';
+  const conditions = [...waypointConditions(resource, metadata.labels)];
+  if (mode !== 'ambient' && mode !== 'none') conditions.push(unknownMode(resource, mode));
+  return conditions;
+}
+
+/** Annotations of pods that are not honoured, each with what happens instead. */
+const podAnnotations: readonly (readonly [name: string, harmless: string, message: string])[] = [
+  ['ambient.istio.io/bypass-inbound-capture', 'false', 'inbound connections are captured all the same'],
+  ['ambient.istio.io/dns-capture', 'false', 'DNS is not captured yet'],
+  ['istio.io/reroute-virtual-interfaces', '', 'only connections of the pod itself are captured'],
+];
+
+/** What is written on a pod and not honoured. */
+export function podConditions(pod: PodDocument): readonly Condition[] {
+  const { labels, annotations } = pod.metadata;
+  const resource = resourceText('Pod', pod);
+  const conditions = [...waypointConditions(resource, labels)];
+  for (const [name, harmless, message] of podAnnotations) {
+    const value = annotations[name] ?? harmless;
+    if (value !== harmless)
+      conditions.push(
+        condition(resource, 'Accepted', 'AnnotationNotHonoured', `the annotation ${name} has no effect: ${message}`),
+      );
+  }
+  const outside = outsideMessage(pod);
+  if (outside !== null) conditions.push(condition(resource, 'Enrolled', 'NotEnrolled', outside));
+  const mode = labels[dataplaneMode] ?? 'none';
+  if (mode !== 'ambient' && mode !== 'none') conditions.push(unknownMode(resource, mode));
+  return conditions;
+}
+
+/** Of a pod whose own label asks for the mesh; where only its namespace's does, it may well be meant to stay outside. */
+function outsideMessage({ metadata, spec }: PodDocument): string | null {
+  if (metadata.labels[dataplaneMode] !== 'ambient') return null;
+  if (spec.hostNetwork)
+    return 'the pod is on the network of its host, which is nobody’s own: it stays outside the mesh';
+  if (!Object.hasOwn(metadata.annotations, 'sidecar.istio.io/status')) return null;
+  return 'the pod has a sidecar: it stays outside, for one mesh is enough';
+}
+
+function unknownMode(resource: string, mode: string): Condition {
+  const message = `the label ${dataplaneMode} is ${mode}, which means nothing here (ambient or none)`;
+  return condition(resource, 'Enrolled', 'UnknownDataplaneMode', message);
+}
