@@ -21,12 +21,14 @@ export function protocolOf(word: string): AppProtocol | null | undefined {
   return words.get(word.toLowerCase());
 }
 
-/** `appProtocol` where it is set, else the port's name up to its first dash, as Istio reads it. Null: nothing is said. */
+/** `appProtocol` where it is set, else how the port's name begins, as Istio reads it. Null: nothing is said. */
 export function spokenOn(port: {
   readonly name: string | null;
   readonly appProtocol: string | null;
 }): AppProtocol | null {
   if (port.appProtocol !== null) return protocolOf(port.appProtocol) ?? null;
-  const name = port.name ?? '';
-  return protocolOf(name) ?? protocolOf(name.split('-')[0] ?? '') ?? null;
+  const parts = (port.name ?? '').split('-');
+  // Some words have a dash of their own.
+  const longer = protocolOf(parts.slice(0, 2).join('-'));
+  return (longer === undefined ? protocolOf(parts[0] ?? '') : longer) ?? null;
 }

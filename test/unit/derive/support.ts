@@ -64,6 +64,14 @@ export function service(name: string, spec: unknown): string {
   return resource('v1', 'Service', name, 'shop', spec);
 }
 
+export function serviceEntry(name: string, spec: unknown, metadata = {}, space = 'shop'): string {
+  return resource('networking.istio.io/v1', 'ServiceEntry', name, space, spec, metadata);
+}
+
+export function workloadEntry(name: string, spec: unknown, metadata = {}): string {
+  return resource('networking.istio.io/v1', 'WorkloadEntry', name, 'shop', spec, metadata);
+}
+
 export function namespace(name: string, labels: Readonly<Record<string, string>>): string {
   return JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } });
 }

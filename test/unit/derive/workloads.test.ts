@@ -81,6 +81,19 @@ void describe('a workload', () => {
     assert.deepEqual(workload(derive(pod('a'))).locality, { region: '', zone: '', subzone: '' });
   });
 
+  for (const [options, protocol, nativeTunnel] of [
+    [{ labels: { 'networking.istio.io/tunnel': 'http' } }, 'hbone', true],
+    [{ annotations: { 'networking.istio.io/tunnel': 'http' } }, 'hbone', true],
+    [{ annotations: { 'ambient.istio.io/redirection': 'enabled' } }, 'hbone', false],
+    [{ annotations: { 'ambient.istio.io/redirection': 'pending' } }, 'tcp', false],
+    [{ labels: { 'networking.istio.io/tunnel': 'other' } }, 'tcp', false],
+  ] as const) {
+    test(`outside the mesh with ${JSON.stringify(options)} speaks ${protocol}`, () => {
+      const found = workload(derive(pod('a', options)));
+      assert.deepEqual([found.protocol, found.nativeTunnel], [protocol, nativeTunnel]);
+    });
+  }
+
   for (const [space, own, options, expected] of [
     [ambient, {}, {}, 'hbone'],
     [ambient, none, {}, 'tcp'],
@@ -198,6 +211,104 @@ void describe('a service', () => {
     ]);
   });
 
+  for (const [ports, expected] of [
+    [[{ port: 80, appProtocol: 'kubernetes.io/h2c' }], { 80: 'http2' }],
+    [
+      [
+        { port: 80, name: 'grpc-web' },
+        { port: 81, name: 'grpc-x' },
+        { port: 82, name: 'GRPC' },
+      ],
+      { 81: 'grpc', 82: 'grpc' },
+    ],
+    [
+      [
+        { port: 443, name: 'https' },
+        { port: 80, name: 'http-x' },
+      ],
+      { 443: 'tls', 80: 'http1' },
+    ],
+    [[{ port: 80, name: 'http', appProtocol: 'tcp' }], { 80: 'tcp' }],
+    [[{ port: 80, name: 'http', appProtocol: 'example.com/x' }, { port: 81, name: 'web' }, { port: 82 }], {}],
+  ] as const) {
+    test(`with ports ${JSON.stringify(ports)} says what is spoken there`, () => {
+      const found = derive(service('web', { ...web, ports })).services.get(key);
+      assert.deepEqual(Object.fromEntries(found?.appProtocols ?? []), expected);
+    });
+  }
+
+  for (const [ipFamilies, expected] of [
+    [[], 'automatic'],
+    [['IPv4'], 'ipv4'],
+    [['IPv6'], 'ipv6'],
+    [['IPv6', 'IPv4'], 'dual'],
+  ] as const) {
+    test(`with families ${JSON.stringify(ipFamilies)} is ${expected}`, () => {
+      assert.equal(derive(service('web', { ...web, ipFamilies })).services.get(key)?.ipFamilies, expected);
+    });
+  }
+
+  for (const [exportTo, visibility, reason] of [
+    ['*', 'public', null],
+    ['.', 'namespace', null],
+    [' . , shop', 'namespace', null],
+    ['.,other', 'public', 'ExportToNamespaces'],
+    ['other,*', 'public', null],
+  ] as const) {
+    test(`exported to ${JSON.stringify(exportTo)} is ${visibility}`, () => {
+      const annotations = { 'networking.istio.io/exportTo': exportTo };
+      const state = derive(resource('v1', 'Service', 'web', 'shop', web, { annotations }));
+      assert.equal(state.services.get(key)?.visibility, visibility);
+      assert.deepEqual(reasons(state), reason === null ? [] : [`Service shop/web: Accepted/${reason}`]);
+    });
+  }
+
+  test('exported to nobody is none', () => {
+    const annotations = { 'networking.istio.io/exportTo': '~' };
+    const state = derive(resource('v1', 'Service', 'web', 'shop', web, { annotations }), webPod);
+    assert.equal(state.services.size + workload(state).services.size, 0);
+  });
+
+  test('is spread by annotation too, where its own field says nothing', () => {
+    const annotations = { 'networking.istio.io/traffic-distribution': 'PreferSameNode' };
+    const of = (spec: object) =>
+      derive(resource('v1', 'Service', 'web', 'shop', { ...web, ...spec }, { annotations })).services.get(key);
+    assert.equal(of({})?.loadBalancing.scopes.at(-1), 'node');
+    assert.equal(of({ trafficDistribution: 'PreferSameZone' })?.loadBalancing.scopes.at(-1), 'zone');
+  });
+
+  test('whose ports repeat has the first of them, and says so', () => {
+    const state = derive(
+      service('web', {
+        ...web,
+        ports: [
+          { port: 80, targetPort: 1 },
+          { port: 80, targetPort: 2 },
+        ],
+      }),
+    );
+    assert.deepEqual([...(state.services.get(key)?.ports ?? [])], [[80, 1]]);
+    assert.deepEqual(reasons(state), ['Service shop/web: Accepted/DuplicatePort']);
+  });
+
+  test('whose port name no pod has says so', () => {
+    const ports = [{ port: 80, targetPort: 'htpp' }];
+    assert.deepEqual(reasons(derive(service('web', { ...web, ports }), webPod)), [
+      'Service shop/web: Accepted/UnknownPortName',
+    ]);
+    assert.deepEqual(reasons(derive(service('web', { ...web, ports }))), [], 'without pods nobody can tell');
+  });
+
+  for (const [spec, reason] of [
+    [{ sessionAffinity: 'ClientIP' }, 'SessionAffinity'],
+    [{ externalIPs: ['192.0.2.1'] }, 'ExternalIPs'],
+    [{ trafficDistribution: 'PreferMe' }, 'UnknownTrafficDistribution'],
+  ] as const) {
+    test(`with ${JSON.stringify(spec)} says that it is not honoured`, () => {
+      assert.deepEqual(reasons(derive(service('web', { ...web, ...spec }))), [`Service shop/web: Accepted/${reason}`]);
+    });
+  }
+
   test('that is an ExternalName is none', () => {
     assert.equal(derive(service('web', { type: 'ExternalName', externalName: 'example.com' })).services.size, 0);
   });
@@ -284,7 +395,12 @@ void describe('a local pod', () => {
   });
 
   test('is not taken in where another claims its UID', () => {
-    const state = derive(pod('a', { metadata: { uid: 'x' } }), pod('b', { metadata: { uid: 'x' } }), pod('c'));
+    const at = (ip: string) => ({ status: { podIPs: [{ ip }] } });
+    const state = derive(
+      pod('a', { metadata: { uid: 'x' }, ...at('10.0.0.1') }),
+      pod('b', { metadata: { uid: 'x' }, ...at('10.0.0.2') }),
+      pod('c', at('10.0.0.3')),
+    );
     assert.deepEqual(
       [...state.localPods.values()].map(({ name }) => name),
       ['c'],
