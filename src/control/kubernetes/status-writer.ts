@@ -1,0 +1,177 @@
+import type { KubeClient } from '../../kube/kube-client.ts';
+import { isNotFound } from '../../kube/kube-error.ts';
+import { WorkQueue } from '../../kube/work-queue.ts';
+import type { Condition } from '../../model/workload.ts';
+import { pause } from '../../timing/pause.ts';
+import type { Random, Timers } from '../../timing/timers.ts';
+
+export interface StatusWriterDependencies {
+  readonly client: Pick<KubeClient, 'send'>;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly onWritten: () => void;
+  readonly onFailure: (resource: string, error: unknown, failures: number) => void;
+}
+
+/** One condition of an object, as the API has it. */
+export interface ApiCondition {
+  readonly type: string;
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+  readonly observedGeneration?: number;
+  readonly lastTransitionTime?: string;
+}
+
+interface ApiObject {
+  readonly metadata: { readonly generation?: number };
+  readonly status?: { readonly conditions?: readonly ApiCondition[] | null } | null;
+}
+
+/** Kinds whose status is ours to write in. */
+export const statusPaths: Readonly<Record<string, string>> = {
+  AuthorizationPolicy: 'apis/security.istio.io/v1 authorizationpolicies',
+  PeerAuthentication: 'apis/security.istio.io/v1 peerauthentications',
+  ServiceEntry: 'apis/networking.istio.io/v1 serviceentries',
+  WorkloadEntry: 'apis/networking.istio.io/v1 workloadentries',
+  Service: 'api/v1 services',
+};
+
+const MANAGER = 'ambit-control';
+/** A change of a mesh setting may touch every policy: the API server has better things to do. */
+const BETWEEN_WRITES_MS = 50;
+const LONGEST_MESSAGE = 32_768;
+
+/** Writes what becomes of an object into its status, where it says something else. For the leader only. */
+export class StatusWriter {
+  readonly #dependencies: StatusWriterDependencies;
+  readonly #queue: WorkQueue;
+  /** By `Kind namespace/name`. */
+  #wanted: ReadonlyMap<string, readonly ApiCondition[]> = new Map();
+
+  constructor(dependencies: StatusWriterDependencies) {
+    this.#dependencies = dependencies;
+    const { timers, random, onFailure } = dependencies;
+    this.#queue = new WorkQueue({
+      work: async (resource, signal) => {
+        await this.#write(resource, signal);
+        await pause(BETWEEN_WRITES_MS, timers, signal);
+      },
+      concurrency: 1,
+      timers,
+      random,
+      onFailure,
+    });
+  }
+
+  /** What the objects shall say from now on; those that are the same as before are not looked at. */
+  update(wanted: ReadonlyMap<string, readonly ApiCondition[]>): void {
+    const before = this.#wanted;
+    this.#wanted = wanted;
+    for (const [resource, conditions] of wanted) {
+      if (JSON.stringify(before.get(resource)) !== JSON.stringify(conditions)) this.#queue.add(resource);
+    }
+  }
+
+  stop(): Promise<void> {
+    return this.#queue.stop();
+  }
+
+  async #write(resource: string, signal: AbortSignal): Promise<void> {
+    const { client, onWritten, timers } = this.#dependencies;
+    const wanted = this.#wanted.get(resource);
+    const target = targetOf(resource);
+    if (wanted === undefined || target === null) return;
+    try {
+      const current = (await client.send({ method: 'GET', path: target.path, signal })) as ApiObject;
+      const generation = current.metadata.generation;
+      const conditions = merged(wanted, current.status?.conditions ?? [], timers.now(), generation);
+      if (conditions === null) return;
+      await client.send({
+        method: 'PATCH',
+        path: `${target.path}/status`,
+        query: { fieldManager: MANAGER, force: true },
+        contentType: 'application/apply-patch+yaml',
+        body: { ...target.identity, status: { conditions } },
+        signal,
+      });
+      onWritten();
+    } catch (error) {
+      // Gone meanwhile, and its status with it.
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
+
+/**
+ * From what is not honoured to what each object says: one condition of a type for each object, true where there is nothing to say.
+ *
+ * @param accepted objects that are in force, each with the type of condition that says so
+ */
+export function apiConditions(
+  accepted: ReadonlyMap<string, string>,
+  notes: readonly Condition[],
+): ReadonlyMap<string, readonly ApiCondition[]> {
+  const byResource = new Map<string, Map<string, ApiCondition>>();
+  const of = (resource: string): Map<string, ApiCondition> => {
+    const known = byResource.get(resource) ?? new Map<string, ApiCondition>();
+    byResource.set(resource, known);
+    return known;
+  };
+  for (const [resource, type] of accepted) {
+    of(resource).set(type, { type, status: 'True', reason: 'Accepted', message: 'in force as it is written' });
+  }
+  for (const { resource, type, reason, message } of notes) {
+    if (targetOf(resource) === null) continue;
+    const known = of(resource).get(type);
+    const text = known?.status === 'False' ? `${known.message}; ${message}` : message;
+    const first = known?.status === 'False' ? known.reason : reason;
+    of(resource).set(type, { type, status: 'False', reason: first, message: text.slice(0, LONGEST_MESSAGE) });
+  }
+  return new Map([...byResource].map(([resource, conditions]) => [resource, [...conditions.values()]]));
+}
+
+interface Target {
+  /** Of the object. */
+  readonly path: string;
+  readonly identity: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly metadata: { readonly name: string; readonly namespace: string };
+  };
+}
+
+/** null: not a kind whose status we write. */
+function targetOf(resource: string): Target | null {
+  const [kind = '', key = ''] = resource.split(' ');
+  const [namespace = '', name = ''] = key.split('/');
+  const [base = '', plural = ''] = (Object.hasOwn(statusPaths, kind) ? (statusPaths[kind] ?? '') : '').split(' ');
+  if (base === '' || name === '') return null;
+  const apiVersion = base.replace(/^apis?\//, '');
+  return {
+    path: `/${base}/namespaces/${namespace}/${plural}/${name}`,
+    identity: { apiVersion, kind, metadata: { name, namespace } },
+  };
+}
+
+/** null: nothing is to be written. Conditions of others stay theirs, for the API server merges them by type. */
+function merged(
+  wanted: readonly ApiCondition[],
+  current: readonly ApiCondition[],
+  now: number,
+  generation: number | undefined,
+): readonly ApiCondition[] | null {
+  const same = (left: ApiCondition | undefined, right: ApiCondition): boolean =>
+    left?.status === right.status && left.reason === right.reason && left.message === right.message;
+  const former = new Map(current.map((condition) => [condition.type, condition]));
+  if (wanted.every((condition) => same(former.get(condition.type), condition))) return null;
+  return wanted.map((condition) => {
+    const before = former.get(condition.type);
+    const since = before?.status === condition.status ? before.lastTransitionTime : undefined;
+    return {
+      ...condition,
+      ...(generation === undefined ? {} : { observedGeneration: generation }),
+      lastTransitionTime: since ?? `${new Date(now).toISOString().slice(0, 19)}Z`,
+    };
+  });
+}
