@@ -127,7 +127,7 @@ export class Agent {
 
   /** The engine takes pods in one by one, so the first state is in force before its first question comes. */
   async #startEngine(state: MeshState, cgroup: string, signer: CertificateSigner | null): Promise<void> {
-    const node = createNode(this.#dependencies, { initial: state, cgroup, signer });
+    const node = createNode(this.#dependencies, { initial: state, cgroup, signer, addresses: this.#feed.addresses });
     this.#node = node;
     const adopted = await node.engine.start();
     this.#readiness.done('engine');

@@ -18,6 +18,7 @@ import { XdsClient } from '../xds/xds-client.ts';
 import type { XdsStatus } from '../xds/xds-client.ts';
 import type { StateDifference } from '../ztunnel/state-difference.ts';
 import type { Node } from './node.ts';
+import { AddressDemand } from './address-demand.ts';
 import { warnAboutTrustDomains } from './state-feed.ts';
 import type { StateFeed } from './state-feed.ts';
 
@@ -41,6 +42,7 @@ const CHUNK = 256;
 /** The mesh from a control plane; of manifests, if any are given, only the pods of this node. */
 export class ControlFeed implements StateFeed {
   readonly task = 'control plane';
+  readonly addresses: AddressDemand | null;
   readonly #dependencies: ControlFeedDependencies;
   readonly #ending = new AbortController();
   readonly #replica: MeshReplica;
@@ -55,6 +57,7 @@ export class ControlFeed implements StateFeed {
     this.#dependencies = dependencies;
     const { settings, logging, metrics, timers, random } = dependencies;
     this.#replica = new MeshReplica(settingsUntilTold(settings));
+    this.addresses = settings.xdsOnDemand ? this.#newAddressDemand() : null;
     this.#client = new XdsClient({
       access: {
         endpoint: dependencies.control,
@@ -64,13 +67,15 @@ export class ControlFeed implements StateFeed {
         clusterId: settings.clusterId,
       },
       node: nodeIdentity(dependencies),
-      demanded: null,
+      demanded: this.addresses,
       network: () => this.#replica.state.settings.network,
       apply: (changes) => this.#apply(changes),
       onSynced: () => {
         this.#announceSync();
       },
-      onAnswered: () => undefined,
+      onAnswered: (typeUrl, absent) => {
+        this.addresses?.responded(typeUrl, absent);
+      },
       timers,
       random,
       logger: logging.component('xds'),
@@ -102,12 +107,23 @@ export class ControlFeed implements StateFeed {
   async attach(node: Node): Promise<void> {
     this.#node = node;
     await node.plane.apply(this.#replica.state);
+    if (node.demand !== null) this.addresses?.attach(node.demand);
     node.enrolment.reconcile(this.#replica.state.localPods);
   }
 
   async stop(): Promise<void> {
+    this.addresses?.stop();
     this.#ending.abort();
     await this.#running;
+  }
+
+  #newAddressDemand(): AddressDemand {
+    return new AddressDemand({
+      node: this.#dependencies.settings.node,
+      client: () => this.#client,
+      state: () => this.#replica.state,
+      drop: (choose) => this.#change(() => this.#replica.apply({ upserts: [], removals: choose() })),
+    });
   }
 
   async #readManifests(signal: AbortSignal): Promise<void> {
@@ -134,6 +150,7 @@ export class ControlFeed implements StateFeed {
       await this.#change(() => this.#replica.apply(chunk));
       await slices.pause();
     }
+    if (settings.network !== this.#replica.state.settings.network) this.addresses?.networkChanged(settings.network);
     // Identities of the pods that manifests name follow the trust domain that the control plane names.
     if (this.#manifests !== null && !isDeepStrictEqual(settings, this.#replica.state.settings)) {
       this.#pump.submit({ ...this.#manifests, newProblems: [], changed: true });

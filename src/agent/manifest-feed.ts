@@ -22,6 +22,7 @@ export interface ManifestFeedDependencies {
 /** The whole mesh from manifests: the embedded default. */
 export class ManifestFeed implements StateFeed {
   readonly task = 'manifests';
+  readonly addresses = null;
   readonly #dependencies: ManifestFeedDependencies;
   readonly #ending = new AbortController();
   readonly #source: ManifestSource;

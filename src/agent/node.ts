@@ -6,6 +6,8 @@ import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { CertificateManager } from '../ztunnel/certificates.ts';
 import type { CertificateSigner } from '../ztunnel/certificates.ts';
+import { DemandGate } from '../ztunnel/demand-gate.ts';
+import type { AddressSource } from '../ztunnel/demand-gate.ts';
 import { DecisionPlane } from '../ztunnel/decision-plane.ts';
 import type { DryRunResult } from '../ztunnel/decision-plane.ts';
 import { PolicyWatcher } from '../ztunnel/policy-watcher.ts';
@@ -29,6 +31,7 @@ export interface NodeStart {
   readonly cgroup: string;
   /** null: pods get no certificates. */
   readonly signer: CertificateSigner | null;
+  readonly addresses: AddressSource | null;
 }
 
 /** What exists once the engine does. */
@@ -38,7 +41,12 @@ export interface Node {
   readonly enrolment: Enrolment;
   readonly policies: PolicyWatcher;
   readonly certificates: CertificateManager | null;
+  /** null where the state is the whole mesh. */
+  readonly demand: DemandGate | null;
 }
+
+/** Share of a question's time that may go by until the control plane has said who has its address. */
+const PATIENCE = 0.8;
 
 /** The engine and everything that talks to it, joined; the engine is not started yet. */
 export function createNode(dependencies: NodeDependencies, start: NodeStart): Node {
@@ -52,6 +60,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     node: settings.node,
     engine,
     initial: withoutObjects(start.initial),
+    onDemand: start.addresses !== null,
     logger: logging.component('decisions'),
     onChange: ({ generation, keys, touched }) => {
       metrics.stateGeneration.set(generation);
@@ -78,8 +87,10 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     later: (milliseconds, callback) => void timers.after(milliseconds, callback),
   });
   const enrolment = createEnrolment(dependencies, { engine, plane, certificates });
-  handleEvent = engineEventHandler({ answerer, enrolment, metrics, logger: logging.component('engine') });
-  return { engine, plane, enrolment, policies, certificates };
+  const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer });
+  const questions = demand ?? answerer;
+  handleEvent = engineEventHandler({ answerer: questions, enrolment, metrics, logger: logging.component('engine') });
+  return { engine, plane, enrolment, policies, certificates, demand };
 }
 
 /** The own one first. */
@@ -94,6 +105,24 @@ function createCertificates(
 ): CertificateManager | null {
   if (signer === null) return null;
   return new CertificateManager({ signer, engine, timers, random, metrics, logger: logging.component('certificates') });
+}
+
+function createDemand(
+  { settings, logging, metrics, timers }: NodeDependencies,
+  source: AddressSource | null,
+  { engine, plane, answerer }: Pick<Node, 'engine' | 'plane'> & { readonly answerer: QuestionAnswerer },
+): DemandGate | null {
+  if (source === null) return null;
+  return new DemandGate({
+    plane,
+    answerer,
+    source,
+    flows: () => engine.flows(),
+    timers,
+    metrics,
+    logger: logging.component('on-demand'),
+    patience: settings.questionTimeout * PATIENCE,
+  });
 }
 
 function createEnrolment(

@@ -1,5 +1,6 @@
 import type { MeshState } from '../model/workload.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { AddressSource } from '../ztunnel/demand-gate.ts';
 import { trustDomains } from './node.ts';
 import type { Node } from './node.ts';
 
@@ -7,6 +8,8 @@ import type { Node } from './node.ts';
 export interface StateFeed {
   /** For readiness: what is waited for at first. */
   readonly task: string;
+  /** Who is asked for addresses one by one; null where the state is the whole mesh. */
+  readonly addresses: AddressSource | null;
   /** The first state; rejects where there can be none, or the signal ends the wait. */
   start(signal: AbortSignal): Promise<MeshState>;
   /** From here on the node follows the state; resolves when the first one is in force. */

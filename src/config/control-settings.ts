@@ -1,7 +1,7 @@
 import { isTrustDomain } from '../model/identity.ts';
 import { optional } from './setting-definition.ts';
 import type { Definition } from './setting-definition.ts';
-import { controlEndpoint, path, pattern } from './setting-parsers.ts';
+import { controlEndpoint, path, pattern, switchedOn } from './setting-parsers.ts';
 import type { ControlEndpoint } from './setting-parsers.ts';
 
 /** How an agent meets its control plane; what is named after a variable of the ztunnel chart means what it means there. */
@@ -24,6 +24,7 @@ export interface ControlSettings {
   readonly clusterId: string;
   readonly clusterDomain: string;
   readonly network: string;
+  readonly xdsOnDemand: boolean;
 }
 
 const hostname = pattern(/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/, 'a host name');
@@ -88,6 +89,14 @@ export const controlDefinitions: Definitions = {
     ['CLUSTER_DOMAIN'],
   ),
   network: optional('network', 'NAME', '', 'Network of this cluster, likewise.', networkName, ['NETWORK']),
+  xdsOnDemand: optional(
+    'xds-on-demand',
+    'BOOLEAN',
+    'false',
+    'Ask the control plane for addresses when they are first used, instead of keeping the whole mesh in memory.',
+    switchedOn,
+    ['XDS_ON_DEMAND'],
+  ),
 };
 
 /** Metadata of the node beyond what settings say: `ISTIO_META_NAME=value` becomes `NAME: value`. */

@@ -78,6 +78,9 @@ export const controlEndpoint: Parser<ControlEndpoint> = (text) => {
   return accept({ target: `${host}:${portNumber}`, tls: scheme === 'https' });
 };
 
+export const switchedOn: Parser<boolean> = (text) =>
+  text === 'true' || text === 'false' ? accept(text === 'true') : refuse('true or false');
+
 export function pattern(expression: { readonly test: (text: string) => boolean }, expected: string): Parser<string> {
   return (text) => (expression.test(text) ? accept(text) : refuse(expected));
 }

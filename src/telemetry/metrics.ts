@@ -31,6 +31,7 @@ export interface AgentMetrics extends ControlClientMetrics {
 
 const DECISION_BUCKETS = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 100e-3, 1];
 const SWEEP_BUCKETS = [1e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 5];
+const FETCH_BUCKETS = [1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 4];
 const LAG_BUCKETS = [1e-3, 2e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 3, 10];
 
 /** What the agent tells of its control plane and CA. */
@@ -41,12 +42,18 @@ export interface ControlClientMetrics {
   readonly xdsMessageBytes: Counter<'url'>;
   readonly xdsRejected: Counter<'url'>;
   readonly certificateAnswersRefused: Counter<'reason'>;
+  readonly onDemandAddresses: Gauge;
+  readonly onDemandFetches: Counter<'result'>;
+  readonly onDemandSeconds: Histogram;
+  readonly onDemandRefused: Counter<'reason'>;
+  readonly keptStateInForce: Gauge;
 }
 
 type MakeCounter = <T extends string>(name: string, help: string, labelNames?: readonly T[]) => Counter<T>;
+type MakeHistogram = (name: string, help: string, buckets: number[]) => Histogram;
 type MakeGauge = <T extends string>(name: string, help: string, labelNames?: readonly T[]) => Gauge<T>;
 
-function controlClientMetrics(counter: MakeCounter, gauge: MakeGauge): ControlClientMetrics {
+function controlClientMetrics(counter: MakeCounter, gauge: MakeGauge, histogram: MakeHistogram): ControlClientMetrics {
   return {
     xdsConnected: gauge('ambit_xds_connected', '1 while the agent has a stream to the control plane.'),
     xdsTerminations: counter('istio_xds_connection_terminations_total', 'Streams to the control plane that ended.', [
@@ -62,6 +69,26 @@ function controlClientMetrics(counter: MakeCounter, gauge: MakeGauge): ControlCl
       'Certificates that the CA sent and that were not what was asked for.',
       ['reason'],
     ),
+    onDemandAddresses: gauge('ambit_on_demand_addresses', 'Addresses that the agent asks its control plane for.'),
+    onDemandFetches: counter(
+      'ambit_on_demand_fetches_total',
+      'Addresses asked for, by how it ended: found, absent (nobody has it), or timeout (no answer in time).',
+      ['result'],
+    ),
+    onDemandSeconds: histogram(
+      'ambit_on_demand_fetch_seconds',
+      'From the first question about an address until the control plane has said who has it.',
+      FETCH_BUCKETS,
+    ),
+    onDemandRefused: counter(
+      'ambit_on_demand_refused_total',
+      'Questions denied because their pod asks for too many addresses, or for new ones too fast.',
+      ['reason'],
+    ),
+    keptStateInForce: gauge(
+      'ambit_kept_state_in_force',
+      '1 while decisions stand on what a former run kept and the control plane has not confirmed yet.',
+    ),
   };
 }
 
@@ -73,6 +100,7 @@ export function createAgentMetrics(version: string): AgentMetrics {
     new Counter({ name, help, labelNames: [...labelNames], registers });
   const gauge = <T extends string>(name: string, help: string, labelNames: readonly T[] = []): Gauge<T> =>
     new Gauge({ name, help, labelNames: [...labelNames], registers });
+  const histogram: MakeHistogram = (name, help, buckets) => new Histogram({ name, help, buckets, registers });
   collectDefaultMetrics({ register: registry });
   gauge('istio_build', 'Version of the component.', ['component', 'tag']).set(
     { component: 'ztunnel', tag: version },
@@ -116,7 +144,7 @@ export function createAgentMetrics(version: string): AgentMetrics {
       'Decisions, one per kind of flow, by what dry-run policies would have made of them: same, denied or allowed.',
       ['result'],
     ),
-    ...controlClientMetrics(counter, gauge),
+    ...controlClientMetrics(counter, gauge, histogram),
     manifestErrors: gauge('ambit_manifest_errors', 'Documents that do not parse or validate at the moment.'),
     conditions: gauge('ambit_conditions', 'Parts of the manifests that are not honoured at the moment.'),
     certificateExpiry: gauge('ambit_certificate_expiry_timestamp_seconds', 'When the certificate in use ends.', [

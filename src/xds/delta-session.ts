@@ -3,11 +3,7 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { NodeSchema } from '../proto/gen/envoy/config/core/v3/base_pb.ts';
 import { DeltaDiscoveryRequestSchema } from '../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
-import type {
-  DeltaDiscoveryRequest,
-  DeltaDiscoveryResponse,
-  Resource,
-} from '../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from '../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { StatusSchema } from '../proto/gen/google/rpc/status_pb.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
@@ -47,8 +43,8 @@ export interface DeltaSessionDependencies {
   readonly apply: (changes: ResourceChanges) => Promise<void>;
   /** The first response of a type in this session is in force; `complete` when it was the last type to come. */
   readonly onSynced: (typeUrl: SubscribedType, complete: boolean) => void;
-  /** Every resource name, alias and removed name of a response that is in force. */
-  readonly onAnswered: (names: readonly string[]) => void;
+  /** A response is in force. @param absent names of which it says that nothing has them */
+  readonly onAnswered: (typeUrl: SubscribedType, absent: readonly string[]) => void;
   readonly logger: Logger;
   readonly metrics: Pick<AgentMetrics, 'xdsMessages' | 'xdsMessageBytes' | 'xdsRejected'>;
 }
@@ -59,7 +55,6 @@ interface Taken extends ResourceChanges {
   readonly removedNames: readonly string[];
   /** By resource name: what is wrong. */
   readonly problems: readonly string[];
-  readonly answered: readonly string[];
 }
 
 /** A NACK must fit into a header of HTTP/2 at proxies on the way. */
@@ -80,6 +75,11 @@ export class DeltaSession {
   constructor(call: DeltaCall, dependencies: DeltaSessionDependencies) {
     this.#call = call;
     this.#dependencies = dependencies;
+  }
+
+  /** The first response has shown that the control plane is ours. */
+  get own(): boolean {
+    return this.#own;
   }
 
   /** Reads to the end of the stream, and rejects with what ended it. */
@@ -125,8 +125,8 @@ export class DeltaSession {
     await this.#dependencies.apply(taken);
     this.#hold(typeUrl, taken);
     this.#acknowledge(response, taken.problems);
-    this.#dependencies.onAnswered(taken.answered);
     this.#afterResponse(typeUrl, response);
+    this.#dependencies.onAnswered(typeUrl, taken.removedNames);
   }
 
   async #read(typeUrl: SubscribedType, response: DeltaDiscoveryResponse): Promise<Taken> {
@@ -149,8 +149,7 @@ export class DeltaSession {
       if (slices.exhausted) await slices.pause();
     }
     for (const name of response.removedResources) removals.push(...asList(held.keyOf(name)));
-    const answered = [...response.resources.flatMap(namesOf), ...response.removedResources];
-    return { upserts, removals, holdings, removedNames: response.removedResources, problems, answered };
+    return { upserts, removals, holdings, removedNames: response.removedResources, problems };
   }
 
   #hold(typeUrl: SubscribedType, { holdings, removedNames }: Taken): void {
@@ -205,10 +204,6 @@ function describeNode({ id, metadata }: NodeIdentity) {
 function rejection(problems: readonly string[]) {
   const message = problems.join('\n').slice(0, LONGEST_ERROR);
   return create(StatusSchema, { code: status.INVALID_ARGUMENT, message });
-}
-
-function namesOf({ name, aliases }: Resource): readonly string[] {
-  return [name, ...aliases];
 }
 
 function asList<Value>(value: Value | null): readonly Value[] {

@@ -10,7 +10,7 @@ import { callMetadata, describeCallError, openChannel, readRoots } from './chann
 import type { ControlAccess } from './channel.ts';
 import { openDeltaCall } from './delta-call.ts';
 import { DeltaSession } from './delta-session.ts';
-import type { DeltaCall, NodeIdentity, ResourceChanges } from './delta-session.ts';
+import type { DeltaCall, DeltaSessionDependencies, NodeIdentity, ResourceChanges } from './delta-session.ts';
 import { FileWatch } from './file-watch.ts';
 import { HeldResources } from './held-resources.ts';
 import type { SubscribedType } from './resources.ts';
@@ -24,7 +24,7 @@ export interface XdsClientDependencies {
   readonly apply: (changes: ResourceChanges) => Promise<void>;
   /** Everything that was subscribed has come once. */
   readonly onSynced: () => void;
-  readonly onAnswered: (names: readonly string[]) => void;
+  readonly onAnswered: DeltaSessionDependencies['onAnswered'];
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
@@ -36,6 +36,10 @@ export interface XdsClientDependencies {
 
 export interface XdsStatus {
   readonly connected: boolean;
+  /** When it last was, milliseconds since the epoch; null while it is. */
+  readonly awaySince: number | null;
+  /** The control plane that answered last is ours, not a stock one. */
+  readonly own: boolean;
   /** Connections that failed since the last response. */
   readonly failures: number;
   readonly lastError: string | null;
@@ -57,17 +61,25 @@ export class XdsClient {
     ]),
   );
   #session: DeltaSession | null = null;
-  #connected = false;
+  #awaySince: number | null;
+  #own = false;
   #failures = 0;
   #lastError: string | null = null;
   #reconnect = new AbortController();
 
   constructor(dependencies: XdsClientDependencies) {
     this.#dependencies = dependencies;
+    this.#awaySince = dependencies.timers.now();
   }
 
   status(): XdsStatus {
-    return { connected: this.#connected, failures: this.#failures, lastError: this.#lastError };
+    return {
+      connected: this.#awaySince === null,
+      awaySince: this.#awaySince,
+      own: this.#own,
+      failures: this.#failures,
+      lastError: this.#lastError,
+    };
   }
 
   /** Resources that are held, by type. */
@@ -116,7 +128,7 @@ export class XdsClient {
       else this.#terminated(isOrderlyEnd(error) ? 'Complete' : 'Error', error);
     } finally {
       this.#session = null;
-      this.#connected = false;
+      this.#awaySince ??= this.#dependencies.timers.now();
       this.#dependencies.metrics.xdsConnected.set(0);
     }
   }
@@ -170,8 +182,9 @@ export class XdsClient {
   }
 
   #answered(): void {
-    if (this.#connected) return;
-    this.#connected = true;
+    if (this.#awaySince === null) return;
+    this.#awaySince = null;
+    this.#own = this.#session?.own ?? false;
     const { access, metrics, logger } = this.#dependencies;
     metrics.xdsConnected.set(1);
     logger.info({ control: access.endpoint.target }, 'the control plane answers');

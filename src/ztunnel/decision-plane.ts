@@ -1,3 +1,4 @@
+import type { IpAddress } from '../model/address.ts';
 import type { MeshState } from '../model/workload.ts';
 import type {
   Answer,
@@ -12,7 +13,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { Slices } from '../timing/slices.ts';
 import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
-import { decideInbound, policiesOfPod } from './inbound.ts';
+import { decideInbound, isAllowed, policiesOfPod } from './inbound.ts';
 import type { InboundDecision, PodPolicies } from './inbound.ts';
 import { decideOutbound } from './outbound.ts';
 import type { OutboundDecision } from './outbound.ts';
@@ -38,6 +39,8 @@ export interface DecisionPlaneDependencies {
   readonly engine: PlaneEngine;
   /** A state without workloads, services, policies and pods. */
   readonly initial: MeshState;
+  /** Addresses are asked for one by one; false unless given. */
+  readonly onDemand?: boolean;
   readonly logger: Logger;
   /** Told of every change once decisions stand on it and the engine knows what to forget. */
   readonly onChange: (change: Invalidation) => void;
@@ -73,7 +76,7 @@ export class DecisionPlane {
     this.#logger = dependencies.logger;
     this.#onChange = dependencies.onChange;
     this.#onDryRun = dependencies.onDryRun ?? (() => undefined);
-    this.#store = new WorkloadStore(dependencies.node, dependencies.initial);
+    this.#store = new WorkloadStore(dependencies.node, dependencies.initial, dependencies.onDemand ?? false);
     this.#descriptors = new Descriptors(dependencies.engine);
     this.#endpointSets = new EndpointSets(dependencies.engine);
   }
@@ -119,6 +122,30 @@ export class DecisionPlane {
     this.#forget(this.#store.setEnrolled(uid, enrolled));
   }
 
+  /** Who answers to the address is known, or that nobody does. */
+  isSettled(address: IpAddress): boolean {
+    return this.#store.isSettled(address);
+  }
+
+  /** Somebody in the mesh is known to answer to the address. */
+  hasOwner(address: IpAddress): boolean {
+    return this.#store.ownerOf(address) !== null;
+  }
+
+  settle(addresses: readonly IpAddress[], settled: boolean): void {
+    this.#forgetAddresses(this.#store.settle(addresses, settled));
+  }
+
+  /** Has the engine ask again who of these is still wanted: an answer from its cache says nothing of its use. */
+  askAgain(addresses: readonly IpAddress[]): void {
+    this.#forgetAddresses(this.#store.touchAddresses(addresses));
+  }
+
+  /** Whether policy lets the connection in, without saying so to anybody. */
+  allows(question: InboundQuestion): boolean {
+    return isAllowed(policiesOfPod(this.#store, question.pod), question);
+  }
+
   /** Decides, and sends the engine what the answer names. */
   decide(question: Question): Answer {
     const answer = question.kind === 'outbound' ? this.#decideOutbound(question) : this.#decideInbound(question);
@@ -127,7 +154,7 @@ export class DecisionPlane {
   }
 
   /** For a question that could not be decided; `retryFailed` has it asked again. */
-  denyFailed(question: Question): Answer {
+  denyFailed(question: Question, reason = 'decision_failed'): Answer {
     const base = {
       id: question.id,
       generation: this.#store.generation,
@@ -138,7 +165,7 @@ export class DecisionPlane {
         anyDestination: question.kind === 'outbound',
       },
       action: 'deny',
-      reason: 'decision_failed',
+      reason,
       service: null,
     } as const;
     this.#store.noteAnswered(base.keys);
@@ -172,6 +199,11 @@ export class DecisionPlane {
       this.#endpointSets.drop(invalidation.keys);
     }
     this.#onChange(invalidation);
+  }
+
+  /** Who may reach a pod stands on no address, so nobody who watches policy need look. */
+  #forgetAddresses({ generation, keys }: Invalidation): void {
+    this.#forget({ generation, keys, touched: new Set() });
   }
 
   /** A pod's own descriptor names it in every record, so it is there before its first flow. */

@@ -1,4 +1,4 @@
-import { commonPrefixLength, parseAddress } from '../model/address.ts';
+import { addressLength, commonPrefixLength, parseAddress } from '../model/address.ts';
 import type { Cidr, IpAddress } from '../model/address.ts';
 import { authorize } from '../model/authorization.ts';
 import type { AuthorizationResult, CompiledPolicy, DenyReason } from '../model/authorization.ts';
@@ -56,7 +56,7 @@ export function decideInbound(view: MeshView, question: InboundQuestion): Inboun
     reason: result.decision.allowed ? null : result.decision.reason,
     sourceWorkload: sourceWorkload(view, connection.source, question.peer),
     service: serviceAt(view, workload, question.port),
-    mask: maskOf(view, workload, connection.source, result),
+    mask: maskOf(view, workload, connection, result),
     dryRunMatches: result.dryRunMatches,
     dryRunAllowed: result.dryRunAllowed,
   };
@@ -129,11 +129,18 @@ function serviceAt(view: MeshView, workload: Workload, port: number): string | n
 }
 
 /** The widest set of connections that get this very answer, the names in it for logs and metrics included. */
-function maskOf(view: MeshView, workload: Workload, source: IpAddress, result: AuthorizationResult): AnswerMask {
+function maskOf(
+  view: MeshView,
+  workload: Workload,
+  { peer, source }: ParsedQuestion,
+  result: AuthorizationResult,
+): AnswerMask {
   const { sourceBlocks, destination, port } = result.dependencies;
   const lengths = sourceBlocks.map((block) => distinguishingLength(source, block));
+  // Peers of the mesh are asked for one by one, so each of them has to come up in a question of its own.
+  const isAskedFor = view.onDemand && peer !== null;
   return {
-    prefixLength: Math.max(view.holePrefixLength(source), ...lengths),
+    prefixLength: Math.max(isAskedFor ? addressLength(source.family) : view.holePrefixLength(source), ...lengths),
     anyPort: !port && workload.services.size === 0,
     anyDestination: !destination,
   };

@@ -15,6 +15,8 @@ export interface AddressOwner {
 export interface MeshView {
   /** Name of the node that decides; never changes. */
   readonly node: string;
+  /** Only the addresses that were asked for are known, not the whole mesh; never changes. */
+  readonly onDemand: boolean;
   settings(): MeshSettings;
   localPod(uid: string): LocalPod | null;
   /** The engine has confirmed that it serves the pod. */
@@ -28,6 +30,11 @@ export interface MeshView {
    * sees is nobody elsewhere, and of several services that of the namespace comes first.
    */
   ownerOf(address: IpAddress, namespace: string): AddressOwner | null;
+  /**
+   * All that there is to know of the address is known. Always, unless `onDemand`: then once the control plane has said who
+   * has it, or that nobody does; and for the workloads of this node, which it tells unasked.
+   */
+  isSettled(address: IpAddress): boolean;
   /** Length of the widest block around the address in which no address is known; the full length for a known one. */
   holePrefixLength(address: IpAddress): number;
   globalPolicies(): readonly CompiledPolicy[];

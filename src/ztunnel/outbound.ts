@@ -14,7 +14,12 @@ interface Target {
   readonly keys: readonly string[];
 }
 
-export type OutboundDenyReason = 'unknown_source' | 'invalid_destination' | 'no_healthy_upstream';
+export type OutboundDenyReason =
+  | 'unknown_source'
+  | 'invalid_destination'
+  | 'no_healthy_upstream'
+  /** Where addresses are asked for one by one: nobody has said yet who has this one. */
+  | 'unresolved_destination';
 
 export type OutboundDecision = { readonly mask: AnswerMask } & (
   | { readonly action: 'passthrough'; readonly workload: Workload | null; readonly service: Service | null }
@@ -32,7 +37,8 @@ const WHOLE_POD: AnswerMask = { prefixLength: 0, anyPort: true, anyDestination: 
 
 /**
  * Where a pod's connection goes, in ztunnel's order as far as there are no waypoints: the pod must be known; an address is
- * a workload's before it is a service's; what nobody in the mesh answers to is left as it is.
+ * a workload's before it is a service's; what nobody in the mesh answers to is left as it is. Of an address that is not
+ * settled nothing is believed: what is passed through could be a pod's, and would reach it in clear text.
  */
 export function decideOutbound(view: MeshView, question: OutboundQuestion): OutboundDecision {
   const pod = view.localPod(question.pod);
@@ -43,11 +49,22 @@ export function decideOutbound(view: MeshView, question: OutboundQuestion): Outb
     // Not a text that the engine writes; the family is unknown, so the answer is for every address of either.
     return { action: 'deny', reason: 'invalid_destination', service: null, mask: WHOLE_POD };
   }
+  const whole = addressLength(destination.family);
+  if (!view.isSettled(destination)) {
+    const mask = { prefixLength: whole, anyPort: true, anyDestination: true };
+    return { action: 'deny', reason: 'unresolved_destination', service: null, mask };
+  }
   const owner = view.ownerOf(destination, source.namespace);
   if (owner?.workload) return toWorkload(view, source, owner.workload, destination);
   if (owner?.service) return toService(view, source, owner.service, destination, question.port);
-  const mask = { prefixLength: view.holePrefixLength(destination), anyPort: true, anyDestination: true };
-  return { action: 'passthrough', workload: null, service: null, mask };
+  // That one address is nobody's says nothing of its neighbours, unless all addresses are known.
+  const prefixLength = view.onDemand ? whole : view.holePrefixLength(destination);
+  return {
+    action: 'passthrough',
+    workload: null,
+    service: null,
+    mask: { prefixLength, anyPort: true, anyDestination: true },
+  };
 }
 
 function toWorkload(view: MeshView, source: Workload, workload: Workload, address: IpAddress): OutboundDecision {

@@ -7,7 +7,8 @@ import { Slices } from '../timing/slices.ts';
 /** What decides; throwing is allowed. */
 export interface Decider {
   decide(question: Question): Answer;
-  denyFailed(question: Question): Answer;
+  /** @param reason a stable code; else that deciding failed */
+  denyFailed(question: Question, reason?: string): Answer;
   retryFailed(): void;
 }
 
@@ -40,6 +41,19 @@ export class QuestionAnswerer {
     if (this.#answering) return;
     this.#answering = true;
     void this.#answerAll();
+  }
+
+  /** Denies without deciding; the engine asks again before long. */
+  refuse(questions: readonly Question[], reason: string): void {
+    const { engine, decider, metrics, logger } = this.#dependencies;
+    if (questions.length === 0) return;
+    for (const { kind } of questions) metrics.upcallQuestions.inc({ kind, action: 'deny' });
+    try {
+      engine.answer(questions.map((question) => decider.denyFailed(question, reason)));
+      this.#planRetry();
+    } catch (error) {
+      logger.error(errorFields(error), 'answers could not be handed to the engine');
+    }
   }
 
   async #answerAll(): Promise<void> {

@@ -17,6 +17,10 @@ export class RecordingView implements MeshView {
     return this.#view.node;
   }
 
+  get onDemand(): boolean {
+    return this.#view.onDemand;
+  }
+
   readKeys(): readonly string[] {
     return [...this.#read];
   }
@@ -53,14 +57,16 @@ export class RecordingView implements MeshView {
 
   ownerOf(address: IpAddress, namespace: string): AddressOwner | null {
     const owner = this.#view.ownerOf(address, namespace);
-    if (owner === null) {
-      this.#read.add(keys.block(address, this.#view.holePrefixLength(address)));
-      return null;
-    }
     this.#read.add(keys.address(address));
+    if (owner === null) return null;
     if (owner.workload !== null) this.#read.add(keys.workload(owner.workload.uid));
     if (owner.service !== null) this.#read.add(keys.service(`${owner.service.namespace}/${owner.service.hostname}`));
     return owner;
+  }
+
+  isSettled(address: IpAddress): boolean {
+    this.#read.add(keys.address(address));
+    return this.#view.isSettled(address);
   }
 
   holePrefixLength(address: IpAddress): number {

@@ -21,6 +21,7 @@ export interface Invalidation {
 /** The mesh in memory, indexed for decisions. The generation tells states between two questions apart. */
 export class WorkloadStore implements MeshView {
   readonly node: string;
+  readonly onDemand: boolean;
   readonly #addresses = new AddressIndex();
   readonly #endpoints = new EndpointIndex();
   readonly #policies = new Map<string, CompiledPolicy>();
@@ -28,6 +29,8 @@ export class WorkloadStore implements MeshView {
   readonly #policyLists = new Map<string, readonly CompiledPolicy[]>();
   readonly #enrolled = new Set<string>();
   readonly #interest = new KeyInterest();
+  /** Canonical texts; of no meaning unless `onDemand`. */
+  readonly #settled = new Set<string>();
   readonly #workloads = new Map<string, Workload>();
   readonly #services = new Map<string, Service>();
   #localPods: ReadonlyMap<string, LocalPod>;
@@ -38,8 +41,9 @@ export class WorkloadStore implements MeshView {
   #generation = 1;
 
   /** @param initial a state without workloads, services, policies and pods */
-  constructor(node: string, initial: MeshState) {
+  constructor(node: string, initial: MeshState, onDemand = false) {
     this.node = node;
+    this.onDemand = onDemand;
     this.#state = initial;
     this.#settings = initial.settings;
     this.#localPods = initial.localPods;
@@ -102,6 +106,22 @@ export class WorkloadStore implements MeshView {
     return this.finishChange();
   }
 
+  /** Whether the control plane has said all of these addresses, and goes on doing so. */
+  settle(addresses: readonly IpAddress[], settled: boolean): Invalidation {
+    for (const address of addresses) {
+      if (this.#settled.has(address.text) === settled) continue;
+      if (settled) this.#settled.add(address.text);
+      else this.#settled.delete(address.text);
+      this.#touched.add(keys.address(address));
+    }
+    return this.finishChange();
+  }
+
+  touchAddresses(addresses: readonly IpAddress[]): Invalidation {
+    for (const address of addresses) this.#touched.add(keys.address(address));
+    return this.finishChange();
+  }
+
   /** For what is no part of the state. */
   touch(key: string): Invalidation {
     this.#touched.add(key);
@@ -134,6 +154,11 @@ export class WorkloadStore implements MeshView {
 
   ownerOf(address: IpAddress, namespace: string): AddressOwner | null {
     return this.#addresses.ownerOf(address, namespace);
+  }
+
+  isSettled(address: IpAddress): boolean {
+    if (!this.onDemand || this.#settled.has(address.text)) return true;
+    return this.ownerOf(address)?.workload?.node === this.node;
   }
 
   holePrefixLength(address: IpAddress): number {

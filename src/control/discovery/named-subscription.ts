@@ -28,6 +28,8 @@ export class NamedSubscription implements Subscription {
   readonly #removed = new Set<string>();
   /** What the client holds from a former stream and no name has claimed yet. */
   #initial: Map<string, string>;
+  /** What the client said, as it came back, that it holds: asking for it by name does not mean that it dropped it. */
+  readonly #vouched = new Set<string>();
   #answerDue = true;
 
   /** @param own names that are subscribed without being asked for */
@@ -65,6 +67,8 @@ export class NamedSubscription implements Subscription {
   /** The client forgets the resource of that name by itself; what came along with it is taken away by the next response. */
   unsubscribe(names: readonly string[]): void {
     for (const key of names) {
+      this.#initial.delete(key);
+      this.#vouched.delete(key);
       const resolved = this.#keys.get(key);
       if (resolved === undefined) continue;
       this.#keys.delete(key);
@@ -103,7 +107,7 @@ export class NamedSubscription implements Subscription {
     for (const name of former) if (!current.has(name)) this.#release(name);
     if (!this.#asked.delete(key)) return;
     if (current.size === 0) this.#removed.add(key);
-    for (const name of current) this.#forget(name);
+    for (const name of current) if (!this.#vouched.has(name)) this.#forget(name);
   }
 
   #claim(name: string): void {
@@ -112,7 +116,9 @@ export class NamedSubscription implements Subscription {
       wanted.names++;
       return;
     }
-    this.#wanted.set(name, { names: 1, version: this.#initial.get(name) ?? null });
+    const held = this.#initial.get(name) ?? null;
+    this.#wanted.set(name, { names: 1, version: held });
+    if (held !== null) this.#vouched.add(name);
     this.#initial.delete(name);
     this.#removed.delete(name);
     this.#dirtyNames.add(name);
@@ -157,6 +163,7 @@ export class NamedSubscription implements Subscription {
     const removed = [...this.#removed, ...[...this.#initial.keys()].filter((name) => !this.#wanted.has(name))];
     this.#removed.clear();
     this.#initial = new Map();
+    this.#vouched.clear();
     return removed;
   }
 }

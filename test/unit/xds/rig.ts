@@ -74,7 +74,7 @@ export async function newXdsRig(context: TestContext, options: RigOptions = {}):
       return Promise.resolve();
     },
     onSynced: () => synced++,
-    onAnswered: (names) => answered.push(...names),
+    onAnswered: (_typeUrl, absent) => answered.push(...absent),
     timers: systemTimers,
     random: () => 0.5,
     logger,
