@@ -52,12 +52,12 @@ export class AddressDemand implements AddressSource {
     for (const address of this.#gate?.addresses() ?? this.#former) yield this.#name(address);
   }
 
-  /** @param absent names that stand for nothing, of a response that is in force */
-  responded(typeUrl: SubscribedType, absent: readonly string[]): void {
+  /** @param absent names that stand for nothing, of a response that is in force @param complete it is not followed by its rest */
+  responded(typeUrl: SubscribedType, absent: readonly string[], complete: boolean): void {
     if (typeUrl !== typeUrls.address) return;
     const prefix = this.#name('');
     const addresses = absent.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
-    this.#gate?.responded(new Set(addresses));
+    this.#gate?.responded(new Set(addresses), complete);
   }
 
   /** Addresses have other names from now on. */

@@ -73,8 +73,8 @@ export class ControlFeed implements StateFeed {
       onSynced: () => {
         this.#announceSync();
       },
-      onAnswered: (typeUrl, absent) => {
-        this.addresses?.responded(typeUrl, absent);
+      onAnswered: (typeUrl, absent, complete) => {
+        this.addresses?.responded(typeUrl, absent, complete);
       },
       timers,
       random,

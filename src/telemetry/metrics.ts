@@ -41,6 +41,7 @@ export interface ControlClientMetrics {
   readonly xdsMessages: Counter<'url'>;
   readonly xdsMessageBytes: Counter<'url'>;
   readonly xdsRejected: Counter<'url'>;
+  readonly xdsResources: Gauge<'url'>;
   readonly certificateAnswersRefused: Counter<'reason'>;
   readonly onDemandAddresses: Gauge;
   readonly onDemandFetches: Counter<'result'>;
@@ -64,6 +65,7 @@ function controlClientMetrics(counter: MakeCounter, gauge: MakeGauge, histogram:
     xdsRejected: counter('ambit_xds_rejected_resources_total', 'Resources that were refused, wholly or in part.', [
       'url',
     ]),
+    xdsResources: gauge('ambit_xds_resources', 'Resources of the control plane that the agent holds.', ['url']),
     certificateAnswersRefused: counter(
       'ambit_certificate_answers_refused_total',
       'Certificates that the CA sent and that were not what was asked for.',

@@ -3,7 +3,10 @@ import type { JsonObject } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { NodeSchema } from '../proto/gen/envoy/config/core/v3/base_pb.ts';
 import { DeltaDiscoveryRequestSchema } from '../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
-import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from '../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import type {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+} from '../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { StatusSchema } from '../proto/gen/google/rpc/status_pb.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
@@ -43,10 +46,14 @@ export interface DeltaSessionDependencies {
   readonly apply: (changes: ResourceChanges) => Promise<void>;
   /** The first response of a type in this session is in force; `complete` when it was the last type to come. */
   readonly onSynced: (typeUrl: SubscribedType, complete: boolean) => void;
-  /** A response is in force. @param absent names of which it says that nothing has them */
-  readonly onAnswered: (typeUrl: SubscribedType, absent: readonly string[]) => void;
+  /**
+   * A response is in force.
+   * @param absent names of which it says that nothing has them
+   * @param complete it is not followed by its rest
+   */
+  readonly onAnswered: (typeUrl: SubscribedType, absent: readonly string[], complete: boolean) => void;
   readonly logger: Logger;
-  readonly metrics: Pick<AgentMetrics, 'xdsMessages' | 'xdsMessageBytes' | 'xdsRejected'>;
+  readonly metrics: Pick<AgentMetrics, 'xdsMessages' | 'xdsMessageBytes' | 'xdsRejected' | 'xdsResources'>;
 }
 
 interface Taken extends ResourceChanges {
@@ -126,7 +133,7 @@ export class DeltaSession {
     this.#hold(typeUrl, taken);
     this.#acknowledge(response, taken.problems);
     this.#afterResponse(typeUrl, response);
-    this.#dependencies.onAnswered(typeUrl, taken.removedNames);
+    this.#dependencies.onAnswered(typeUrl, taken.removedNames, !this.#isPartial(response));
   }
 
   async #read(typeUrl: SubscribedType, response: DeltaDiscoveryResponse): Promise<Taken> {
@@ -156,6 +163,7 @@ export class DeltaSession {
     const held = this.#heldOf(typeUrl);
     for (const { name, key, version } of holdings) held.set(name, key, version);
     for (const name of removedNames) held.delete(name);
+    this.#dependencies.metrics.xdsResources.set({ url: typeUrl }, held.size);
   }
 
   #acknowledge({ typeUrl, nonce }: DeltaDiscoveryResponse, problems: readonly string[]): void {
@@ -169,10 +177,14 @@ export class DeltaSession {
     this.#send({ typeUrl, responseNonce: nonce, errorDetail: rejection(problems) });
   }
 
-  #afterResponse(typeUrl: SubscribedType, { controlPlane, systemVersionInfo }: DeltaDiscoveryResponse): void {
+  #isPartial({ systemVersionInfo }: DeltaDiscoveryResponse): boolean {
+    return this.#own && systemVersionInfo === partialResponse;
+  }
+
+  #afterResponse(typeUrl: SubscribedType, response: DeltaDiscoveryResponse): void {
+    const { controlPlane } = response;
     if (this.#synced.size === 0) this.#own = controlPlane?.identifier.startsWith(controlPlaneIdentifier) ?? false;
-    const partial = this.#own && systemVersionInfo === partialResponse;
-    if (partial || this.#synced.has(typeUrl)) return;
+    if (this.#isPartial(response) || this.#synced.has(typeUrl)) return;
     this.#synced.add(typeUrl);
     if (this.#own && typeUrl === typeUrls.authorization) this.#subscribe(typeUrls.meshSettings);
     if (typeUrl === typeUrls.meshSettings) this.#subscribe(typeUrls.localPod);

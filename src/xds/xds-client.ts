@@ -30,7 +30,7 @@ export interface XdsClientDependencies {
   readonly logger: Logger;
   readonly metrics: Pick<
     AgentMetrics,
-    'xdsConnected' | 'xdsTerminations' | 'xdsMessages' | 'xdsMessageBytes' | 'xdsRejected'
+    'xdsConnected' | 'xdsTerminations' | 'xdsMessages' | 'xdsMessageBytes' | 'xdsRejected' | 'xdsResources'
   >;
 }
 
@@ -82,14 +82,10 @@ export class XdsClient {
     };
   }
 
-  /** Resources that are held, by type. */
-  heldCount(typeUrl: SubscribedType): number {
-    return this.#held.get(typeUrl)?.size ?? 0;
-  }
-
   /** Asks for addresses by name, or takes that back; while there is no connection the next one does. */
   demand(subscribe: readonly string[], unsubscribe: readonly string[]): void {
     for (const name of unsubscribe) this.#held.get(typeUrls.address)?.delete(name);
+    this.#dependencies.metrics.xdsResources.set({ url: typeUrls.address }, this.#held.get(typeUrls.address)?.size ?? 0);
     this.#session?.demand(subscribe, unsubscribe);
   }
 

@@ -47,8 +47,13 @@ export class AddressIndex {
     return workload === null && service === null ? null : { workload, service };
   }
 
+  /** Somebody answers to the address, if only for those who see him. */
+  isKnown(address: IpAddress): boolean {
+    return this.#owners.has(address.text);
+  }
+
   holePrefixLength(address: IpAddress): number {
-    return this.#owners.has(address.text) ? addressLength(address.family) : this.#known.holePrefixLength(address);
+    return this.isKnown(address) ? addressLength(address.family) : this.#known.holePrefixLength(address);
   }
 
   #take(address: IpAddress): { owners: Owners; added: boolean } {

@@ -128,8 +128,8 @@ export class DecisionPlane {
   }
 
   /** Somebody in the mesh is known to answer to the address. */
-  hasOwner(address: IpAddress): boolean {
-    return this.#store.ownerOf(address) !== null;
+  isKnown(address: IpAddress): boolean {
+    return this.#store.isKnown(address);
   }
 
   settle(addresses: readonly IpAddress[], settled: boolean): void {

@@ -7,6 +7,7 @@ import type { Timers } from '../timing/timers.ts';
 import type { DecisionPlane } from './decision-plane.ts';
 import { DemandedAddresses } from './demanded-addresses.ts';
 import type { Claimant, DemandLimits } from './demanded-addresses.ts';
+import { HeldQuestions } from './held-questions.ts';
 import type { QuestionAnswerer } from './questions.ts';
 
 /** Who tells of addresses one by one. */
@@ -23,7 +24,7 @@ export interface AddressSource {
 }
 
 export interface DemandGateDependencies {
-  readonly plane: Pick<DecisionPlane, 'isSettled' | 'hasOwner' | 'settle' | 'askAgain' | 'allows' | 'state'>;
+  readonly plane: Pick<DecisionPlane, 'isSettled' | 'isKnown' | 'settle' | 'askAgain' | 'allows' | 'state'>;
   readonly answerer: Pick<QuestionAnswerer, 'submit' | 'refuse'>;
   readonly source: AddressSource;
   /** Open connections: what they use is not let go of. */
@@ -34,19 +35,6 @@ export interface DemandGateDependencies {
   /** How long a question may wait for the control plane; less than it may wait for its answer. Milliseconds. */
   readonly patience: number;
   readonly limits?: DemandLimits;
-}
-
-interface Held {
-  readonly question: Question;
-  readonly cancel: () => void;
-}
-
-/** An address that was asked for and not answered yet. */
-interface Pending {
-  readonly address: IpAddress;
-  readonly since: number;
-  readonly held: Set<Held>;
-  overdue: boolean;
 }
 
 /** Names in logs and metrics are worth this much of a new connection's time. Milliseconds. */
@@ -67,17 +55,23 @@ const FORMER: Claimant = { pod: '', side: 'destinations' };
 export class DemandGate {
   readonly #dependencies: DemandGateDependencies;
   readonly #demanded: DemandedAddresses;
-  readonly #pending = new Map<string, Pending>();
+  readonly #held: HeldQuestions;
   #added: string[] = [];
   #inUse: { readonly addresses: ReadonlySet<string>; readonly at: number } | null = null;
   #lastSweep: number;
-  #toldOverdue = false;
   #cancelTimers: readonly (() => void)[] = [];
 
   constructor(dependencies: DemandGateDependencies) {
     this.#dependencies = dependencies;
     this.#demanded = new DemandedAddresses(dependencies.limits);
     this.#lastSweep = dependencies.timers.now();
+    this.#held = new HeldQuestions({
+      ...dependencies,
+      awaySince: () => dependencies.source.awaySince(),
+      letGo: (question) => {
+        dependencies.answerer.submit([question]);
+      },
+    });
   }
 
   /** Begins to let go of what is not used. @param former addresses that a former run knew all about */
@@ -96,8 +90,7 @@ export class DemandGate {
 
   stop(): void {
     for (const cancel of this.#cancelTimers) cancel();
-    for (const { held } of this.#pending.values()) for (const { cancel } of held) cancel();
-    this.#pending.clear();
+    for (const { text } of this.#held.addresses()) this.#held.abandon(text);
   }
 
   /** Canonical texts of what is subscribed to, or shall be. */
@@ -110,7 +103,7 @@ export class DemandGate {
   }
 
   isSettled(address: string): boolean {
-    return this.#demanded.has(address) && !this.#pending.has(address);
+    return this.#demanded.has(address) && !this.#held.has(address);
   }
 
   submit(questions: readonly Question[]): void {
@@ -123,39 +116,24 @@ export class DemandGate {
   /**
    * A response of the control plane is in force.
    * @param absent addresses of which it says that nobody has them
+   * @param complete nothing of what was asked for is left to a later response, such as further endpoints of a service
    */
-  responded(absent: ReadonlySet<string>): void {
+  responded(absent: ReadonlySet<string>, complete: boolean): void {
     const { plane, answerer } = this.#dependencies;
-    const answered = [...this.#pending.values()].filter(
-      ({ address }) => absent.has(address.text) || plane.hasOwner(address),
-    );
+    const answered = this.#held.addresses().filter((address) => absent.has(address.text) || (complete && plane.isKnown(address)));
     if (answered.length === 0) return;
-    this.#toldOverdue = false;
-    plane.settle(
-      answered.map(({ address }) => address),
-      true,
-    );
-    const questions = answered.flatMap((pending) => this.#finish(pending));
+    plane.settle(answered, true);
+    const questions = answered.flatMap((address) => this.#held.answered(address.text, plane.isKnown(address)));
     if (questions.length > 0) answerer.submit(questions);
   }
 
   /** The names of addresses have changed: what is known says nothing of them, and everything is to be asked for anew. */
   restart(): void {
     const { plane, source } = this.#dependencies;
-    const all = [...this.#demanded.all()];
-    for (const text of all) this.#await(text);
-    plane.settle(parsed(all), false);
-    source.subscribe(all);
-  }
-
-  #finish(pending: Pending): readonly Question[] {
-    const { timers, plane, metrics } = this.#dependencies;
-    const { address, since, held } = pending;
-    this.#pending.delete(address.text);
-    metrics.onDemandFetches.inc({ result: plane.hasOwner(address) ? 'found' : 'absent' });
-    metrics.onDemandSeconds.observe((timers.now() - since) / 1000);
-    for (const { cancel } of held) cancel();
-    return [...held].map(({ question }) => question);
+    const all = parsed(this.#demanded.all());
+    for (const address of all) this.#held.expect(address);
+    plane.settle(all, false);
+    source.subscribe(all.map(({ text }) => text));
   }
 
   #holdBack(question: Question): boolean {
@@ -175,7 +153,7 @@ export class DemandGate {
       this.#dependencies.answerer.refuse([question], result);
       return true;
     }
-    return this.#hold(question, address, this.#dependencies.patience);
+    return this.#held.hold(question, address, this.#dependencies.patience);
   }
 
   /**
@@ -190,7 +168,7 @@ export class DemandGate {
     if (settled ? !this.#demanded.has(address.text) : !plane.allows(question)) return false;
     const result = this.#claim({ pod: question.pod, side: 'sources' }, address);
     if (settled || (result !== 'added' && result !== 'held')) return false;
-    return this.#hold(question, address, SOURCE_PATIENCE);
+    return this.#held.hold(question, address, SOURCE_PATIENCE);
   }
 
   #claim(claimant: Claimant, address: IpAddress): ReturnType<DemandedAddresses['claim']> {
@@ -198,51 +176,9 @@ export class DemandGate {
     const result = this.#demanded.claim(claimant, address.text, now, () => this.#addressesInUse(now));
     // Let go of by the very questions that are being looked at, and still subscribed to.
     if (result !== 'added' || this.#dependencies.plane.isSettled(address)) return result;
-    this.#await(address.text);
+    this.#held.expect(address);
     this.#added.push(address.text);
     return result;
-  }
-
-  #await(text: string): void {
-    const address = parseAddress(text);
-    if (address === null || this.#pending.has(text)) return;
-    this.#pending.set(text, { address, since: this.#dependencies.timers.now(), held: new Set(), overdue: false });
-  }
-
-  /** False where the question has waited long enough: then it is decided on what is known. */
-  #hold(question: Question, address: IpAddress, patience: number): boolean {
-    const pending = this.#pending.get(address.text);
-    if (pending === undefined) return false;
-    const { timers, source, answerer } = this.#dependencies;
-    const start = Math.min(pending.since, source.awaySince() ?? pending.since);
-    const wait = start + patience - timers.now();
-    if (wait <= 0) {
-      this.#tellOverdue(pending, question);
-      return false;
-    }
-    const held: Held = {
-      question,
-      cancel: timers.after(wait, () => {
-        pending.held.delete(held);
-        this.#tellOverdue(pending, question);
-        answerer.submit([question]);
-      }),
-    };
-    pending.held.add(held);
-    return true;
-  }
-
-  #tellOverdue(pending: Pending, { kind, pod }: Question): void {
-    // That a source has no name yet is no fault that anybody would have to look for.
-    if (pending.overdue || kind === 'inbound') return;
-    pending.overdue = true;
-    const { metrics, logger, source } = this.#dependencies;
-    metrics.onDemandFetches.inc({ result: 'timeout' });
-    const fields = { address: pending.address.text, pod, connected: source.awaySince() === null };
-    const text = 'the control plane has not said who has this address: connections to it are refused until it does';
-    // Once for each time that it is silent; a pod that tries many addresses must not fill the log.
-    logger[this.#toldOverdue ? 'debug' : 'warn'](fields, text);
-    this.#toldOverdue = true;
   }
 
   #askForAdded(): void {
@@ -256,24 +192,16 @@ export class DemandGate {
   #releaseEvicted(): void {
     const released = this.#demanded.takeReleased();
     if (released.length === 0) return;
-    const { plane, source, metrics } = this.#dependencies;
-    for (const text of released) this.#abandon(text);
+    const { plane, source, metrics, answerer } = this.#dependencies;
+    // Whoever waits may try again: the engine asks about it anew.
+    answerer.refuse(
+      released.flatMap((address) => this.#held.abandon(address)),
+      'too_many_destinations',
+    );
     // Not believed any more before nobody tells of changes any more.
     plane.settle(parsed(released), false);
     source.unsubscribe(released);
     metrics.onDemandAddresses.set(this.#demanded.size);
-  }
-
-  /** Whoever waits is asked about again by the engine, if it is still wanted. */
-  #abandon(text: string): void {
-    const pending = this.#pending.get(text);
-    if (pending === undefined) return;
-    this.#pending.delete(text);
-    for (const { cancel } of pending.held) cancel();
-    this.#dependencies.answerer.refuse(
-      [...pending.held].map(({ question }) => question),
-      'too_many_destinations',
-    );
   }
 
   #sweep(): void {
@@ -295,7 +223,7 @@ export class DemandGate {
     const { plane, source } = this.#dependencies;
     if (source.tellsOfAppearance() || source.awaySince() !== null) return;
     for (const address of parsed(this.#demanded.all())) {
-      if (!this.#pending.has(address.text) && !plane.hasOwner(address)) this.#demanded.drop(address.text);
+      if (!this.#held.has(address.text) && !plane.isKnown(address)) this.#demanded.drop(address.text);
     }
     this.#releaseEvicted();
   }

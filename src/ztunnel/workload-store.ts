@@ -158,7 +158,13 @@ export class WorkloadStore implements MeshView {
 
   isSettled(address: IpAddress): boolean {
     if (!this.onDemand || this.#settled.has(address.text)) return true;
-    return this.ownerOf(address)?.workload?.node === this.node;
+    // No service hides a workload, so it does not matter from where it is seen.
+    return this.ownerOf(address, '')?.workload?.node === this.node;
+  }
+
+  /** Somebody in the mesh answers to the address. */
+  isKnown(address: IpAddress): boolean {
+    return this.#addresses.isKnown(address);
   }
 
   holePrefixLength(address: IpAddress): number {

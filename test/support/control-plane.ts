@@ -22,6 +22,7 @@ import { encodeLocalPod, encodeMeshSettings } from '../../src/wds/mesh.ts';
 import { meshSettingsName, policyName, serviceName, typeUrls, wildcard } from '../../src/wds/names.ts';
 import { encodeService } from '../../src/wds/services.ts';
 import { encodeWorkload } from '../../src/wds/workloads.ts';
+import { NODE } from './mesh-builders.ts';
 import { waitFor } from './wait.ts';
 
 type Stream = ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
@@ -30,7 +31,10 @@ interface Stored {
   readonly typeUrl: string;
   readonly bytes: Uint8Array;
   readonly version: string;
+  /** Other names that stand for it: its addresses; of a workload also the services that bring it along. */
   readonly aliases: readonly string[];
+  /** Told to everybody: every client is an agent of the one node. */
+  readonly local: boolean;
 }
 
 interface Subscription {
@@ -59,6 +63,7 @@ const STOCK: ControlPlaneOptions = { identifier: '{"Component":"istiod"}', tls: 
 /** A control plane in this process, on a real socket, that says what it is told to say and keeps what it is told. */
 export class FakeControlPlane {
   readonly requests: DeltaDiscoveryRequest[] = [];
+  readonly requestBytes: Buffer[] = [];
   readonly metadata: Metadata[] = [];
   readonly certificateCalls: CertificateCall[] = [];
   sign: SignRequest = () => Promise.reject(new Error('no signing here'));
@@ -98,6 +103,12 @@ export class FakeControlPlane {
     this.#server = new Server();
     const deltas = grpcMethod(AggregatedDiscoveryService.method.deltaAggregatedResources);
     const certificates = grpcMethod(IstioCertificateService.method.createCertificate);
+    const decode = deltas.requestDeserialize;
+    // As they came over the wire, for tests of what others would read in them.
+    deltas.requestDeserialize = (bytes) => {
+      this.requestBytes.push(bytes);
+      return decode(bytes);
+    };
     this.#server.addService(
       { deltas },
       {
@@ -143,8 +154,10 @@ export class FakeControlPlane {
 
   setWorkload(workload: Workload, network = ''): void {
     const type = { case: 'workload' as const, value: encodeWorkload(workload, network) };
-    const aliases = workload.addresses.map((address) => `${network}/${address}`);
-    this.set(typeUrls.address, workload.uid, AddressSchema, create(AddressSchema, { type }), aliases);
+    const addresses = workload.addresses.map((address) => `${network}/${address}`);
+    const aliases = [...addresses, ...workload.services.keys()];
+    const bytes = toBinary(AddressSchema, create(AddressSchema, { type }));
+    this.setBytes(typeUrls.address, workload.uid, bytes, aliases, workload.node === NODE);
   }
 
   setService(service: Service, network = ''): void {
@@ -175,8 +188,9 @@ export class FakeControlPlane {
     this.setBytes(typeUrl, name, toBinary(schema, message), aliases);
   }
 
-  setBytes(typeUrl: string, name: string, bytes: Uint8Array, aliases: readonly string[] = []): void {
-    this.#resources.set(`${typeUrl} ${name}`, { typeUrl, bytes, version: `v${++this.#lastVersion}`, aliases });
+  setBytes(typeUrl: string, name: string, bytes: Uint8Array, aliases: readonly string[] = [], local = false): void {
+    const version = `v${++this.#lastVersion}`;
+    this.#resources.set(`${typeUrl} ${name}`, { typeUrl, bytes, version, aliases, local });
   }
 
   /** Sends what was set to all who subscribe to it. */
@@ -248,26 +262,33 @@ export class FakeControlPlane {
       .filter(({ name, stored }) => held[name] !== stored.version)
       .map(({ name }) => name);
     const gone = Object.keys(held).filter((name) => !this.#resources.has(`${typeUrl} ${name}`));
-    this.#send(stream, typeUrl, names, gone);
+    const absent = [...subscription.names].filter(
+      (name) => name !== wildcard && this.#find(typeUrl, name).length === 0,
+    );
+    this.#send(stream, typeUrl, names, [...gone, ...absent]);
   }
 
   #answerNames(stream: Stream, typeUrl: string, asked: readonly string[]): void {
     const found = asked.map((name) => ({ name, found: this.#find(typeUrl, name) }));
-    const missing = found.filter((entry) => entry.found === null).map(({ name }) => name);
-    this.#send(stream, typeUrl, [...new Set(found.flatMap((entry) => entry.found ?? []))], missing);
+    const missing = found.filter((entry) => entry.found.length === 0).map(({ name }) => name);
+    this.#send(stream, typeUrl, [...new Set(found.flatMap((entry) => entry.found))], missing);
   }
 
   #isWanted(subscription: Subscription | undefined, typeUrl: string, name: string): boolean {
-    const stored = this.#resources.get(`${typeUrl} ${name}`);
-    return [name, ...(stored?.aliases ?? [])].some((asked) => subscription?.names.has(asked) === true);
+    if (subscription === undefined) return false;
+    const local = this.#resources.get(`${typeUrl} ${name}`)?.local === true;
+    return local || [...subscription.names].some((asked) => this.#find(typeUrl, asked).includes(name));
   }
 
-  #find(typeUrl: string, asked: string): string | null {
-    for (const [key, stored] of this.#resources) {
-      const name = key.slice(stored.typeUrl.length + 1);
-      if (stored.typeUrl === typeUrl && [name, ...stored.aliases].includes(asked)) return name;
-    }
-    return null;
+  /** Names of what a name stands for: what has it, and of a service its endpoints. */
+  #find(typeUrl: string, asked: string): readonly string[] {
+    const having = (alias: string): readonly string[] =>
+      [...this.#resources]
+        .filter(([, stored]) => stored.typeUrl === typeUrl)
+        .map(([key, stored]) => ({ name: key.slice(typeUrl.length + 1), stored }))
+        .filter(({ name, stored }) => name === alias || stored.aliases.includes(alias))
+        .map(({ name }) => name);
+    return [...new Set(having(asked).flatMap((name) => [name, ...having(name)]))];
   }
 
   #send(stream: Stream, typeUrl: string, names: readonly string[], removedResources: readonly string[]): void {

@@ -14,6 +14,7 @@ import { CertificateClient } from '../../../src/xds/certificate-client.ts';
 import { FakeControlPlane } from '../../support/control-plane.ts';
 import type { CertificateCall } from '../../support/control-plane.ts';
 import { TestAuthority } from '../../support/test-authority.ts';
+import { waitFor } from '../../support/wait.ts';
 import type { LeafOverrides } from '../../support/test-authority.ts';
 
 const WEB = 'spiffe://cluster.local/ns/default/sa/web';
@@ -151,9 +152,8 @@ suite('the CA client', () => {
     let answer: (chain: readonly string[]) => void = () => undefined;
     rig.control.sign = () => new Promise((resolve) => (answer = resolve));
     const signing = rig.sign(abort.signal);
-    setTimeout(() => {
-      abort.abort();
-    }, 50);
+    await waitFor(() => rig.control.certificateCalls.length === 1, { interval: 2, what: 'the request' });
+    abort.abort();
     await assert.rejects(signing, (error: unknown) => errorCode(error) === 'CA_UNAVAILABLE');
     answer([]);
   });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { typeUrls } from '../../../src/wds/names.ts';
+import { workload as workloadOf } from '../../support/mesh-builders.ts';
 import { newXdsRig } from './rig.ts';
 
 // Written by the field numbers that the Istio world has published, and not by our generated code: both could share a mistake.
@@ -82,4 +83,31 @@ test('what a stock control plane writes is read as it is meant', async (context)
   const policy = rig.state().policies.get('istio-system/istio_converted_static_strict');
   assert.deepEqual([policy?.action, policy?.scope], ['deny', 'workload-selector']);
   assert.deepEqual(policy?.rules[0]?.clauses[0]?.[0]?.notPrincipals, [{ kind: 'presence' }]);
+});
+
+test('what is asked for on demand is asked for as a stock control plane reads it', async (context) => {
+  const names = new Set<string>();
+  const rig = await newXdsRig(context, { client: { demanded: { names: () => names } } });
+  rig.control.setWorkload(workloadOf('web', { addresses: ['10.0.0.7'] }));
+  rig.run();
+  await rig.until(() => rig.synced() === 1);
+  names.add('/10.0.0.7');
+  rig.client.demand(['/10.0.0.7'], []);
+  await rig.until(() => rig.state().workloads.size === 1);
+  names.delete('/10.0.0.7');
+  rig.client.demand([], ['/10.0.0.7']);
+  await rig.until(() => rig.control.requestBytes.length === 7);
+  const ofAddresses = rig.control.requestBytes.filter((request) => request.includes(typeUrls.address));
+  const type = text(2, typeUrls.address);
+  assert.deepEqual(
+    ofAddresses.map((request) => [...request]),
+    [
+      // Everything is subscribed to and not, so that the empty list does not mean everything.
+      [...type, ...text(3, '*'), ...text(4, '*')],
+      [...type, ...text(6, 'n2')],
+      [...type, ...text(3, '/10.0.0.7')],
+      [...type, ...text(6, 'n3')],
+      [...type, ...text(4, '/10.0.0.7')],
+    ],
+  );
 });
