@@ -120,7 +120,9 @@ export class DemandGate {
    */
   responded(absent: ReadonlySet<string>, complete: boolean): void {
     const { plane, answerer } = this.#dependencies;
-    const answered = this.#held.addresses().filter((address) => absent.has(address.text) || (complete && plane.isKnown(address)));
+    const answered = this.#held
+      .addresses()
+      .filter((address) => absent.has(address.text) || (complete && plane.isKnown(address)));
     if (answered.length === 0) return;
     plane.settle(answered, true);
     const questions = answered.flatMap((address) => this.#held.answered(address.text, plane.isKnown(address)));
