@@ -1,7 +1,7 @@
 # The two commands of the README are `demo` and `test`; each builds what it needs first.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: build demo test bench bench-quick lint format clean
+.PHONY: build demo test bench bench-quick lint format clean image cluster cluster-down test-cluster
 
 build:
 	@scripts/build.sh
@@ -11,6 +11,21 @@ demo:
 
 test:
 	@scripts/test.sh
+
+# A real two-node Kubernetes on this machine, as root; needs Go to build it once.
+cluster:
+	@test/cluster/cluster.sh up
+	@echo "export KUBECONFIG=$$(test/cluster/cluster.sh path kubeconfig)"
+	@echo "alias kubectl=$$(test/cluster/cluster.sh path kubectl)"
+
+cluster-down:
+	@test/cluster/cluster.sh down
+
+test-cluster:
+	@scripts/test-cluster.sh
+
+image:
+	@scripts/image.sh
 
 bench:
 	@scripts/bench.sh

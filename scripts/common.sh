@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts: where we are, how progress is said, what may be assumed. Sourced, not run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
