@@ -9,6 +9,12 @@ import { isEmptyMatch } from './matches.ts';
 
 const conditionType = 'ZtunnelAccepted';
 const dryRunAnnotation = 'istio.io/dry-run';
+/** As Go reads a truth, which is how Istio reads the annotation. */
+const trueWords = ['1', 't', 'T', 'TRUE', 'true', 'True'];
+const falseWords = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
+
+/** A policy of many thousand rules has nobody who reads a line for each. */
+const mostRulesTold = 10;
 
 /** Policies as L4 can enforce them, and in conditions what of them it cannot. */
 export function deriveAuthorizationPolicies(
@@ -27,6 +33,7 @@ class Conversion {
   readonly #document: AuthorizationPolicyDocument;
   readonly #settings: MeshSettings;
   readonly #conditions: Condition[] = [];
+  #rulesNoted = 0;
 
   constructor(document: AuthorizationPolicyDocument, settings: MeshSettings) {
     this.#document = document;
@@ -53,8 +60,11 @@ class Conversion {
     );
     if (action === 'deny' && (spec.rules ?? []).length === 0)
       this.#note('Invalid', 'has no rules, so it denies nothing');
-    const dryRun = metadata.annotations[dryRunAnnotation] === 'true';
-    return { name: metadata.name, namespace: metadata.namespace, scope: this.#scope(), action, rules, dryRun };
+    if (spec.provider !== null && spec.action !== 'CUSTOM')
+      this.#note('Invalid', `names a provider, which action ${spec.action} does not ask`);
+    this.#noteFurtherRules();
+    const { name, namespace } = metadata;
+    return { name, namespace, scope: this.#scope(), action, rules, dryRun: this.#dryRun() };
   }
 
   /** null: the policy is left out. */
@@ -90,15 +100,25 @@ class Conversion {
     if (beyond.length === 0) return { clauses: read.map((clause) => clause.map(({ match }) => match)) };
     const fields = `spec.rules[${index}] asks for ${beyond.join(', ')}, which L4 cannot see`;
     if (action === 'allow') {
-      this.#note('PartiallyInvalid', `${fields}: the rule never matches, so it allows nothing`);
+      this.#noteRule(`${fields}: the rule never matches, so it allows nothing`);
       return null;
     }
     const ignore = this.#settings.unenforceable === 'ignore';
     const clauses = ignore ? withoutEmpty(read) : widened(read);
-    if (clauses.length > 0) this.#note('PartiallyInvalid', `${fields}: the rule denies by its other fields alone`);
-    else if (ignore) this.#note('PartiallyInvalid', `${fields}: the rule has no effect`);
-    else this.#note('PartiallyInvalid', `${fields}, and for nothing else: it denies everything`);
+    if (clauses.length > 0) this.#noteRule(`${fields}: the rule denies by its other fields alone`);
+    else if (ignore) this.#noteRule(`${fields}: the rule has no effect`);
+    else this.#noteRule(`${fields}, and for nothing else: it denies everything`);
     return clauses.length === 0 && ignore ? null : { clauses };
+  }
+
+  #dryRun(): boolean {
+    const word = this.#document.metadata.annotations[dryRunAnnotation] ?? 'false';
+    if (![...trueWords, ...falseWords].includes(word))
+      this.#note(
+        'Invalid',
+        `the annotation ${dryRunAnnotation} is ${word}, neither true nor false: the policy is enforced`,
+      );
+    return trueWords.includes(word);
   }
 
   #scope(): Policy['scope'] {
@@ -119,6 +139,15 @@ class Conversion {
 
   #reader(): Parameters<typeof readRule>[1] {
     return { settings: this.#settings, namespace: this.#document.metadata.namespace };
+  }
+
+  #noteRule(message: string): void {
+    if (++this.#rulesNoted <= mostRulesTold) this.#note('PartiallyInvalid', message);
+  }
+
+  #noteFurtherRules(): void {
+    const further = this.#rulesNoted - mostRulesTold;
+    if (further > 0) this.#note('PartiallyInvalid', `${further} more rules ask for what L4 cannot see`);
   }
 
   #refuse(reason: string, message: string): null {
