@@ -1,7 +1,7 @@
 import type { LoadBalancing, RoutingScope } from '../model/workload.ts';
 import type { Labels } from './selectors.ts';
 
-const annotation = 'networking.istio.io/traffic-distribution';
+export const distributionAnnotation = 'networking.istio.io/traffic-distribution';
 
 const zoneScopes: readonly RoutingScope[] = ['network', 'region', 'zone'];
 const distributions: ReadonlyMap<string, readonly RoutingScope[]> = new Map<string, readonly RoutingScope[]>([
@@ -14,7 +14,7 @@ export const knownDistributions: readonly string[] = [...distributions.keys()];
 
 /** What a Service or ServiceEntry asks for: its own field first, then Istio's annotation. Null: nothing. */
 export function trafficDistribution(field: string | null, annotations: Labels): string | null {
-  return field ?? annotations[annotation] ?? null;
+  return field ?? annotations[distributionAnnotation] ?? null;
 }
 
 /** How endpoints are preferred; a word that is not known prefers none. */

@@ -2,6 +2,7 @@ import type { NamespaceDocument, UnsupportedDocument } from '../config/manifests
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { Condition } from '../model/workload.ts';
 import { condition, resourceText } from './context.ts';
+import { distributionAnnotation } from './load-balancing.ts';
 import { dataplaneMode } from './membership.ts';
 import { waypointConditions } from './waypoint-labels.ts';
 
@@ -49,6 +50,10 @@ export function namespaceConditions({ metadata }: NamespaceDocument): readonly C
   const mode = metadata.labels[dataplaneMode] ?? 'none';
   const conditions = [...waypointConditions(resource, metadata.labels)];
   if (mode !== 'ambient' && mode !== 'none') conditions.push(unknownMode(resource, mode));
+  if (Object.hasOwn(metadata.annotations, distributionAnnotation)) {
+    const message = `the annotation ${distributionAnnotation} has no effect on a namespace: set it on its services`;
+    conditions.push(condition(resource, 'Accepted', 'AnnotationNotHonoured', message));
+  }
   return conditions;
 }
 

@@ -96,7 +96,55 @@ void describe('a manifest file', () => {
   });
 });
 
+void describe('a ServiceEntry', () => {
+  const refusalOf = (spec: string, kind = 'ServiceEntry') => {
+    const text = `apiVersion: networking.istio.io/v1\nkind: ${kind}\nmetadata: {name: e}\nspec: ${spec}\n`;
+    const { bad, messages } = parse(text);
+    assert.deepEqual(bad, [`${kind}/default/e`]);
+    return messages.join('\n');
+  };
+  for (const [spec, expected] of [
+    ['{}', /spec\.hosts: must be a list of DNS names/],
+    ['{hosts: []}', /spec\.hosts: must name at least one host/],
+    ['{hosts: ["a b"]}', /spec\.hosts\[0\]: must be a DNS name/],
+    ['{hosts: ["a.*.com"]}', /spec\.hosts\[0\]: must be a DNS name/],
+    ['{hosts: [a.com], addresses: [a.com]}', /spec\.addresses\[0\]: must be an IPv4 or IPv6 address/],
+    ['{hosts: [a.com], ports: [{number: 70000}]}', /spec\.ports\[0\]\.number: must be a port number/],
+    ['{hosts: [a.com], resolution: MAYBE}', /spec\.resolution: must be one of NONE, STATIC/],
+    ['{hosts: [a.com], host: b.com}', /spec\.host: is not a field here/],
+    ['{hosts: [a.com], endpoints: [{}], workloadSelector: {}}', /spec\.endpoints: cannot stand beside/],
+    ['{hosts: [a.com], endpoints: [{weight: -1}]}', /spec\.endpoints\[0\]\.weight: must be a whole number/],
+    ['{hosts: [a.com], endpoints: [{ports: {http: 0}}]}', /spec\.endpoints\[0\]\.ports\.http: must be a port number/],
+  ] as const) {
+    test(`with spec ${spec} is refused with its place`, () => {
+      assert.match(refusalOf(spec), expected);
+    });
+  }
+
+  test('has the form of a WorkloadEntry in its endpoints, which is as strict', () => {
+    assert.match(
+      refusalOf('{adress: 10.0.0.1}', 'WorkloadEntry'),
+      /spec\.adress: is not a field here; allowed are address/,
+    );
+    assert.match(refusalOf('{template: {port: {}}}', 'WorkloadGroup'), /spec\.template\.port: is not a field here/);
+  });
+
+  test('in a version that is not known is an error', () => {
+    const { messages } = parse('apiVersion: networking.istio.io/v3\nkind: ServiceEntry\nmetadata: {name: a}\n');
+    assert.match(messages.join(), /^error m\.yaml:1: apiVersion: ServiceEntry must be of networking\.istio\.io\/v1 or/);
+  });
+});
+
 void describe('kinds', () => {
+  test('of the mesh that have no effect are known as such', () => {
+    const { documents, problems } = parseManifests(
+      'm.yaml',
+      'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {anything: [1]}\n',
+    );
+    assert.equal(documents[0]?.resource?.kind, 'UnsupportedKind');
+    assert.deepEqual(problems, []);
+  });
+
   test('that are not used give a warning', () => {
     const { messages, complete } = parse('apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\n');
     assert.deepEqual(messages, ['warning m.yaml:2: Deployment of apps/v1 is not used here: it has no effect']);

@@ -94,6 +94,13 @@ void describe('what is written and not honoured', () => {
       ['Namespace shop: Enrolled/UnknownDataplaneMode'],
     ],
     [
+      'a distribution for a namespace',
+      resource('v1', 'Namespace', 'shop', null, undefined, {
+        annotations: { 'networking.istio.io/traffic-distribution': 'PreferClose' },
+      }),
+      ['Namespace shop: Accepted/AnnotationNotHonoured'],
+    ],
+    [
       'a mode of a pod that is none',
       pod('a', { labels: { 'istio.io/dataplane-mode': 'sidecar' } }),
       ['Pod shop/a: Enrolled/UnknownDataplaneMode'],

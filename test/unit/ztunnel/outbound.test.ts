@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import type { Workload } from '../../../src/model/workload.ts';
 import type { OutboundQuestion } from '../../../src/native/binding.ts';
 import { decideOutbound } from '../../../src/ztunnel/outbound.ts';
 import type { OutboundDecision } from '../../../src/ztunnel/outbound.ts';
@@ -244,6 +245,68 @@ suite('outbound decisions', () => {
       ['10.1.0.3'],
     );
   });
+
+  test('FAILOVER falls back scope by scope, and never to what is unhealthy', async () => {
+    const scopes = ['network', 'region', 'zone', 'subzone', 'node', 'cluster'] as const;
+    const here = { region: 'r', zone: 'z', subzone: 's' };
+    const near = { ...client, locality: here };
+    const at = (name: string, address: string, place: Partial<Workload>) =>
+      workload(name, {
+        addresses: [address],
+        services: behind('s', [[80, 8080]]),
+        locality: here,
+        node: NODE,
+        ...place,
+      });
+    const fromNearest = [
+      at('cluster', '10.1.0.1', {}),
+      at('node', '10.1.0.2', { clusterId: 'other' }),
+      at('subzone', '10.1.0.3', { node: 'node-2' }),
+      at('zone', '10.1.0.4', { locality: { ...here, subzone: 'x' } }),
+      // The same subzone of another zone is no nearer than anything else there.
+      at('region', '10.1.0.5', { locality: { ...here, zone: 'x' } }),
+      at('network', '10.1.0.6', { locality: { ...here, region: 'x' } }),
+    ];
+    const loadBalancing = { mode: 'failover', scopes, healthPolicy: 'only-healthy' } as const;
+    for (const [index, expected] of fromNearest.entries()) {
+      const workloads = fromNearest.map((value, at) =>
+        at < index ? { ...value, status: 'unhealthy' as const } : value,
+      );
+      const store = new WorkloadStore(NODE, meshState());
+      const services = [service('s', { vips: ['10.96.0.1'], loadBalancing })];
+      const state = meshState({ services, workloads: [near, ...workloads], localPods: [clientPod] });
+      store.commit(await differenceOf(meshState(), state));
+      const chosen = endpointsOf(decideOutbound(store, question('10.96.0.1'))).map(({ address }) => address);
+      assert.deepEqual(chosen, expected.addresses);
+    }
+  });
+
+  test('a service that its own namespace sees is nobody elsewhere: its address alone passes through', async () => {
+    const vips = ['10.96.0.1'];
+    const hidden = service('s', { namespace: 'other', vips, visibility: 'namespace' });
+    const decision = decideOutbound(await storeOf({ services: [hidden] }), question('10.96.0.1'));
+    assert.equal(decision.action, 'passthrough');
+    assert.deepEqual(decision.mask, { prefixLength: 32, anyPort: true, anyDestination: true });
+    const seen = service('s', { vips, visibility: 'namespace' });
+    const server = workload('server', { addresses: ['10.1.0.2'], services: behind('s', [[80, 8080]]) });
+    const own = decideOutbound(await storeOf({ services: [seen], workloads: [server] }), question('10.96.0.1'));
+    assert.deepEqual(endpointsOf(own), [{ address: '10.1.0.2', port: 8080, weight: 1 }]);
+  });
+
+  for (const [what, others, expected] of [
+    ['the client has one of its namespace', [{ namespace: 'default', canonical: false }], 'default'],
+    ['another is canonical', [{ namespace: 'x', canonical: true }], 'x'],
+    ['all are alike', [{ namespace: 'x', canonical: false }], 'b'],
+  ] as const) {
+    test(`of several services at one address, where ${what}, that of ${expected} counts`, async () => {
+      const at = (namespace: string, canonical: boolean) =>
+        service('s', { namespace, canonical, hostname: 's.example.com', vips: ['10.96.0.1'] });
+      const services = [at('b', false), ...others.map(({ namespace, canonical }) => at(namespace, canonical))];
+      const decision = decideOutbound(await storeOf({ services }), question('10.96.0.1'));
+      assert.equal(decision.action, 'deny');
+      assert.equal(decision.service?.namespace, expected);
+    });
+  }
 });
 
 suite('joining pods of one node', () => {
@@ -288,31 +351,4 @@ suite('joining pods of one node', () => {
     const parts = { ...both, workloads: [elsewhere] };
     assert.deepEqual(await joined(parts, [clientPod.uid, 'uid-server']), [true, false]);
   });
-
-  test('a service that its own namespace sees is nobody elsewhere: its address alone passes through', async () => {
-    const vips = ['10.96.0.1'];
-    const hidden = service('s', { namespace: 'other', vips, visibility: 'namespace' });
-    const decision = decideOutbound(await storeOf({ services: [hidden] }), question('10.96.0.1'));
-    assert.equal(decision.action, 'passthrough');
-    assert.deepEqual(decision.mask, { prefixLength: 32, anyPort: true, anyDestination: true });
-    const seen = service('s', { vips, visibility: 'namespace' });
-    const server = workload('server', { addresses: ['10.1.0.2'], services: behind('s', [[80, 8080]]) });
-    const own = decideOutbound(await storeOf({ services: [seen], workloads: [server] }), question('10.96.0.1'));
-    assert.deepEqual(endpointsOf(own), [{ address: '10.1.0.2', port: 8080, weight: 1 }]);
-  });
-
-  for (const [what, others, expected] of [
-    ['the client has one of its namespace', [{ namespace: 'default', canonical: false }], 'default'],
-    ['another is canonical', [{ namespace: 'x', canonical: true }], 'x'],
-    ['all are alike', [{ namespace: 'x', canonical: false }], 'b'],
-  ] as const) {
-    test(`of several services at one address, where ${what}, that of ${expected} counts`, async () => {
-      const at = (namespace: string, canonical: boolean) =>
-        service('s', { namespace, canonical, hostname: 's.example.com', vips: ['10.96.0.1'] });
-      const services = [at('b', false), ...others.map(({ namespace, canonical }) => at(namespace, canonical))];
-      const decision = decideOutbound(await storeOf({ services }), question('10.96.0.1'));
-      assert.equal(decision.action, 'deny');
-      assert.equal(decision.service?.namespace, expected);
-    });
-  }
 });
