@@ -3,6 +3,7 @@ import type { Locality, Workload } from '../model/workload.ts';
 import { WorkloadFactsSchema } from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
 import type { WorkloadFacts } from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
 import {
+  ExtensionSchema,
   LocalitySchema,
   NetworkMode,
   PortListSchema,
@@ -119,7 +120,7 @@ function decodeServices(services: Readonly<Record<string, PortList>>): Workload[
 function encodeFacts({ podUid, selectedByNetworkPolicy, app, version }: Workload): WorkloadMessage['extensions'] {
   const facts = create(WorkloadFactsSchema, { podUid: podUid ?? '', selectedByNetworkPolicy, app, version });
   const value = toBinary(WorkloadFactsSchema, facts);
-  return create(WorkloadSchema, { extensions: [{ name: factsName, config: { typeUrl: factsUrl, value } }] }).extensions;
+  return [create(ExtensionSchema, { name: factsName, config: { typeUrl: factsUrl, value } })];
 }
 
 /** Null where the peer says nothing, or nothing readable, beyond the common schema. */

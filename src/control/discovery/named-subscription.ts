@@ -1,7 +1,8 @@
 import type { TypeUrl } from '../../wds/names.ts';
+import type { StoredResource } from '../resources/encoded-resource.ts';
 import type { ResourceStore, StoreChange } from '../resources/resource-store.ts';
 import type { HeldVersions } from './request.ts';
-import { Page } from './subscription.ts';
+import { Page, stepLength } from './subscription.ts';
 import type { Batch, Paging, Subscription } from './subscription.ts';
 
 /** A resource that the client wants through one or more names. */
@@ -87,8 +88,7 @@ export class NamedSubscription implements Subscription {
       this.#look(key);
       yield;
     }
-    // In one step: what is let go of meanwhile must not be sent and taken away by the same response.
-    const entries = this.#takeEntries();
+    const entries = yield* this.#takeEntries();
     return { entries, removed: this.#takeRemoved(), complete: !this.pending };
   }
 
@@ -140,22 +140,31 @@ export class NamedSubscription implements Subscription {
     this.#dirtyNames.add(name);
   }
 
-  #takeEntries(): readonly Uint8Array[] {
+  *#takeEntries(): Generator<undefined, readonly Uint8Array[]> {
     const page = new Page(this.#paging);
+    const taken = new Map<string, Uint8Array>();
+    let looked = 0;
     for (const name of this.#dirtyNames) {
       if (page.full) break;
       this.#dirtyNames.delete(name);
-      this.#take(name, page);
+      const resource = this.#take(name);
+      if (resource !== null) {
+        page.add(resource.entry);
+        taken.set(name, resource.entry);
+      }
+      if (++looked % stepLength === 0) yield;
     }
-    return page.entries;
+    // What was let go of meanwhile must not be sent and taken away by the same response.
+    return [...taken].filter(([name]) => this.#wanted.has(name)).map(([, entry]) => entry);
   }
 
-  #take(name: string, page: Page): void {
+  /** @returns null where the client has it as it is, or nobody has */
+  #take(name: string): StoredResource | null {
     const wanted = this.#wanted.get(name);
     const resource = this.#store.get(this.#type, name);
-    if (wanted === undefined || resource === null || wanted.version === resource.version) return;
+    if (wanted === undefined || resource === null || wanted.version === resource.version) return null;
     wanted.version = resource.version;
-    page.add(resource.entry);
+    return resource;
   }
 
   /** What a former stream held and nothing wants any more goes with the first response. */

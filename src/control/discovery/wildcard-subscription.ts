@@ -10,8 +10,8 @@ const mostRemoved = 5000;
 interface FirstPass {
   /** What the client holds from a former stream; null once it was compared. */
   held: HeldVersions | null;
-  /** Names of what the client has as it is. */
-  readonly current: Set<string>;
+  /** By slot: 1 for what the client has as it is. Who comes to hold a slot later is dirty. */
+  current: Uint8Array;
   /** What the client had and there was no more when it was compared. */
   readonly gone: string[];
   /** Goes on while the store changes: what was taken out is skipped, what came in stands at the end. */
@@ -32,7 +32,7 @@ export class WildcardSubscription implements Subscription {
     this.#store = store;
     this.#type = type;
     this.#paging = paging;
-    this.#first = { held, current: new Set(), gone: [], names: store.names(type) };
+    this.#first = { held, current: new Uint8Array(), gone: [], names: store.names(type) };
   }
 
   get pending(): boolean {
@@ -84,12 +84,15 @@ export class WildcardSubscription implements Subscription {
 
   *#compare(first: FirstPass, held: HeldVersions): Generator<undefined, void> {
     let looked = 0;
+    const current = new Uint8Array(this.#store.slots);
     for (const [name, version] of held) {
       const resource = this.#store.get(this.#type, name);
       if (resource === null) first.gone.push(name);
-      else if (resource.version === version) first.current.add(name);
+      // Out of bounds where it appeared meanwhile: then it is sent again.
+      else if (resource.version === version && resource.slot !== null) current[resource.slot] = 1;
       if (++looked % stepLength === 0) yield;
     }
+    first.current = current;
     first.held = null;
   }
 
@@ -99,15 +102,15 @@ export class WildcardSubscription implements Subscription {
     while (this.#paging.whole || !page.full) {
       const { done, value: name } = first.names.next();
       if (done === true) return this.#finish(first, page);
-      if (!first.current.has(name)) this.#take(name, page);
+      this.#take(name, first, page);
       if (++looked % stepLength === 0) yield;
     }
     return { entries: page.entries, removed: [], complete: false };
   }
 
-  #take(name: string, page: Page): void {
+  #take(name: string, { current }: FirstPass, page: Page): void {
     const resource = this.#store.get(this.#type, name);
-    if (resource === null) return;
+    if (resource === null || current[resource.slot ?? -1] === 1) return;
     // It goes as it is now, with what has changed of it before.
     this.#dirty.delete(name);
     page.add(resource.entry);

@@ -15,7 +15,8 @@ import type { Change, StateDifference } from '../../ztunnel/state-difference.ts'
 import { AddressLookup } from './address-lookup.ts';
 import { nodeKey } from './address-names.ts';
 import { encodeResource } from './encoded-resource.ts';
-import type { EncodedResource } from './encoded-resource.ts';
+import type { StoredResource } from './encoded-resource.ts';
+import { Slots } from './slots.ts';
 import { SetIndex } from './set-index.ts';
 
 /** A resource that appeared, changed or went away. */
@@ -33,36 +34,42 @@ const largestAnnouncement = 500;
 
 /** All resources, encoded, with the indexes that subscriptions by name need. */
 export class ResourceStore {
-  readonly #resources = new Map<TypeUrl, Map<string, EncodedResource>>(
-    Object.values(typeUrls).map((type) => [type, new Map<string, EncodedResource>()]),
+  readonly #resources = new Map<TypeUrl, Map<string, StoredResource>>(
+    Object.values(typeUrls).map((type) => [type, new Map<string, StoredResource>()]),
   );
   readonly #lookup = new AddressLookup('');
   readonly #podsOnNode = new SetIndex();
   readonly #nodeOfPod = new Map<string, string>();
+  readonly #localPods = new Map<string, LocalPod>();
+  readonly #slots = new Slots();
   readonly #listeners = new Set<StoreListener>();
   #announcement: StoreChange[] = [];
 
   /** How many resources there are of a type. */
   size(type: TypeUrl): number {
-    return this.#map(type === typeUrls.workload ? typeUrls.address : type).size;
+    return this.#named(type).size;
   }
 
   names(type: TypeUrl): MapIterator<string> {
-    return this.#map(type === typeUrls.workload ? typeUrls.address : type).keys();
+    return this.#named(type).keys();
   }
 
-  get(type: TypeUrl, name: string): EncodedResource | null {
-    if (type !== typeUrls.workload) return this.#map(type).get(name) ?? null;
-    // For old clients only, so their bytes are not kept.
-    const workload = this.#lookup.workload(name);
-    return workload === null ? null : encodeResource(name, type, this.#workloadBytes(workload));
+  get(type: TypeUrl, name: string): StoredResource | null {
+    if (type === typeUrls.localPod) return this.#encodeLocalPod(name);
+    if (type === typeUrls.workload) return this.#encodeWorkload(name);
+    return this.#map(type).get(name) ?? null;
+  }
+
+  /** Above all slots that are taken. */
+  get slots(): number {
+    return this.#slots.limit;
   }
 
   /** Names of the resources that a subscribed name stands for. */
   resolve(type: TypeUrl, key: string): ReadonlySet<string> {
     if (type === typeUrls.address || type === typeUrls.workload) return this.#lookup.resolve(key);
     if (type === typeUrls.localPod) return this.#podsOnNode.get(key);
-    return new Set(this.#map(type).has(key) ? [key] : []);
+    return new Set(this.#named(type).has(key) ? [key] : []);
   }
 
   /** @returns what ends it */
@@ -83,8 +90,8 @@ export class ResourceStore {
     if (renamed) this.#restart(next.settings.network);
     const services = renamed ? everything(difference.services, next.services) : difference.services;
     const workloads = renamed ? everything(difference.workloads, next.workloads) : difference.workloads;
-    for (const step of this.#steps({ ...difference, services, workloads })) {
-      step();
+    const steps = this.#steps({ ...difference, services, workloads });
+    while (steps.next().done !== true) {
       if (this.#announcement.length >= largestAnnouncement || slices.exhausted) this.#announce();
       if (slices.exhausted) await slices.pause();
     }
@@ -92,14 +99,20 @@ export class ResourceStore {
   }
 
   /** Policies first: a workload that names one which is not known yet is closed until it comes. */
-  *#steps({ next, ...changes }: StateDifference): Iterable<() => void> {
-    for (const change of changes.policies) yield this.#commitPolicy.bind(this, change);
-    for (const change of changes.services) yield this.#commitService.bind(this, change);
-    for (const change of changes.workloads) yield this.#commitWorkload.bind(this, change);
-    for (const change of changes.localPods) yield this.#commitLocalPod.bind(this, change, next);
-    for (const pod of movedPods(changes.workloads, next)) {
-      yield this.#commitLocalPod.bind(this, { key: pod.uid, before: pod, after: pod }, next);
-    }
+  *#steps({ next, ...changes }: StateDifference): Generator<undefined, void> {
+    yield* each(changes.policies, (change) => {
+      this.#commitPolicy(change);
+    });
+    yield* each(changes.services, (change) => {
+      this.#commitService(change);
+    });
+    yield* each(changes.workloads, (change) => {
+      this.#commitWorkload(change);
+      this.#followPod(change, next);
+    });
+    yield* each(changes.localPods, (change) => {
+      this.#commitLocalPod(change, next);
+    });
   }
 
   #restart(network: string): void {
@@ -130,6 +143,13 @@ export class ResourceStore {
     this.#announcement.push({ type: typeUrls.workload, name: key, keys });
   }
 
+  /** A pod says nothing of its node, so one that has moved has not changed. */
+  #followPod({ before, after }: Change<Workload>, next: MeshState): void {
+    if (before === null || before.node === after?.node) return;
+    const pod = next.localPods.get(after?.podUid ?? '');
+    if (pod !== undefined) this.#commitLocalPod({ key: pod.uid, before: pod, after: pod }, next);
+  }
+
   #commitLocalPod({ key, after }: Change<LocalPod>, next: MeshState): void {
     const node = after === null ? '' : (next.workloads.get(after.workload)?.node ?? '');
     const former = this.#nodeOfPod.get(key) ?? '';
@@ -139,13 +159,22 @@ export class ResourceStore {
       this.#nodeOfPod.set(key, node);
       this.#podsOnNode.add(nodeKey(node), key);
     }
+    if (after === null) this.#localPods.delete(key);
+    else this.#localPods.set(key, after);
     const keys = former === node ? [] : [former, node].filter((name) => name !== '').map(nodeKey);
-    this.#put(typeUrls.localPod, key, after === null ? null : toBinary(LocalPodSchema, encodeLocalPod(after)), keys);
+    this.#announcement.push({ type: typeUrls.localPod, name: key, keys });
   }
 
   #put(type: TypeUrl, name: string, value: Uint8Array | null, keys: readonly string[]): void {
-    if (value === null) this.#map(type).delete(name);
-    else this.#map(type).set(name, encodeResource(name, type, value));
+    const resources = this.#map(type);
+    const slot = resources.get(name)?.slot ?? null;
+    if (value !== null) {
+      const { version, entry } = encodeResource(name, type, value);
+      resources.set(name, { version, entry, slot: slot ?? this.#slots.take() });
+    } else if (slot !== null) {
+      resources.delete(name);
+      this.#slots.release(slot);
+    }
     this.#announcement.push({ type, name, keys });
   }
 
@@ -166,11 +195,30 @@ export class ResourceStore {
     return toBinary(AddressSchema, create(AddressSchema, { type: { case: 'service', value } }));
   }
 
-  #workloadBytes(workload: Workload): Uint8Array {
-    return toBinary(WorkloadSchema, encodeWorkload(workload, this.#lookup.network));
+  /** For old clients only, so the bytes are not kept. */
+  #encodeWorkload(name: string): StoredResource | null {
+    const workload = this.#lookup.workload(name);
+    const stored = this.#map(typeUrls.address).get(name);
+    if (workload === null || stored === undefined) return null;
+    const value = toBinary(WorkloadSchema, encodeWorkload(workload, this.#lookup.network));
+    return { ...encodeResource(name, typeUrls.workload, value), slot: stored.slot };
   }
 
-  #map(type: TypeUrl): Map<string, EncodedResource> {
+  /** One client alone is sent it, so the bytes are not kept. */
+  #encodeLocalPod(name: string): StoredResource | null {
+    const pod = this.#localPods.get(name);
+    if (pod === undefined) return null;
+    const value = toBinary(LocalPodSchema, encodeLocalPod(pod));
+    return { ...encodeResource(name, typeUrls.localPod, value), slot: null };
+  }
+
+  /** What there is of a type, encoded or not. */
+  #named(type: TypeUrl): ReadonlyMap<string, unknown> {
+    if (type === typeUrls.localPod) return this.#localPods;
+    return this.#map(type === typeUrls.workload ? typeUrls.address : type);
+  }
+
+  #map(type: TypeUrl): Map<string, StoredResource> {
     const found = this.#resources.get(type);
     if (found === undefined) throw new RangeError(`no resources of type ${type}`);
     return found;
@@ -183,8 +231,9 @@ function everything<T>(changes: readonly Change<T>[], next: ReadonlyMap<string, 
   return [...gone, ...[...next].map(([key, after]) => ({ key, before: null, after }))];
 }
 
-/** A pod says nothing of its node, so one that has moved has not changed. */
-function movedPods(changes: readonly Change<Workload>[], { localPods }: MeshState): readonly LocalPod[] {
-  const moved = changes.filter(({ before, after }) => before !== null && before.node !== after?.node);
-  return moved.flatMap(({ after }) => localPods.get(after?.podUid ?? '') ?? []);
+function* each<T>(changes: readonly Change<T>[], commit: (change: Change<T>) => void): Generator<undefined, void> {
+  for (const change of changes) {
+    commit(change);
+    yield;
+  }
 }
