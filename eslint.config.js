@@ -12,6 +12,7 @@ const floors = [
   ['ztunnel', 'process'],
   ['xds'],
   ['agent', 'control'],
+  ['install'],
   ['cli'],
 ];
 

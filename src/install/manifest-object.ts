@@ -1,0 +1,21 @@
+/** An object of the Kubernetes API, to be applied. */
+export interface ManifestObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+  };
+  readonly [field: string]: unknown;
+}
+
+/** Objects that are there together, or not at all. */
+export interface ObjectGroup {
+  /** Becomes the name of the chart's template. */
+  readonly name: string;
+  /** Path of the value that must be true; null: always there. */
+  readonly when: 'strict' | 'networkPolicy.enabled' | null;
+  readonly objects: readonly ManifestObject[];
+}

@@ -1,0 +1,123 @@
+import { operatorSecret, ownSecret } from '../../control/kubernetes/authority-secret.ts';
+import { rootConfigMap } from '../../control/kubernetes/root-publisher.ts';
+import { statusPaths } from '../../control/kubernetes/status-writer.ts';
+import { watchedKinds } from '../../control/kubernetes/watched-kinds.ts';
+import { groupOf } from '../../kube/watched-kind.ts';
+import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
+import { agentName, commonLabels, controlName, validatorName } from './common.ts';
+import type { Site } from './common.ts';
+
+interface Rule {
+  readonly apiGroups: readonly string[];
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+  readonly resourceNames?: readonly string[];
+}
+
+const watch = ['get', 'list', 'watch'];
+
+/** What each part may do at the API server, and nothing else. Names are cluster-wide, so the namespace is in them. */
+export function accessGroup(site: Site): ObjectGroup {
+  const { namespace } = site;
+  const control = `${controlName}-${namespace}`;
+  const agent = `${agentName}-${namespace}`;
+  return {
+    name: 'access',
+    when: null,
+    objects: [
+      ...clusterAccess(control, controlName, controlRules(site), namespace),
+      ...clusterAccess(agent, agentName, agentRules(), namespace),
+      ...namespaceAccess(controlName, controlNamespaceRules(), namespace),
+    ],
+  };
+}
+
+function controlRules({ namespace }: Site): readonly Rule[] {
+  return [
+    ...watchRules(),
+    { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: watch },
+    { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
+    // Which namespaces there are is not known, so the name is all that can be bounded. Creating cannot be bounded by a name.
+    { apiGroups: [''], resources: ['configmaps'], verbs: ['list', 'watch', 'create'] },
+    { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'update', 'patch'], resourceNames: [rootConfigMap] },
+    ...statusRules(),
+    {
+      apiGroups: ['admissionregistration.k8s.io'],
+      resources: ['validatingwebhookconfigurations'],
+      verbs: ['list', 'watch'],
+    },
+    {
+      apiGroups: ['admissionregistration.k8s.io'],
+      resources: ['validatingwebhookconfigurations'],
+      verbs: ['get', 'patch'],
+      resourceNames: [`${validatorName}-${namespace}`],
+    },
+  ];
+}
+
+function watchRules(): readonly Rule[] {
+  const groups = new Map<string, Set<string>>();
+  for (const { apiVersion, plural } of watchedKinds) {
+    const group = groupOf(apiVersion);
+    groups.set(group, (groups.get(group) ?? new Set()).add(plural));
+  }
+  return [...groups].map(([group, resources]) => ({ apiGroups: [group], resources: [...resources], verbs: watch }));
+}
+
+function statusRules(): readonly Rule[] {
+  return Object.values(statusPaths).map((path) => {
+    const [base = '', plural = ''] = path.split(' ');
+    const group = groupOf(base.replace(/^apis?\//, ''));
+    return { apiGroups: [group], resources: [`${plural}/status`], verbs: ['patch'] };
+  });
+}
+
+function controlNamespaceRules(): readonly Rule[] {
+  return [
+    // The CA: read by name; made once, with the key of its root, which cannot be read back.
+    { apiGroups: [''], resources: ['secrets'], verbs: ['get'], resourceNames: [operatorSecret, ownSecret] },
+    { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
+    { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+  ];
+}
+
+/** The annotation of a pod is written by its status, so that no agent may write what a pod runs. */
+function agentRules(): readonly Rule[] {
+  return [
+    { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: watch },
+    { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
+    { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
+    // Whether it ends for good: then the node is left as it was.
+    { apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'], resourceNames: [agentName] },
+  ];
+}
+
+function clusterAccess(
+  name: string,
+  account: string,
+  rules: readonly Rule[],
+  namespace: string,
+): readonly ManifestObject[] {
+  const metadata = { name, labels: commonLabels() };
+  return [
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata, rules },
+    { ...bindingOf('ClusterRoleBinding', 'ClusterRole', name, account, namespace), metadata },
+  ];
+}
+
+function namespaceAccess(account: string, rules: readonly Rule[], namespace: string): readonly ManifestObject[] {
+  const metadata = { name: account, namespace, labels: commonLabels() };
+  return [
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata, rules },
+    { ...bindingOf('RoleBinding', 'Role', account, account, namespace), metadata },
+  ];
+}
+
+function bindingOf(kind: string, roleKind: string, role: string, account: string, namespace: string) {
+  return {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind,
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: roleKind, name: role },
+    subjects: [{ kind: 'ServiceAccount', name: account, namespace }],
+  };
+}
