@@ -5,6 +5,7 @@ import type { DerivedPolicies, DerivedPolicy } from './attachment.ts';
 import { readRule } from './authorization-rules.ts';
 import type { Alternative, ReadRule } from './authorization-rules.ts';
 import { condition, resourceText } from './context.ts';
+import { limited } from './limited.ts';
 import { isEmptyMatch } from './matches.ts';
 
 const conditionType = 'ZtunnelAccepted';
@@ -12,9 +13,6 @@ const dryRunAnnotation = 'istio.io/dry-run';
 /** As Go reads a truth, which is how Istio reads the annotation. */
 const trueWords = ['1', 't', 'T', 'TRUE', 'true', 'True'];
 const falseWords = ['0', 'f', 'F', 'FALSE', 'false', 'False'];
-
-/** A policy of many thousand rules has nobody who reads a line for each. */
-const mostRulesTold = 10;
 
 /** Policies as L4 can enforce them, and in conditions what of them it cannot. */
 export function deriveAuthorizationPolicies(
@@ -33,7 +31,6 @@ class Conversion {
   readonly #document: AuthorizationPolicyDocument;
   readonly #settings: MeshSettings;
   readonly #conditions: Condition[] = [];
-  #rulesNoted = 0;
 
   constructor(document: AuthorizationPolicyDocument, settings: MeshSettings) {
     this.#document = document;
@@ -42,7 +39,8 @@ class Conversion {
 
   run(): DerivedPolicies {
     const policy = this.#convert();
-    return { policies: policy === null ? [] : [{ policy, selector: this.#selector() }], conditions: this.#conditions };
+    const policies = policy === null ? [] : [{ policy, selector: this.#selector() }];
+    return { policies, conditions: limited(this.#conditions) };
   }
 
   #convert(): Policy | null {
@@ -55,16 +53,17 @@ class Conversion {
     }
     const action = this.#action();
     if (action === null) return null;
-    const rules = (spec.rules ?? []).flatMap(
-      (rule, index) => this.#rule(action, readRule(rule, this.#reader()), index) ?? [],
-    );
+    // First what is said of the policy as a whole: of its rules only some are told.
+    const dryRun = this.#dryRun();
     if (action === 'deny' && (spec.rules ?? []).length === 0)
       this.#note('Invalid', 'has no rules, so it denies nothing');
     if (spec.provider !== null && spec.action !== 'CUSTOM')
       this.#note('Invalid', `names a provider, which action ${spec.action} does not ask`);
-    this.#noteFurtherRules();
+    const rules = (spec.rules ?? []).flatMap(
+      (rule, index) => this.#rule(action, readRule(rule, this.#reader()), index) ?? [],
+    );
     const { name, namespace } = metadata;
-    return { name, namespace, scope: this.#scope(), action, rules, dryRun: this.#dryRun() };
+    return { name, namespace, scope: this.#scope(), action, rules, dryRun };
   }
 
   /** null: the policy is left out. */
@@ -100,14 +99,14 @@ class Conversion {
     if (beyond.length === 0) return { clauses: read.map((clause) => clause.map(({ match }) => match)) };
     const fields = `spec.rules[${index}] asks for ${beyond.join(', ')}, which L4 cannot see`;
     if (action === 'allow') {
-      this.#noteRule(`${fields}: the rule never matches, so it allows nothing`);
+      this.#note('PartiallyInvalid', `${fields}: the rule never matches, so it allows nothing`);
       return null;
     }
     const ignore = this.#settings.unenforceable === 'ignore';
     const clauses = ignore ? withoutEmpty(read) : widened(read);
-    if (clauses.length > 0) this.#noteRule(`${fields}: the rule denies by its other fields alone`);
-    else if (ignore) this.#noteRule(`${fields}: the rule has no effect`);
-    else this.#noteRule(`${fields}, and for nothing else: it denies everything`);
+    if (clauses.length > 0) this.#note('PartiallyInvalid', `${fields}: the rule denies by its other fields alone`);
+    else if (ignore) this.#note('PartiallyInvalid', `${fields}: the rule has no effect`);
+    else this.#note('PartiallyInvalid', `${fields}, and for nothing else: it denies everything`);
     return clauses.length === 0 && ignore ? null : { clauses };
   }
 
@@ -139,15 +138,6 @@ class Conversion {
 
   #reader(): Parameters<typeof readRule>[1] {
     return { settings: this.#settings, namespace: this.#document.metadata.namespace };
-  }
-
-  #noteRule(message: string): void {
-    if (++this.#rulesNoted <= mostRulesTold) this.#note('PartiallyInvalid', message);
-  }
-
-  #noteFurtherRules(): void {
-    const further = this.#rulesNoted - mostRulesTold;
-    if (further > 0) this.#note('PartiallyInvalid', `${further} more rules ask for what L4 cannot see`);
   }
 
   #refuse(reason: string, message: string): null {

@@ -6,6 +6,7 @@ import type { Context } from './context.ts';
 import { checkedAddress } from './endpoint-address.ts';
 import type { Problem } from './endpoint-address.ts';
 import { externalWorkload } from './external-workload.ts';
+import { limited } from './limited.ts';
 import type { DerivedWorkloads } from './service-entry-endpoints.ts';
 import { sourceKey } from './service-sources.ts';
 import type { ServiceSource } from './service-sources.ts';
@@ -56,7 +57,7 @@ export function endpointSliceWorkloads(
     else if (workloads.has(found.address)) conditions.push(refuse(duplicate(found.address)));
     else workloads.set(found.address, sliceWorkload(slice, endpoint, found.address, service, context));
   }
-  return { workloads: [...workloads.values()], conditions };
+  return { workloads: [...workloads.values()], conditions: limited(conditions) };
 }
 
 /** The services that slices add to a pod that they name. `slices`: those that name the pod, each with its Service. */

@@ -5,6 +5,7 @@ import type { Condition, LoadBalancing, MeshSettings, Service } from '../model/w
 import { protocolOf } from './app-protocol.ts';
 import { condition, resourceText } from './context.ts';
 import { specialKind } from './endpoint-address.ts';
+import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
 import { withoutDuplicates } from './service-sources.ts';
 import type { ServiceSource, SourcePort } from './service-sources.ts';
@@ -53,7 +54,7 @@ export function serviceEntryConditions(document: ServiceEntryDocument, settings:
   note('NoAddress', missingAddress(document));
   for (const message of portMessages(document)) note('PortNotHonoured', message);
   note('UnknownTrafficDistribution', unknownDistribution(distributionOf(document)));
-  return conditions;
+  return limited(conditions);
 }
 
 function exportOf({ metadata, spec }: ServiceEntryDocument, settings: MeshSettings): Exported {

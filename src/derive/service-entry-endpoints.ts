@@ -6,6 +6,7 @@ import type { Context } from './context.ts';
 import { endpointAddress } from './endpoint-address.ts';
 import { externalWorkload, namedPortsOfEndpoint } from './external-workload.ts';
 import type { Subject } from './external-workload.ts';
+import { limited } from './limited.ts';
 import { portsIn, sourceKey } from './service-sources.ts';
 import type { ServiceSource } from './service-sources.ts';
 
@@ -41,7 +42,7 @@ export function serviceEntryWorkloads(
     else if (workloads.has(address)) note(index, 'DuplicateEndpoint', `is ${address} once more: the first counts`);
     else workloads.set(address, inlineWorkload(document, endpoint, address, context, facts));
   }
-  return { workloads: [...workloads.values()], conditions };
+  return { workloads: [...workloads.values()], conditions: limited(conditions) };
 }
 
 /** With `NONE` each connection goes where the client sent it. */

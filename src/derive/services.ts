@@ -4,6 +4,7 @@ import { canonicalAddress } from '../model/address.ts';
 import type { Condition, IpFamilies, LoadBalancing, MeshSettings } from '../model/workload.ts';
 import { spokenOn } from './app-protocol.ts';
 import { condition, resourceText } from './context.ts';
+import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
 import { withoutDuplicates } from './service-sources.ts';
 import type { NamedPorts, ServiceSource, SourcePort } from './service-sources.ts';
@@ -67,7 +68,7 @@ export function serviceConditions(document: ServiceDocument): readonly Condition
     );
   const { problem } = exportOf(document);
   if (problem !== null) note(problem.reason, problem.message);
-  return conditions;
+  return limited(conditions);
 }
 
 /** `name.namespace.svc.` and the domain. */

@@ -146,7 +146,7 @@ void describe('what is written and not honoured', () => {
     const rules = Array.from({ length: 5000 }, () => ({ to: [{ operation: { methods: ['GET'] } }] }));
     const { conditions } = derive(authorizationPolicy('p', 'shop', { rules }));
     assert.equal(conditions.length, 11);
-    assert.match(conditions.at(-1)?.message ?? '', /^4990 more rules/);
+    assert.match(conditions.at(-1)?.message ?? '', /^4990 more/);
   });
 
   test('is not said of what is right', () => {
