@@ -34,6 +34,8 @@ export interface PodStatus {
   readonly name: string;
   readonly wanted: boolean;
   readonly enrolled: boolean;
+  /** The kernel hands its connections to an engine; where it is not enrolled, they are refused. */
+  readonly captured: boolean;
   /** Attempts to enrol that failed since it was last served. */
   readonly failures: number;
   readonly lastError: string | null;
@@ -116,6 +118,7 @@ export class Enrolment {
       name,
       wanted: goal.kind === 'served',
       enrolled: actual.kind === 'served',
+      captured: actual.kind === 'served' || actual.kind === 'captured',
       failures,
       lastError,
     }));

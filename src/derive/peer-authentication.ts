@@ -1,4 +1,5 @@
 import type { MutualTlsMode, PeerAuthenticationDocument } from '../config/manifests/schemas/peer-authentication.ts';
+import { convertedPolicyPrefix, strictPolicyName } from '../model/policy.ts';
 import type { Policy } from '../model/policy.ts';
 import type { Condition, MeshSettings } from '../model/workload.ts';
 import { byAge, policyKey } from './attachment.ts';
@@ -7,10 +8,6 @@ import { condition, groupByNamespace, resourceText } from './context.ts';
 import type { Subject } from './external-workload.ts';
 import { emptyMatch, withoutIdentity } from './matches.ts';
 import { matchesLabels } from './selectors.ts';
-
-/** Names that a stock istiod gives to the policies it makes, so that its tools and dashboards know them. */
-const strictName = 'istio_converted_static_strict';
-const convertedPrefix = 'converted_peer_authentication_';
 
 export interface PeerAuthentications {
   readonly policies: readonly DerivedPolicy[];
@@ -95,7 +92,7 @@ class Levels {
 }
 
 function strictPolicy(settings: MeshSettings): Policy {
-  return denial(strictName, settings.rootNamespace, [[withoutIdentity]]);
+  return denial(strictPolicyName, settings.rootNamespace, [[withoutIdentity]]);
 }
 
 /** The policy of the ports whose mode differs from the others'; null where none does. */
@@ -108,7 +105,7 @@ function convertPorts(document: PeerAuthenticationDocument, base: MutualTlsMode,
   if (differing.length === 0) return null;
   const ports = base === 'STRICT' ? { notDestinationPorts: differing } : { destinationPorts: differing };
   const { namespace, name } = document.metadata;
-  const policy = denial(convertedPrefix + name, namespace, [[withoutIdentity], [{ ...emptyMatch, ...ports }]]);
+  const policy = denial(convertedPolicyPrefix + name, namespace, [[withoutIdentity], [{ ...emptyMatch, ...ports }]]);
   // Attached by `keysFor`, for only the oldest of several selecting documents counts.
   return { policy, selector: null };
 }
@@ -136,7 +133,7 @@ function conditionsOf(document: PeerAuthenticationDocument, levels: Levels): rea
 }
 
 function convertedKey({ metadata }: PeerAuthenticationDocument): string {
-  return `${metadata.namespace}/${convertedPrefix}${metadata.name}`;
+  return `${metadata.namespace}/${convertedPolicyPrefix}${metadata.name}`;
 }
 
 function selectorOf({ spec }: PeerAuthenticationDocument): Readonly<Record<string, string>> | null {

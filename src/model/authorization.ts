@@ -58,6 +58,22 @@ export interface AuthorizationResult {
   readonly dryRunAllowed: boolean | null;
 }
 
+/** The kind of condition that fails; `empty`: the match names no condition, and is skipped. */
+export type Mismatch = keyof Match | 'empty';
+
+export interface RuleReasons {
+  readonly matches: boolean;
+  /** Place of the first clause that does not hold; -1 where the rule matches. */
+  readonly clause: number;
+  /** What fails in each match of that clause. */
+  readonly failed: readonly Mismatch[];
+}
+
+export interface PolicyReasons {
+  readonly matches: boolean;
+  readonly rules: readonly RuleReasons[];
+}
+
 /** A block that does not parse makes the policy malformed: dropped, it could turn a condition into none. */
 export function compilePolicy(policy: Policy): CompiledPolicy {
   const key = `${policy.namespace}/${policy.name}`;
@@ -126,12 +142,47 @@ function matchesPolicy(compiled: CompiledPolicy, probe: Probe): boolean {
 
 /** A clause without matches holds; one whose matches are all empty does not, for an empty match is skipped. */
 function matchesClause(matches: readonly CompiledMatch[], probe: Probe): boolean {
-  return matches.length === 0 || matches.some((compiled) => !isEmpty(compiled.match) && probe.matches(compiled));
+  return matches.length === 0 || matches.some((compiled) => mismatchOf(compiled, probe) === null);
+}
+
+function mismatchOf(compiled: CompiledMatch, probe: Probe): Mismatch | null {
+  return isEmpty(compiled.match) ? 'empty' : probe.mismatch(compiled);
+}
+
+/**
+ * Why a policy matches a connection or does not: for each of its first rules the first clause that does not hold, and what
+ * fails in each match of it. The verdicts are those of `authorize`.
+ */
+export function explainPolicy(
+  compiled: CompiledPolicy,
+  connection: InboundConnection,
+  mostRules: number,
+): PolicyReasons {
+  const probe = new Probe(connection);
+  const rules = compiled.rules.slice(0, mostRules).map((clauses) => explainRule(clauses, probe));
+  return { matches: matchesPolicy(compiled, probe), rules };
+}
+
+function explainRule(clauses: readonly (readonly CompiledMatch[])[], probe: Probe): RuleReasons {
+  const clause = clauses.findIndex((matches) => !matchesClause(matches, probe));
+  const failed = clauses[clause]?.map((compiled) => mismatchOf(compiled, probe) ?? 'empty') ?? [];
+  return { matches: clause < 0, clause, failed };
 }
 
 function isEmpty(match: Match): boolean {
   return Object.values(match).every((values: readonly unknown[]) => values.length === 0);
 }
+
+const negated = {
+  principals: 'notPrincipals',
+  namespaces: 'notNamespaces',
+  serviceAccounts: 'notServiceAccounts',
+  sourceIps: 'notSourceIps',
+  destinationIps: 'notDestinationIps',
+  destinationPorts: 'notDestinationPorts',
+} as const;
+
+type MatchKind = keyof typeof negated;
 
 /** One connection under evaluation; writes down what was looked at. The peer comes first, for it costs no cache entry. */
 class Probe {
@@ -146,36 +197,37 @@ class Probe {
     this.#principal = connection.peer === null ? '' : formatPrincipal(connection.peer);
   }
 
-  matches(compiled: CompiledMatch): boolean {
-    return this.#matchesPeer(compiled.match) && this.#matchesAddresses(compiled) && this.#matchesPort(compiled.match);
+  /** The first kind of condition that does not hold. */
+  mismatch(compiled: CompiledMatch): keyof Match | null {
+    return this.#peerMismatch(compiled.match) ?? this.#addressMismatch(compiled) ?? this.#portMismatch(compiled.match);
   }
 
   dependencies(): Dependencies {
     return { sourceBlocks: [...this.#sourceBlocks], destination: this.#destination, port: this.#port };
   }
 
-  #matchesPeer(match: Match): boolean {
+  #peerMismatch(match: Match): keyof Match | null {
     const namespace = this.#connection.peer?.namespace ?? '';
     const text = (value: string) => (wanted: StringMatch) => matchesText(wanted, value);
     const account = (wanted: ServiceAccountMatch) => this.#isServiceAccount(wanted);
     return (
-      holds(match.principals, match.notPrincipals, text(this.#principal)) &&
-      holds(match.namespaces, match.notNamespaces, text(namespace)) &&
-      holds(match.serviceAccounts, match.notServiceAccounts, account)
+      failing('principals', match.principals, match.notPrincipals, text(this.#principal)) ??
+      failing('namespaces', match.namespaces, match.notNamespaces, text(namespace)) ??
+      failing('serviceAccounts', match.serviceAccounts, match.notServiceAccounts, account)
     );
   }
 
-  #matchesAddresses(compiled: CompiledMatch): boolean {
+  #addressMismatch(compiled: CompiledMatch): keyof Match | null {
     const source = (block: Cidr) => this.#sourceIn(block);
     const destination = (block: Cidr) => this.#destinationIn(block);
     return (
-      holds(compiled.sourceIps, compiled.notSourceIps, source) &&
-      holds(compiled.destinationIps, compiled.notDestinationIps, destination)
+      failing('sourceIps', compiled.sourceIps, compiled.notSourceIps, source) ??
+      failing('destinationIps', compiled.destinationIps, compiled.notDestinationIps, destination)
     );
   }
 
-  #matchesPort(match: Match): boolean {
-    return holds(match.destinationPorts, match.notDestinationPorts, (port) => this.#isPort(port));
+  #portMismatch(match: Match): keyof Match | null {
+    return failing('destinationPorts', match.destinationPorts, match.notDestinationPorts, (port) => this.#isPort(port));
   }
 
   /** The trust domain plays no part: the handshake has accepted it already. */
@@ -200,9 +252,15 @@ class Probe {
   }
 }
 
-/** One of the values, unless there are none; and none of the `not` values. */
-function holds<T>(values: readonly T[], notValues: readonly T[], test: (value: T) => boolean): boolean {
-  return (values.length === 0 || values.some(test)) && !notValues.some(test);
+/** Holds (null) for one of the values, unless there are none, and for none of the `not` values. */
+function failing<T>(
+  kind: MatchKind,
+  values: readonly T[],
+  notValues: readonly T[],
+  test: (value: T) => boolean,
+): keyof Match | null {
+  if (values.length > 0 && !values.some(test)) return kind;
+  return notValues.some(test) ? negated[kind] : null;
 }
 
 /** An absent value is the empty text, and nothing matches it: `not` lists then hold, which is how STRICT is written. */

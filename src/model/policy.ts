@@ -1,5 +1,9 @@
 /** Authorization at L4 in the shape that the node proxies of the Istio world exchange (WDS `Authorization`). */
 
+/** Names that a stock istiod gives to the policies it makes of PeerAuthentications, so that its tools and dashboards know them. */
+export const strictPolicyName = 'istio_converted_static_strict';
+export const convertedPolicyPrefix = 'converted_peer_authentication_';
+
 export type StringMatch =
   | { readonly kind: 'exact'; readonly value: string }
   | { readonly kind: 'prefix'; readonly value: string }

@@ -33,6 +33,8 @@ export interface CertificateStatus {
   /** PEM; null until the first one is there. */
   readonly certificateChain: string | null;
   readonly roots: string | null;
+  /** Milliseconds since the epoch; null until the first one is there. */
+  readonly notAfter: number | null;
 }
 
 export interface CertificateManagerDependencies {
@@ -186,6 +188,7 @@ export class CertificateManager {
       reason: expired ? `expired; ${lastError ?? 'being renewed'}` : lastError,
       certificateChain: current?.certificateChain ?? null,
       roots: current?.roots ?? null,
+      notAfter: current?.notAfter ?? null,
     };
   }
 }

@@ -15,6 +15,7 @@ import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
 import { decideInbound, isAllowed, policiesOfPod } from './inbound.ts';
 import type { InboundDecision, PodPolicies } from './inbound.ts';
+import type { MeshView } from './mesh-view.ts';
 import { decideOutbound } from './outbound.ts';
 import type { OutboundDecision } from './outbound.ts';
 import { RecordingView } from './recording-view.ts';
@@ -87,6 +88,11 @@ export class DecisionPlane {
 
   get generation(): number {
     return this.#store.generation;
+  }
+
+  /** What decisions see now, for explaining them: what is read through it is not written down. */
+  get view(): MeshView {
+    return this.#store;
   }
 
   /** What decides now who may reach a pod of this node, with the keys that it stands on. */

@@ -26,10 +26,17 @@ export function serviceEndpoints(
   service: Service,
   port: number,
   family: Family,
+  trace: CandidateTrace | null = null,
 ): EndpointSetDraft {
   const key = `${service.namespace}/${service.hostname}`;
-  const candidates = view.endpoints(key).flatMap((workload) => candidateOf(workload, service, key, port, family));
+  const candidates: Candidate[] = [];
+  for (const workload of view.endpoints(key)) {
+    const candidate = candidateOf(workload, service, key, port, family);
+    if (typeof candidate !== 'string') candidates.push(candidate);
+    else trace?.({ workload, address: null, port: 0, rank: 0, outcome: candidate });
+  }
   const chosen = inScope(candidates, source, service);
+  if (trace !== null) traceScope(trace, candidates, new Set(chosen), source, service);
   return {
     id: `service/${key}/${port}/v${family}${scopeSuffix(source, service)}`,
     endpoints: chosen.map(({ workload, address, target }) =>
@@ -38,18 +45,56 @@ export function serviceEndpoints(
   };
 }
 
+/** Why an endpoint of a service cannot take a connection at all. */
+export type Ineligible = 'unhealthy' | 'no_address' | 'unknown_port' | 'no_target_port';
+
+/** An endpoint that was looked at, told to whoever explains a decision. */
+export interface ConsideredEndpoint {
+  readonly workload: Workload;
+  /** Null where it was put aside before that mattered. */
+  readonly address: string | null;
+  readonly port: number;
+  /** How many of the service's leading scopes it shares with the source. */
+  readonly rank: number;
+  readonly outcome: 'chosen' | 'out_of_scope' | Ineligible;
+}
+
+export type CandidateTrace = (considered: ConsideredEndpoint) => void;
+
 interface Candidate {
   readonly workload: Workload;
   readonly address: string;
   readonly target: number;
 }
 
-function candidateOf(workload: Workload, service: Service, key: string, port: number, family: Family): Candidate[] {
-  if (workload.status === 'unhealthy' && service.loadBalancing.healthPolicy !== 'allow-all') return [];
+function candidateOf(
+  workload: Workload,
+  service: Service,
+  key: string,
+  port: number,
+  family: Family,
+): Candidate | Ineligible {
+  if (workload.status === 'unhealthy' && service.loadBalancing.healthPolicy !== 'allow-all') return 'unhealthy';
   const address = addressFor(workload, family);
+  if (address === null) return 'no_address';
+  if (!service.ports.has(port)) return 'unknown_port';
   const target = workload.services.get(key)?.get(port) ?? service.ports.get(port) ?? 0;
   // 0 says that the target is named, so only the endpoint's own map could have told its number.
-  return address === null || target === 0 || !service.ports.has(port) ? [] : [{ workload, address, target }];
+  return target === 0 ? 'no_target_port' : { workload, address, target };
+}
+
+function traceScope(
+  trace: CandidateTrace,
+  candidates: readonly Candidate[],
+  chosen: ReadonlySet<Candidate>,
+  source: Workload,
+  service: Service,
+): void {
+  for (const candidate of candidates) {
+    const { workload, address, target: port } = candidate;
+    const rank = leadingMatches(service.loadBalancing.scopes, source, workload);
+    trace({ workload, address, port, rank, outcome: chosen.has(candidate) ? 'chosen' : 'out_of_scope' });
+  }
 }
 
 /** Of the family that the client used, else whichever there is: both ends of a tunnel need not share it. */

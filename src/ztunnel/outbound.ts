@@ -3,7 +3,7 @@ import type { IpAddress } from '../model/address.ts';
 import type { Service, Workload } from '../model/workload.ts';
 import type { AnswerMask, OutboundQuestion } from '../native/binding.ts';
 import { serviceEndpoints, workloadEndpoint } from './endpoint-selection.ts';
-import type { EndpointSetDraft } from './endpoint-selection.ts';
+import type { CandidateTrace, EndpointSetDraft } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
 import { RecordingView } from './recording-view.ts';
 import { mayJoinLocally } from './same-node.ts';
@@ -39,8 +39,14 @@ const WHOLE_POD: AnswerMask = { prefixLength: 0, anyPort: true, anyDestination: 
  * Where a pod's connection goes, in ztunnel's order as far as there are no waypoints: the pod must be known; an address is
  * a workload's before it is a service's; what nobody in the mesh answers to is left as it is. Of an address that is not
  * settled nothing is believed: what is passed through could be a pod's, and would reach it in clear text.
+ *
+ * @param trace told of every endpoint that was looked at; for explaining, never on the way of a flow
  */
-export function decideOutbound(view: MeshView, question: OutboundQuestion): OutboundDecision {
+export function decideOutbound(
+  view: MeshView,
+  question: OutboundQuestion,
+  trace: CandidateTrace | null = null,
+): OutboundDecision {
   const pod = view.localPod(question.pod);
   const source = pod === null ? null : view.workload(pod.workload);
   if (source === null) return { action: 'deny', reason: 'unknown_source', service: null, mask: WHOLE_POD };
@@ -56,7 +62,9 @@ export function decideOutbound(view: MeshView, question: OutboundQuestion): Outb
   }
   const owner = view.ownerOf(destination, source.namespace);
   if (owner?.workload) return toWorkload(view, source, owner.workload, destination);
-  if (owner?.service) return toService(view, source, owner.service, destination, question.port);
+  if (owner?.service) {
+    return toService(view, source, owner.service, { address: destination, port: question.port, trace });
+  }
   // That one address is nobody's says nothing of its neighbours, unless all addresses are known.
   const prefixLength = view.onDemand ? whole : view.holePrefixLength(destination);
   return {
@@ -78,12 +86,17 @@ function toWorkload(view: MeshView, source: Workload, workload: Workload, addres
   return { action: 'connect', target, allowLocal: mayJoinLocally(view, source), service: null, mask };
 }
 
+interface Asked {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly trace: CandidateTrace | null;
+}
+
 function toService(
   view: MeshView,
   source: Workload,
   service: Service,
-  address: IpAddress,
-  port: number,
+  { address, port, trace }: Asked,
 ): OutboundDecision {
   const prefixLength = addressLength(address.family);
   if (service.loadBalancing.mode === 'passthrough') {
@@ -91,7 +104,7 @@ function toService(
     return { action: 'passthrough', workload: null, service, mask };
   }
   const mask = { prefixLength, anyPort: false, anyDestination: true };
-  const target = recordTarget(view, (part) => serviceEndpoints(part, source, service, port, address.family));
+  const target = recordTarget(view, (part) => serviceEndpoints(part, source, service, port, address.family, trace));
   if (target.set.endpoints.length === 0) return { action: 'deny', reason: 'no_healthy_upstream', service, mask };
   return { action: 'connect', target, allowLocal: mayJoinLocally(view, source), service, mask };
 }

@@ -25,6 +25,7 @@ const podStatus = (overrides: Partial<PodStatus>): PodStatus => ({
   name: 'default/a',
   wanted: true,
   enrolled: false,
+  captured: false,
   failures: 0,
   lastError: null,
   ...overrides,
@@ -66,13 +67,13 @@ suite('readiness', () => {
   });
 
   test('a certificate that was not tried yet holds back', async () => {
-    const certificate = { identity: 'spiffe://x', reason: null, certificateChain: null, roots: null };
+    const certificate = { identity: 'spiffe://x', reason: null, certificateChain: null, roots: null, notAfter: null };
     const waiting = newReadiness({ certificates: () => [{ ...certificate, state: 'initializing' }] });
     assert.deepEqual((await waiting.report()).pending, ['certificate of spiffe://x']);
   });
 
   test('one that was never had is reported elsewhere, one that has expired holds back', async () => {
-    const certificate = { identity: 'spiffe://x', state: 'unavailable', roots: null } as const;
+    const certificate = { identity: 'spiffe://x', state: 'unavailable', roots: null, notAfter: null } as const;
     const never = newReadiness({ certificates: () => [{ ...certificate, reason: 'down', certificateChain: null }] });
     assert.equal((await never.report()).ready, true);
     const expired = newReadiness({

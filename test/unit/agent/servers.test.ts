@@ -37,7 +37,14 @@ const dump: AgentDump = {
     localPods: [localPod(server)],
   }),
   certificates: [
-    { identity: 'spiffe://x', state: 'unavailable', reason: 'no signer', certificateChain: null, roots: null },
+    {
+      identity: 'spiffe://x',
+      state: 'unavailable',
+      reason: 'no signer',
+      certificateChain: null,
+      roots: null,
+      notAfter: null,
+    },
   ],
   flows: [
     {
@@ -54,7 +61,17 @@ const dump: AgentDump = {
       question: null,
     },
   ],
-  pods: [{ uid: 'uid-server', name: 'default/server', wanted: true, enrolled: true, failures: 0, lastError: null }],
+  pods: [
+    {
+      uid: 'uid-server',
+      name: 'default/server',
+      wanted: true,
+      enrolled: true,
+      captured: true,
+      failures: 0,
+      lastError: null,
+    },
+  ],
   settings: { node: NODE },
   version: '1.2.3',
 };
