@@ -2,7 +2,7 @@ import tseslint from 'typescript-eslint';
 
 /**
  * The rooms from the ground up, those of one line side by side: each may know the rooms of earlier lines only.
- * (Design: cli, agent, control → xds → ztunnel, derive, ca, wds, telemetry → config → model, timing; proto knows nobody.)
+ * (Design: cli, agent, control → xds, explain → ztunnel, derive, ca, wds, telemetry → config → model, timing; proto knows nobody.)
  */
 const floors = [
   ['timing', 'proto'],
@@ -10,7 +10,7 @@ const floors = [
   ['config'],
   ['telemetry', 'derive', 'ca', 'wds', 'kube'],
   ['ztunnel', 'process'],
-  ['xds'],
+  ['xds', 'explain'],
   ['agent', 'control'],
   ['install'],
   ['cli'],
@@ -27,13 +27,14 @@ const strangers = {
   kube: ['derive', 'ca', 'telemetry', 'wds'],
   ztunnel: ['derive', 'ca', 'kube'],
   process: ['wds', 'ztunnel', 'derive', 'ca', 'kube'],
-  xds: ['derive', 'ca', 'process', 'kube'],
+  xds: ['derive', 'ca', 'process', 'kube', 'explain'],
+  explain: ['derive', 'ca', 'xds', 'wds', 'telemetry', 'kube'],
   control: ['agent', 'xds'],
   agent: ['control'],
 };
 
 /** The engine is for the agent; the decisions share its words, and the command line loads it. */
-const knowTheEngine = ['ztunnel', 'agent', 'cli'];
+const knowTheEngine = ['ztunnel', 'explain', 'agent', 'cli'];
 
 const above = (room) => floors.slice(floors.findIndex((floor) => floor.includes(room)) + 1).flat();
 const rooms = Object.fromEntries(

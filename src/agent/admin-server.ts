@@ -1,5 +1,8 @@
 import { once } from 'node:events';
 import type { RequestListener, ServerResponse } from 'node:http';
+import type { Request } from '../explain/names.ts';
+import { explainRoute } from '../explain/page.ts';
+import type { Explanation } from '../explain/shape.ts';
 import { isLogLevel, LOG_LEVELS } from '../telemetry/logger.ts';
 import type { Logger, Logging, LogLevel } from '../telemetry/logger.ts';
 import { Slices } from '../timing/slices.ts';
@@ -10,6 +13,7 @@ import { routeRequests, sendText } from '../process/http-routes.ts';
 
 export interface AdminServerDependencies {
   readonly dump: () => AgentDump;
+  readonly explain: (request: Request) => Promise<Explanation>;
   readonly logging: Pick<Logging, 'setLevel' | 'setComponentLevel' | 'reset' | 'describe' | 'componentNames'>;
   readonly logger: Logger;
 }
@@ -30,6 +34,7 @@ export function adminHandler(dependencies: AdminServerDependencies): RequestList
         path: '/config_dump',
         handle: (_url, response) => sendDumpOrWait(dependencies.dump(), response),
       },
+      explainRoute('/explain', dependencies.explain),
       {
         method: 'POST',
         path: '/logging',
@@ -47,6 +52,7 @@ const INDEX = `<!doctype html>
 <h1>ambit agent</h1>
 <ul>
 <li><a href="config_dump">config_dump</a>: workloads, services, policies, certificates and connections as JSON</li>
+<li>explain?source=NAMESPACE/POD&amp;destination=NAME:PORT: what happens to a connection, as far as this agent knows</li>
 <li>POST logging: show the log levels; ?level=LEVEL, ?level=COMPONENT=LEVEL,… or ?reset change them</li>
 </ul>
 `;

@@ -6,6 +6,7 @@ import type { NativeEngine } from '../native/binding.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { adminHandler } from './admin-server.ts';
+import type { AdminServerDependencies } from './admin-server.ts';
 import type { DumpSources } from './config-dump.ts';
 import { Listener } from '../process/listener.ts';
 import type { ListenerOptions } from '../process/listener.ts';
@@ -25,6 +26,7 @@ export interface AgentServersDependencies {
   readonly readiness: Readiness;
   readonly engine: () => Pick<NativeEngine, 'metricsText'> | null;
   readonly dump: () => AgentDump;
+  readonly explain: AdminServerDependencies['explain'];
 }
 
 /** Name of the readiness socket in --state-dir: told there while a former agent still has the port. */
@@ -48,7 +50,7 @@ export class AgentServers {
 }
 
 function listenerOptions(dependencies: AgentServersDependencies): readonly ListenerOptions[] {
-  const { settings, logging, timers, random, registry, readiness, engine, dump } = dependencies;
+  const { settings, logging, timers, random, registry, readiness, engine, dump, explain } = dependencies;
   const logger = logging.component('servers');
   const common = { timers, random, logger };
   const anywhere = (port: number): ListenerOptions['place'] => ({ kind: 'port', host: null, port });
@@ -59,7 +61,7 @@ function listenerOptions(dependencies: AgentServersDependencies): readonly Liste
       ...common,
       name: 'admin',
       place: { kind: 'port', host: '127.0.0.1', port: settings.adminPort },
-      handler: adminHandler({ dump, logging, logger }),
+      handler: adminHandler({ dump, explain, logging, logger }),
     },
     {
       ...common,

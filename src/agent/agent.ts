@@ -15,6 +15,7 @@ import type { Host } from './host.ts';
 import { aborted, Lifecycle } from '../process/lifecycle.ts';
 import type { ProcessEvents } from '../process/lifecycle.ts';
 import { ControlFeed } from './control-feed.ts';
+import { explainAlone } from './explain.ts';
 import { ManifestFeed } from './manifest-feed.ts';
 import { createNode } from './node.ts';
 import type { Node } from './node.ts';
@@ -182,6 +183,7 @@ export class Agent {
         settings: { ...settings },
         version,
       }),
+      explain: (request) => explainAlone(this.#node, request),
     });
   }
 }

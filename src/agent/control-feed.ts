@@ -14,9 +14,11 @@ import { runInSlices, Slices } from '../timing/slices.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import type { NodeIdentity, ResourceChanges } from '../xds/delta-session.ts';
 import { MeshReplica } from '../xds/mesh-replica.ts';
+import { InspectionClient } from '../xds/inspection-client.ts';
 import { XdsClient } from '../xds/xds-client.ts';
 import type { XdsStatus } from '../xds/xds-client.ts';
 import type { StateDifference } from '../ztunnel/state-difference.ts';
+import { answerInspection } from './explain.ts';
 import type { Node } from './node.ts';
 import { AddressDemand } from './address-demand.ts';
 import { warnAboutTrustDomains } from './state-feed.ts';
@@ -58,6 +60,13 @@ export class ControlFeed implements StateFeed {
     const { settings, logging, metrics, timers, random } = dependencies;
     this.#replica = new MeshReplica(settingsUntilTold(settings));
     this.addresses = settings.xdsOnDemand ? this.#newAddressDemand() : null;
+    const inspection = new InspectionClient({
+      node: settings.node,
+      answer: (question) => answerInspection(this.#node, question),
+      timers,
+      random,
+      logger: logging.component('xds'),
+    });
     this.#client = new XdsClient({
       access: {
         endpoint: dependencies.control,
@@ -76,6 +85,7 @@ export class ControlFeed implements StateFeed {
       onAnswered: (typeUrl, absent, complete) => {
         this.addresses?.responded(typeUrl, absent, complete);
       },
+      companion: (client, metadata, signal) => inspection.serve(client, metadata, signal),
       timers,
       random,
       logger: logging.component('xds'),

@@ -10,8 +10,14 @@ export interface CommandContext {
   readonly addon: string;
 }
 
+/** One run of the program. */
+export interface Invocation extends CommandContext {
+  /** For a command whose outcome is more than done or failed; also what its failures end with from then on. */
+  readonly setStatus: (status: number) => void;
+}
+
 /** One file, one command. A command that fails throws; the exit status follows from the error's code. */
-export type RegisterCommand = (program: Command, context: CommandContext) => void;
+export type RegisterCommand = (program: Command, context: Invocation) => void;
 
 export const EXIT_STATUS_HELP = `
 Exit status:
@@ -25,7 +31,8 @@ Exit status:
 export function addOption(
   command: Command,
   { flag, value, meaning, default: fallback, required }: Omit<SettingRow, 'key'>,
+  shorthand: string | null = null,
 ): void {
   const suffix = required ? ' (required)' : fallback === null || fallback === '' ? '' : ` (default: ${fallback})`;
-  command.option(`--${flag} <${value}>`, meaning + suffix);
+  command.option(`${shorthand === null ? '' : `-${shorthand}, `}--${flag} <${value}>`, meaning + suffix);
 }

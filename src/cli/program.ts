@@ -7,9 +7,10 @@ import { EXIT_STATUS_HELP } from './command.ts';
 import type { CommandContext } from './command.ts';
 import { registerControl } from './control.ts';
 import { registerDetach } from './detach.ts';
+import { registerExplain } from './explain.ts';
 import { registerVersion } from './version.ts';
 
-const commands = [registerAgent, registerCa, registerControl, registerDetach, registerVersion];
+const commands = [registerAgent, registerCa, registerControl, registerDetach, registerExplain, registerVersion];
 
 /** @param commandArguments without the names of node and script. @returns the exit status */
 export async function main(commandArguments: readonly string[], context: CommandContext): Promise<number> {
@@ -19,14 +20,18 @@ export async function main(commandArguments: readonly string[], context: Command
     .showHelpAfterError('Run with --help for what is allowed.')
     .addHelpText('after', EXIT_STATUS_HELP)
     .exitOverride();
-  for (const register of commands) register(program, context);
+  let status: number = EXIT.ok;
+  const setStatus = (wanted: number): void => {
+    status = wanted;
+  };
+  for (const register of commands) register(program, { ...context, setStatus });
   try {
     await program.parseAsync(commandArguments, { from: 'user' });
-    return EXIT.ok;
+    return status;
   } catch (error) {
     // Commander has said what is wrong already; help and version arrive as errors, too.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : status || EXIT.usage;
     process.stderr.write(`ambit: ${describeError(error)}\n`);
-    return exitCodeOf(error);
+    return status || exitCodeOf(error);
   }
 }

@@ -11,11 +11,16 @@ import type { Random, Timers } from '../timing/timers.ts';
 import { controlPlaneIdentifier } from '../wds/names.ts';
 import { openAuthority } from './authority.ts';
 import { Authenticator } from './certificates/authenticator.ts';
+import type { CallCredentials } from './certificates/authenticator.ts';
 import { CertificateService } from './certificates/certificate-service.ts';
 import { livePods } from './certificates/live-pods.ts';
 import { loadTokenKeys } from './certificates/token-keys.ts';
 import type { TokenKeys } from './certificates/token-keys.ts';
+import type { Caller } from './caller.ts';
 import { GrpcServer } from './grpc-server.ts';
+import type { GrpcService } from './grpc-server.ts';
+import { explainMesh } from './inspection/explain.ts';
+import { InspectionService } from './inspection/inspection-service.ts';
 import { MeshSource } from './mesh-source.ts';
 import { ownNames } from './own-names.ts';
 import { debugHandler, metricsHandler } from './pages.ts';
@@ -51,7 +56,8 @@ export class Control {
   readonly #store = new ResourceStore();
   readonly #mesh: MeshSource;
   readonly #discovery: DiscoveryService;
-  readonly #pages: readonly Listener[];
+  readonly #inspection: InspectionService;
+  readonly #pages: readonly [debug: Listener, metrics: Listener];
   /** Resolves when everything is served. */
   readonly ready: Promise<ControlPorts>;
   #announceReady: (ports: ControlPorts) => void = () => undefined;
@@ -78,6 +84,7 @@ export class Control {
       logger: logging.component('xds'),
       observer: xdsObserver(metrics),
     });
+    this.#inspection = new InspectionService({ timers, logger: logging.component('inspection') });
     this.#pages = this.#createPages();
     this.#lifecycle = new Lifecycle({
       events,
@@ -87,6 +94,11 @@ export class Control {
         this.#pending = [`uncaught error: ${String(error)}`];
       },
     });
+  }
+
+  /** Resolves with the port of the debug pages once that is bound, which may be long after everything else is served. */
+  get debugPort(): Promise<number | null> {
+    return this.#pages[0].bound;
   }
 
   async run(): Promise<void> {
@@ -131,26 +143,29 @@ export class Control {
     await certificate.start();
     const authenticator = this.#createAuthenticator(keys);
     const authenticate = authenticator.authenticate.bind(authenticator);
-    const { definition } = this.#discovery;
     const secure = new GrpcServer({
       name: 'xDS',
       host: settings.address,
       port: settings.xdsPort,
       credentials: experimental.createCertificateProviderServerCredentials(certificate, certificate, false),
-      services: [
-        { definition, implementation: this.#discovery.implementation(authenticate) },
-        this.#createCertificateService(authority, authenticator),
-      ],
+      services: [...this.#agentServices(authenticate), this.#createCertificateService(authority, authenticator)],
     });
     const plaintext = new GrpcServer({
       name: 'plaintext xDS',
       host: '127.0.0.1',
       port: settings.plaintextPort,
       credentials: ServerCredentials.createInsecure(),
-      services: [{ definition, implementation: this.#discovery.implementation(() => ({ kind: 'local' })) }],
+      services: this.#agentServices(() => ({ kind: 'local' })),
     });
     this.#started = { servers: [secure, plaintext], certificate };
     return { xds: await secure.start(), plaintext: await plaintext.start() };
+  }
+
+  #agentServices(authenticate: (call: CallCredentials) => Caller): readonly GrpcService[] {
+    return [this.#discovery, this.#inspection].map((service) => ({
+      definition: service.definition,
+      implementation: service.implementation(authenticate),
+    }));
   }
 
   #createAuthenticator(keys: TokenKeys): Authenticator {
@@ -196,7 +211,7 @@ export class Control {
     });
   }
 
-  #createPages(): readonly Listener[] {
+  #createPages(): readonly [debug: Listener, metrics: Listener] {
     const { settings, logging, metrics, timers, random } = this.#dependencies;
     const logger = logging.component('pages');
     const common = { timers, random, logger };
@@ -211,6 +226,11 @@ export class Control {
           collections: () => this.#mesh.describe(),
           conditions: () => this.#mesh.state.conditions,
           clients: () => this.#discovery.status(),
+          explain: (request) =>
+            explainMesh(
+              { state: () => this.#mesh.state, ask: (node, question) => this.#inspection.ask(node, question) },
+              request,
+            ),
           logger,
         }),
       }),
@@ -226,6 +246,7 @@ export class Control {
   async #stop(): Promise<void> {
     this.#pending = ['stopping'];
     this.#discovery.stop();
+    this.#inspection.stop();
     this.#started?.certificate.stop();
     await Promise.all([
       ...(this.#started?.servers.map((server) => server.stop()) ?? []),

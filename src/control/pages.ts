@@ -1,5 +1,8 @@
 import type { RequestListener } from 'node:http';
 import type { Registry } from 'prom-client';
+import type { Request } from '../explain/names.ts';
+import { explainRoute } from '../explain/page.ts';
+import type { Explanation } from '../explain/shape.ts';
 import type { Condition } from '../model/workload.ts';
 import { routeRequests, sendText } from '../process/http-routes.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -12,12 +15,13 @@ export interface DebugPagesDependencies {
   readonly collections: () => readonly CollectionDescription[];
   readonly conditions: () => readonly Condition[];
   readonly clients: () => readonly ClientStatus[];
+  readonly explain: (request: Request) => Promise<Explanation>;
   readonly logger: Logger;
 }
 
 /** Readiness, and what the control plane holds and has sent. */
 export function debugHandler(dependencies: DebugPagesDependencies): RequestListener {
-  const { pending, collections, conditions, clients, logger } = dependencies;
+  const { pending, collections, conditions, clients, explain, logger } = dependencies;
   const json = (path: string, content: () => unknown): Parameters<typeof routeRequests>[0][number] => ({
     method: 'GET',
     path,
@@ -39,6 +43,7 @@ export function debugHandler(dependencies: DebugPagesDependencies): RequestListe
       json('/debug/collections', collections),
       json('/debug/status', conditions),
       json('/debug/syncz', clients),
+      explainRoute('/debug/explain', explain),
     ],
     logger,
   );

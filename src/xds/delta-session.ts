@@ -46,6 +46,8 @@ export interface DeltaSessionDependencies {
   readonly apply: (changes: ResourceChanges) => Promise<void>;
   /** The first response of a type in this session is in force; `complete` when it was the last type to come. */
   readonly onSynced: (typeUrl: SubscribedType, complete: boolean) => void;
+  /** The control plane has shown that it is ours. */
+  readonly onOwn: () => void;
   /**
    * A response is in force.
    * @param absent names of which it says that nothing has them
@@ -183,7 +185,10 @@ export class DeltaSession {
 
   #afterResponse(typeUrl: SubscribedType, response: DeltaDiscoveryResponse): void {
     const { controlPlane } = response;
-    if (this.#synced.size === 0) this.#own = controlPlane?.identifier.startsWith(controlPlaneIdentifier) ?? false;
+    if (this.#synced.size === 0 && !this.#own && controlPlane?.identifier.startsWith(controlPlaneIdentifier) === true) {
+      this.#own = true;
+      this.#dependencies.onOwn();
+    }
     if (this.#isPartial(response) || this.#synced.has(typeUrl)) return;
     this.#synced.add(typeUrl);
     if (this.#own && typeUrl === typeUrls.authorization) this.#subscribe(typeUrls.meshSettings);

@@ -1,9 +1,10 @@
 import { connectivityState, status } from '@grpc/grpc-js';
-import type { Client } from '@grpc/grpc-js';
+import type { Client, Metadata } from '@grpc/grpc-js';
 import type { Logger } from '../telemetry/logger.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import { backOffDelay } from '../timing/back-off.ts';
+import { waitUnlessAborted } from '../timing/timers.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { typeUrls } from '../wds/names.ts';
 import { callMetadata, describeCallError, openChannel, readRoots } from './channel.ts';
@@ -25,6 +26,8 @@ export interface XdsClientDependencies {
   /** Everything that was subscribed has come once. */
   readonly onSynced: () => void;
   readonly onAnswered: DeltaSessionDependencies['onAnswered'];
+  /** What else is spoken over the connection, with a control plane that is ours alone; the signal ends it. */
+  readonly companion: Companion | null;
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
@@ -33,6 +36,9 @@ export interface XdsClientDependencies {
     'xdsConnected' | 'xdsTerminations' | 'xdsMessages' | 'xdsMessageBytes' | 'xdsRejected' | 'xdsResources'
   >;
 }
+
+/** Never rejects. @param metadata headers of a call, read anew */
+export type Companion = (client: Client, metadata: () => Promise<Metadata>, signal: AbortSignal) => Promise<void>;
 
 export interface XdsStatus {
   readonly connected: boolean;
@@ -96,7 +102,8 @@ export class XdsClient {
     try {
       while (!signal.aborted) {
         await this.#connectOnce(signal);
-        await this.#wait(backOffDelay(Math.max(1, this.#failures), RETRY, this.#dependencies.random), signal);
+        const { random, timers } = this.#dependencies;
+        await waitUnlessAborted(backOffDelay(Math.max(1, this.#failures), RETRY, random), timers, signal);
       }
     } finally {
       watch?.stop();
@@ -130,13 +137,17 @@ export class XdsClient {
   }
 
   async #converse(signal: AbortSignal): Promise<void> {
-    const { access } = this.#dependencies;
+    const { access, companion } = this.#dependencies;
+    const ended = new AbortController();
     const client = openChannel(access, await readRoots(access));
     try {
       const call = openDeltaCall(client, await callMetadata(access), signal);
       const cancel = this.#limitConnecting(client, call);
       try {
-        this.#session = this.#newSession(call);
+        this.#session = this.#newSession(
+          call,
+          () => void companion?.(client, () => callMetadata(access), ended.signal),
+        );
         await this.#session.run();
       } catch (error) {
         throw describeCallError(error, access);
@@ -145,6 +156,7 @@ export class XdsClient {
         call.end();
       }
     } finally {
+      ended.abort();
       client.close();
     }
   }
@@ -156,7 +168,7 @@ export class XdsClient {
     });
   }
 
-  #newSession(call: DeltaCall): DeltaSession {
+  #newSession(call: DeltaCall, onOwn: () => void): DeltaSession {
     const { node, demanded, network, apply, onSynced, onAnswered, logger, metrics } = this.#dependencies;
     return new DeltaSession(call, {
       node,
@@ -167,6 +179,7 @@ export class XdsClient {
       logger,
       metrics,
       onAnswered,
+      onOwn,
       onSynced: (_typeUrl, complete) => {
         this.#answered();
         // Counted from an answer, not from a connection: one that never answers must not be tried without pause.
@@ -197,19 +210,6 @@ export class XdsClient {
     if (this.#failures === 1)
       logger.warn(fields, 'connection to the control plane has ended; the last state stays in force');
     else logger.debug(fields, 'control plane still cannot be reached');
-  }
-
-  async #wait(delay: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        cancel();
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const cancel = this.#dependencies.timers.after(delay, done);
-      signal.addEventListener('abort', done, { once: true });
-    });
   }
 }
 

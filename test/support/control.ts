@@ -44,6 +44,8 @@ export class ControlHarness {
   readonly log: string[] = [];
   ports: ControlPorts = { xds: 0, plaintext: 0 };
   roots = '';
+  /** Address of the debug pages. */
+  debug = '';
   readonly #folder: string;
   readonly #events = new EventEmitter();
   #ended: Promise<void> = Promise.resolve();
@@ -92,6 +94,7 @@ export class ControlHarness {
     });
     this.#ended = control.run();
     await Promise.race([control.ready.then((ports) => (this.ports = ports)), this.#ended]);
+    this.debug = `http://127.0.0.1:${String(await control.debugPort)}`;
     this.roots = await readFile(join(this.stateDir, 'ca/root-cert.pem'), 'utf8');
   }
 

@@ -80,8 +80,10 @@ function newLogging(lines: string[] = []): Logging {
   return new Logging({ level: 'info', format: 'json', destination: { write: (line) => void lines.push(line) } });
 }
 
+const unasked = (): Promise<never> => Promise.reject(new Error('not asked for here'));
+
 async function admin(context: TestContext, logging = newLogging(), shown = dump): Promise<string> {
-  return serve(context, adminHandler({ dump: () => shown, logging, logger: silentLogger }));
+  return serve(context, adminHandler({ dump: () => shown, explain: unasked, logging, logger: silentLogger }));
 }
 
 interface Dump {
@@ -163,6 +165,7 @@ suite('the admin pages', () => {
       dump: () => {
         throw new Error('broken');
       },
+      explain: unasked,
       logging: newLogging(),
       logger: silentLogger,
     });

@@ -75,6 +75,7 @@ export async function newXdsRig(context: TestContext, options: RigOptions = {}):
     },
     onSynced: () => synced++,
     onAnswered: (_typeUrl, absent) => answered.push(...absent),
+    companion: null,
     timers: systemTimers,
     random: () => 0.5,
     logger,

@@ -1,0 +1,123 @@
+import { describeError } from '../config/errors.ts';
+import { formatEndpoint } from '../model/address.ts';
+import type { Condition, MeshState, Workload } from '../model/workload.ts';
+import { assumedFacts } from './assumed-facts.ts';
+import { explainInbound } from './inbound.ts';
+import { addressLike, resolveDestination, resolveSource } from './names.ts';
+import type { Request } from './names.ts';
+import { conditionsOf, nameOf } from './node-facts.ts';
+import { explainOutbound } from './outbound.ts';
+import type { Explanation, Inbound, InboundAsked, Outbound, OutboundAsked, Path, PathEndpoint } from './shape.ts';
+import { overall, pathVerdict } from './verdict.ts';
+
+/** Endpoints whose own nodes are asked. */
+const mostPaths = 5;
+
+/** The agents of the nodes. Each rejects where there is no answer; the error says why. */
+export interface Agents {
+  outbound(node: string, asked: OutboundAsked): Promise<Outbound>;
+  inbound(node: string, asked: InboundAsked): Promise<Inbound>;
+}
+
+export interface ConnectionDependencies {
+  /** As whoever explains knows the mesh: names are looked up in it, and it stands in for agents that are silent. */
+  readonly state: MeshState;
+  readonly agents: Agents;
+}
+
+/**
+ * What will happen to a connection and why: the source's agent tells where it goes, and that of each endpoint whether it is
+ * let in.
+ *
+ * @throws AmbitError with a code of `requestFaults` where the names mean nothing
+ */
+export async function explainConnection(dependencies: ConnectionDependencies, request: Request): Promise<Explanation> {
+  const { state } = dependencies;
+  const source = resolveSource(state, request);
+  const { address, port, meaning } = resolveDestination(state, request, source);
+  const asked = { pod: source.podUid, destination: address, port };
+  const { answer: outbound, problem } = await askSource(dependencies, source.node, asked);
+  const endpoints = outbound.endpoints.slice(0, mostPaths);
+  const paths = await Promise.all(endpoints.map((endpoint) => explainPath(dependencies, source, outbound, endpoint)));
+  const explanation = {
+    source: nameOf(source),
+    destination: request.destination,
+    meaning: `${meaning} at ${formatEndpoint(address, port)}`,
+    outbound,
+    problem,
+    paths,
+    conditions: allConditions(state, outbound, paths),
+  };
+  return { ...explanation, verdict: overall(explanation) };
+}
+
+interface Asked<Answer> {
+  readonly answer: Answer;
+  /** Why it is only assumed. */
+  readonly problem: string | null;
+}
+
+async function askSource(
+  { state, agents }: ConnectionDependencies,
+  node: string,
+  asked: OutboundAsked,
+): Promise<Asked<Outbound>> {
+  try {
+    return { answer: await agents.outbound(node, asked), problem: null };
+  } catch (error) {
+    return { answer: explainOutbound(assumedFacts(state, node, asked), asked), problem: silent(node, error) };
+  }
+}
+
+async function askDestination(
+  { state, agents }: ConnectionDependencies,
+  node: string,
+  asked: InboundAsked,
+): Promise<Asked<Inbound>> {
+  try {
+    return { answer: await agents.inbound(node, asked), problem: null };
+  } catch (error) {
+    return { answer: explainInbound(assumedFacts(state, node, asked), asked), problem: silent(node, error) };
+  }
+}
+
+function silent(node: string, error: unknown): string {
+  return `the agent of ${node} does not tell: ${describeError(error)}`;
+}
+
+async function explainPath(
+  dependencies: ConnectionDependencies,
+  source: Workload,
+  outbound: Outbound,
+  endpoint: PathEndpoint,
+): Promise<Path> {
+  const { podUid, address: destination, port, transport, node } = endpoint;
+  if (podUid === null || !isMember(dependencies.state, endpoint)) {
+    return { endpoint, inbound: null, problem: null, verdict: pathVerdict(outbound, endpoint, null) };
+  }
+  const peer = transport === 'plaintext' ? null : outbound.pod.identity;
+  const from = addressLike(source.addresses, destination) ?? '';
+  const asked = { pod: podUid, peer, source: from, destination, port, transport };
+  const { answer: inbound, problem } = await askDestination(dependencies, node, asked);
+  return { endpoint, inbound, problem, verdict: pathVerdict(outbound, endpoint, inbound) };
+}
+
+/** Whether somebody of the mesh may have a say there: a pod that the labels leave out has no one to ask. */
+function isMember({ workloads, localPods }: MeshState, { workload, podUid, transport }: PathEndpoint): boolean {
+  if (transport !== 'plaintext') return true;
+  return workloads.get(workload)?.protocol === 'hbone' || localPods.get(podUid ?? '')?.wanted === true;
+}
+
+/** Those that the agents named, and those that only whoever explains knows of. */
+function allConditions(state: MeshState, outbound: Outbound, paths: readonly Path[]): Condition[] {
+  const inbounds = paths.flatMap(({ inbound }) => inbound ?? []);
+  const service = state.services.get(outbound.destination.name);
+  const own = conditionsOf(state.conditions, [
+    `Pod ${outbound.pod.name}`,
+    ...(service === undefined ? [] : [`Service ${nameOf(service)}`]),
+    ...paths.map(({ endpoint }) => `Pod ${endpoint.name}`),
+    ...inbounds.flatMap(({ policies }) => policies.map(({ document }) => document)),
+  ]);
+  const told = [...own, ...outbound.conditions, ...inbounds.flatMap(({ conditions }) => conditions)];
+  return [...new Map(told.map((condition) => [JSON.stringify(condition), condition])).values()];
+}
