@@ -4,6 +4,7 @@ import process from 'node:process';
 
 import { z } from 'zod';
 import { controlPlaneSettings, tokenSettings } from '../../src/config/control-plane-settings.ts';
+import { explainSettings } from '../../src/config/explain-settings.ts';
 import { meshSettingsSpec } from '../../src/config/manifests/schemas/mesh-settings.ts';
 import type { SettingRow } from '../../src/config/setting-table.ts';
 import { agentSettingTable } from '../../src/config/settings.ts';
@@ -62,6 +63,7 @@ const sections = [
   section('`ambit agent`', agentSettingTable),
   section('`ambit control`', controlPlaneSettings.rows),
   section('`ambit control token`', tokenSettings.rows),
+  section('`ambit explain`', explainSettings.rows),
   meshSection(),
 ];
 process.stdout.write([introduction, ...sections].join('\n'));

@@ -34,10 +34,18 @@ const READINESS_SOCKET = 'ready.sock';
 
 /** The agent's pages: admin on localhost, metrics and readiness on every address, readiness on a socket as well. */
 export class AgentServers {
+  readonly #admin: Listener;
   readonly #listeners: readonly Listener[];
 
   constructor(dependencies: AgentServersDependencies) {
-    this.#listeners = listenerOptions(dependencies).map((options) => new Listener(options));
+    const [admin, ...others] = listenerOptions(dependencies);
+    this.#admin = new Listener(admin);
+    this.#listeners = [this.#admin, ...others.map((options) => new Listener(options))];
+  }
+
+  /** Resolves with it once bound. */
+  get adminPort(): Promise<number | null> {
+    return this.#admin.bound;
   }
 
   start(): void {
@@ -49,7 +57,7 @@ export class AgentServers {
   }
 }
 
-function listenerOptions(dependencies: AgentServersDependencies): readonly ListenerOptions[] {
+function listenerOptions(dependencies: AgentServersDependencies): readonly [ListenerOptions, ...ListenerOptions[]] {
   const { settings, logging, timers, random, registry, readiness, engine, dump, explain } = dependencies;
   const logger = logging.component('servers');
   const common = { timers, random, logger };

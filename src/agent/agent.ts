@@ -74,6 +74,11 @@ export class Agent {
     this.#servers = this.#createServers();
   }
 
+  /** Resolves with the port of the admin pages once that is bound: while two agents overlap, the former one has it. */
+  get adminPort(): Promise<number | null> {
+    return this.#servers.adminPort;
+  }
+
   async run(): Promise<void> {
     // Waiting timers and a drained engine keep no process alive, but the agent's work is not over before `run` is.
     const alive = setInterval(() => undefined, 2 ** 30);

@@ -23,7 +23,8 @@ export function explainInbound(facts: NodeFacts, asked: InboundAsked): Inbound {
   const decision = decideInbound(facts.view, question);
   const pod = describePod(facts, uid);
   const early = beforeDecision(pod, asked);
-  const found = policiesOfPod(facts.view, uid);
+  // Where nothing is asked, no policy has a say, whatever it says.
+  const found = early === null ? policiesOfPod(facts.view, uid) : null;
   const policies = lookAt(found?.policies ?? [], asked, decision);
   return {
     end: 'inbound',

@@ -54,12 +54,12 @@ export function resolveDestination(state: MeshState, request: Request, source: W
   const { host, port } = splitPort(request.destination);
   const address = parseAddress(host);
   if (address !== null) return { address: address.text, port, meaning: `address ${address.text}` };
-  const service = sole(findServices(state, host), host, serviceKey);
+  const service = sole(findServices(state, host, source), host, serviceKey);
   const workload = sole(findWorkloads(state, host, request.namespace), host, ({ uid }) => uid);
   if (workload !== null && service !== null) throw ambiguous(host, [workload.uid, serviceKey(service)]);
   if (workload !== null) return toWorkload(workload, port, source);
   // As DNS would have it for a client in that namespace.
-  const named = service ?? sole(findServices(state, `${host}.${request.namespace}`), host, serviceKey);
+  const named = service ?? sole(findServices(state, `${host}.${request.namespace}`, source), host, serviceKey);
   if (named !== null) return toService(state, named, port, source);
   return unknown(state, 'pod, service or address', qualified(host, request.namespace));
 }
@@ -108,13 +108,18 @@ function findWorkloads({ workloads }: MeshState, text: string, namespace: string
 }
 
 /** By host name, whole or without the end that it shares with the others of the cluster, or by `namespace/hostname`. */
-function findServices({ services, settings }: MeshState, text: string): readonly Service[] {
+function findServices({ services, settings }: MeshState, text: string, source: Workload): readonly Service[] {
   const byKey = services.get(text);
   if (byKey !== undefined) return [byKey];
   const host = text.replace(/\.$/, '').toLowerCase();
   const domain = settings.clusterDomain;
   const wanted = new Set([host, `${host}.${domain}`, `${host}.svc.${domain}`]);
-  return [...services.values()].filter(({ hostname }) => wanted.has(hostname));
+  const found = [...services.values()].filter(({ hostname }) => wanted.has(hostname));
+  const seen = found.filter(({ visibility, namespace }) => visibility === 'public' || namespace === source.namespace);
+  if (found.length > 0 && seen.length === 0) throw invalid(`${host} is a service that only its own namespace sees`);
+  const own = seen.filter(({ namespace }) => namespace === source.namespace);
+  const canonical = seen.filter((service) => service.canonical);
+  return [own, canonical, seen].find((services) => services.length > 0) ?? [];
 }
 
 function sole<T>(found: readonly T[], text: string, describe: (value: T) => string): T | null {

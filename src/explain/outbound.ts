@@ -69,9 +69,9 @@ function whyUncaptured({ known, wanted }: Pod): string {
   return wanted ? 'not_enrolled' : 'not_wanted';
 }
 
-function ownerOf({ view }: NodeFacts, { destination }: OutboundAsked, early: Early | null) {
+function ownerOf({ view }: NodeFacts, { pod, destination }: OutboundAsked, early: Early | null) {
   const address = parseAddress(destination);
-  const owner = address === null ? null : view.ownerOf(address);
+  const owner = address === null ? null : view.ownerOf(address, view.localPod(pod)?.namespace ?? '');
   if (early?.action === 'itself') return { owner: 'itself', name: '' } as const;
   if (owner?.workload) return { owner: 'workload', name: nameOf(owner.workload) } as const;
   if (owner?.service) {

@@ -51,7 +51,7 @@ export class InspectionClient {
   }
 
   /** One question after the other: the next is read when this one is answered. */
-  async #serveOnce(client: Client, metadata: Metadata, signal: AbortSignal, onQuestion: () => void): Promise<void> {
+  async #serveOnce(client: Client, metadata: Metadata, signal: AbortSignal, onAccepted: () => void): Promise<void> {
     const { path, requestSerialize, responseDeserialize } = method;
     const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
     const cancel = (): void => {
@@ -61,11 +61,11 @@ export class InspectionClient {
     if (signal.aborted) cancel();
     // The reader gets the error; one that comes after the reader has gone would else be uncaught.
     call.on('error', () => undefined);
+    call.on('metadata', onAccepted);
     const slices = new Slices();
     try {
       call.write(create(InspectionAnswerSchema, { content: { case: 'node', value: this.#dependencies.node } }));
       for await (const question of call as AsyncIterable<InspectionQuestion>) {
-        onQuestion();
         call.write(this.#answerTo(question));
         if (slices.exhausted) await slices.pause();
       }

@@ -19,6 +19,7 @@ export class ControlledAgent {
   readonly engine: () => FakeEngine;
   readonly #folder: string;
   readonly #events = new EventEmitter();
+  readonly #agent: Agent;
   readonly #run: Promise<void>;
 
   /** @returns once the engine serves so many pods; `stop` has to follow */
@@ -44,7 +45,7 @@ export class ControlledAgent {
     };
     const ports = { adminPort: '0', metricsPort: '0', readinessPort: '0' };
     const flags = { node, control: `127.0.0.1:${control.ports.xds}`, ...files, ...ports };
-    const agent = new Agent({
+    this.#agent = new Agent({
       settings: resolveAgentSettings(flags, {}),
       version: 'test',
       logging: new Logging({ level: 'error', format: 'json', destination: { write: () => undefined } }),
@@ -60,7 +61,13 @@ export class ControlledAgent {
       events: this.#events,
       nodeMetadata: {},
     });
-    this.#run = agent.run();
+    this.#run = this.#agent.run();
+  }
+
+  /** Address of the admin pages. */
+  async admin(): Promise<string> {
+    const port = await this.#agent.adminPort;
+    return `http://127.0.0.1:${String(port)}`;
   }
 
   async stop(): Promise<void> {

@@ -1,4 +1,4 @@
-import { status } from '@grpc/grpc-js';
+import { Metadata, status } from '@grpc/grpc-js';
 import type { ServerDuplexStream, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { AmbitError } from '../../config/errors.ts';
 import type { EndQuestion } from '../../explain/shape.ts';
@@ -24,6 +24,8 @@ interface Attached {
   readonly stream: InspectionStream;
   /** By the call itself; else the node is the client's word. */
   readonly proved: boolean;
+  /** Tells the agent that it may be asked from now on. */
+  readonly accept: () => void;
   readonly end: (error: GrpcError) => void;
 }
 
@@ -80,6 +82,9 @@ export class InspectionService {
     const attached: Attached = {
       stream,
       proved: caller.kind === 'node',
+      accept: () => {
+        call.sendMetadata(new Metadata());
+      },
       end: (error) => {
         end(call, error);
       },
@@ -127,6 +132,7 @@ export class InspectionService {
     if (former?.proved === true && !attached.proved)
       throw new GrpcError(status.ALREADY_EXISTS, 'an agent that has proved to be that node is connected');
     this.#nodes.set(node, attached);
+    attached.accept();
     former?.end(new GrpcError(status.ABORTED, 'a newer agent of this node is connected'));
   }
 }
