@@ -33,7 +33,7 @@ export async function explainAlone(node: Explained | null, request: Request): Pr
     };
   };
   const agents = { outbound: only(explainOutbound), inbound: only(explainInbound) };
-  return explainConnection({ state: stateOf(node), agents }, request);
+  return explainConnection({ state: stateOf(node), whole: !facts.view.onDemand, agents }, request);
 }
 
 function nodeFacts(node: Explained | null): NodeFacts {

@@ -22,6 +22,8 @@ export interface Agents {
 export interface ConnectionDependencies {
   /** As whoever explains knows the mesh: names are looked up in it, and it stands in for agents that are silent. */
   readonly state: MeshState;
+  /** The state is the whole mesh: what an agent is told on demand is told from it. */
+  readonly whole: boolean;
   readonly agents: Agents;
 }
 
@@ -58,15 +60,24 @@ interface Asked<Answer> {
 }
 
 async function askSource(
-  { state, agents }: ConnectionDependencies,
+  { state, whole, agents }: ConnectionDependencies,
   node: string,
   asked: OutboundAsked,
 ): Promise<Asked<Outbound>> {
+  const assumed = (): Outbound => explainOutbound(assumedFacts(state, node, asked), asked);
   try {
-    return { answer: await agents.outbound(node, asked), problem: null };
+    const answer = await agents.outbound(node, asked);
+    if (answer.action !== 'unsettled') return { answer, problem: null };
+    if (whole) return { answer: told(answer, assumed()), problem: null };
+    return { answer, problem: `the agent of ${node} knows addresses on demand, and not this one yet` };
   } catch (error) {
-    return { answer: explainOutbound(assumedFacts(state, node, asked), asked), problem: silent(node, error) };
+    return { answer: assumed(), problem: silent(node, error) };
   }
+}
+
+/** What the agent will make of the address once it has asked for it. */
+function told({ basis, pod, certificate, conditions }: Outbound, assumed: Outbound): Outbound {
+  return { ...assumed, basis, pod, certificate, conditions, fetched: true };
 }
 
 async function askDestination(
@@ -118,6 +129,6 @@ function allConditions(state: MeshState, outbound: Outbound, paths: readonly Pat
     ...paths.map(({ endpoint }) => `Pod ${endpoint.name}`),
     ...inbounds.flatMap(({ policies }) => policies.map(({ document }) => document)),
   ]);
-  const told = [...own, ...outbound.conditions, ...inbounds.flatMap(({ conditions }) => conditions)];
-  return [...new Map(told.map((condition) => [JSON.stringify(condition), condition])).values()];
+  const all = [...own, ...outbound.conditions, ...inbounds.flatMap(({ conditions }) => conditions)];
+  return [...new Map(all.map((condition) => [JSON.stringify(condition), condition])).values()];
 }

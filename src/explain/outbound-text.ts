@@ -17,24 +17,30 @@ export function describeOutbound(outbound: Outbound, meaning: string, problem: s
         ...describeCertificate(certificate, basis),
       ],
     },
-    { title: 'destination', lines: [meaning, ...ownerLines(outbound, meaning)] },
+    { title: 'destination', lines: [meaning, ...ownerLines(outbound, meaning), ...fetchedLines(outbound)] },
   ];
   if (outbound.loadBalancing !== null) steps.push({ title: 'endpoints', lines: candidateLines(outbound) });
   return [...steps, { title: 'way', lines: wayLines(outbound) }];
 }
 
 /** Who has the address, unless that was asked for by name. */
-function ownerLines({ destination: { owner, name, address } }: Outbound, meaning: string): readonly string[] {
+function ownerLines(outbound: Outbound, meaning: string): readonly string[] {
+  const { owner, name, address } = outbound.destination;
   switch (owner) {
     case 'workload':
       return meaning.startsWith(`pod ${name} `) ? [] : [`${address} is the address of ${name}`];
     case 'service':
       return meaning.startsWith(`service ${name} `) ? [] : [`${address} is an address of service ${name}`];
     case 'nobody':
+      if (outbound.action === 'unsettled') return [];
       return [`${address} belongs to nobody in the mesh`];
     case 'itself':
       return [`${address} is the pod itself`];
   }
+}
+
+function fetchedLines({ fetched, pod }: Outbound): readonly string[] {
+  return fetched ? [`the agent of ${pod.node} has not asked for it yet; the first connection waits until it has`] : [];
 }
 
 function candidateLines({ candidates, omitted, loadBalancing }: Outbound): readonly string[] {
@@ -90,6 +96,8 @@ function wayLines(outbound: Outbound): readonly string[] {
       return ['plain: the source is not captured, so its connections go as without a mesh', ...shown.flat(), ...more];
     case 'refused':
       return ['closed by the kernel: no agent serves the source'];
+    case 'unsettled':
+      return ['its agent has to ask for the address first'];
     case 'itself':
       return ['stays in the pod: what a pod sends to itself is never captured'];
     case 'deny':

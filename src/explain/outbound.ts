@@ -21,12 +21,13 @@ export function explainOutbound(facts: NodeFacts, asked: OutboundAsked): Outboun
   const decision = decideOutbound(view, question, (endpoint) => considered.push(endpoint));
   const pod = describePod(facts, asked.pod);
   const local = view.localPod(asked.pod);
-  const early = beforeDecision(pod, local, asked.destination);
+  const early = beforeDecision(pod, local, asked.destination) ?? unsettled(facts, asked);
   const endpoints = early?.action === 'itself' ? [] : endpointsOf(facts, asked, decision, early !== null);
   const { service } = decision;
   return {
     end: 'outbound',
     basis,
+    fetched: false,
     generation,
     pod,
     certificate: facts.certificate(pod.identity),
@@ -47,7 +48,7 @@ export function explainOutbound(facts: NodeFacts, asked: OutboundAsked): Outboun
 }
 
 interface Early {
-  readonly action: 'uncaptured' | 'refused' | 'itself';
+  readonly action: 'uncaptured' | 'refused' | 'itself' | 'unsettled';
   readonly reason: string | null;
 }
 
@@ -57,6 +58,11 @@ function beforeDecision(pod: Pod, local: LocalPod | null, destination: string): 
   if (!pod.captured) return { action: 'uncaptured', reason: whyUncaptured(pod) };
   // Captured, and nobody serves it: a pod never falls out of the mesh.
   return pod.enrolled ? null : { action: 'refused', reason: 'not_enrolled' };
+}
+
+function unsettled({ view }: NodeFacts, { destination }: OutboundAsked): Early | null {
+  const address = parseAddress(destination);
+  return address === null || view.isSettled(address) ? null : { action: 'unsettled', reason: null };
 }
 
 function isOwn(local: LocalPod | null, destination: string): boolean {

@@ -68,6 +68,8 @@ const endpoint = z.object({
 export const outboundSchema = z.object({
   end: z.literal('outbound'),
   basis,
+  /** Its agent has to ask for the address first; what follows is what it will then be told. */
+  fetched: z.boolean(),
   generation: z.number(),
   pod,
   certificate,
@@ -84,8 +86,11 @@ export const outboundSchema = z.object({
   candidates: z.array(candidate),
   /** Candidates that are not shown. */
   omitted: z.number(),
-  /** `uncaptured`, `refused` and `itself` come before any decision is asked for; the others are the decision's own. */
-  action: z.enum(['connect', 'passthrough', 'deny', 'uncaptured', 'refused', 'itself']),
+  /**
+   * `uncaptured`, `refused` and `itself` come before any decision is asked for; `unsettled`: its agent knows addresses on
+   * demand, and not this one yet; the others are the decision's own.
+   */
+  action: z.enum(['connect', 'passthrough', 'deny', 'uncaptured', 'refused', 'itself', 'unsettled']),
   reason: z.string().nullable(),
   endpoints: z.array(endpoint),
   /** How many there are, beside those that are shown. */

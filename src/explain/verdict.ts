@@ -11,6 +11,8 @@ export function outboundVerdict(outbound: Outbound): Verdict | null {
       return refused(`${pod.name} is captured, but no agent serves it${because(pod.lastError)}`);
     case 'itself':
       return allowed('the address is the pod’s own, so the connection never leaves it');
+    case 'unsettled':
+      return { outcome: 'unknown', text: 'its agent asks for the address with the first connection' };
     case 'passthrough':
     case 'uncaptured':
     case 'connect':

@@ -12,6 +12,8 @@ export interface FactOptions {
   /** UIDs of pods that are captured without being served. */
   readonly captured?: readonly string[];
   readonly certificate?: Certificate;
+  /** It knows addresses on demand, and none of them yet. */
+  readonly onDemand?: boolean;
 }
 
 /** 2030-01-01. */
@@ -22,7 +24,7 @@ export async function nodeFacts(state: MeshState, options: FactOptions = {}): Pr
   const { node = NODE, captured = [], certificate = { state: 'available', reason: null, notAfter } } = options;
   const wanted = [...state.localPods.values()].filter((pod) => pod.wanted).map((pod) => pod.uid);
   const { enrolled = wanted } = options;
-  const view = new WorkloadStore(node, meshState());
+  const view = new WorkloadStore(node, meshState(), options.onDemand ?? false);
   view.commit(await differenceOf(meshState(), state));
   for (const uid of enrolled) view.setEnrolled(uid, true);
   return {

@@ -18,7 +18,7 @@ export function explainMesh({ state, ask }: ExplainDependencies, request: Reques
     outbound: async (node, asked) => read(outboundSchema, await ask(node, { end: 'outbound', asked })),
     inbound: async (node, asked) => read(inboundSchema, await ask(node, { end: 'inbound', asked })),
   };
-  return explainConnection({ state: state(), agents }, request);
+  return explainConnection({ state: state(), whole: true, agents }, request);
 }
 
 interface Schema<Value> {

@@ -64,7 +64,7 @@ function explain(
       node === NODE ? Promise.resolve(explainInbound(facts, asked)) : Promise.reject(new Error('of another node')),
   };
   const destination = formatEndpoint(question.destination, question.port);
-  return explainConnection({ state, agents }, { source: source.uid, destination, namespace: 'default' });
+  return explainConnection({ state, whole: true, agents }, { source: source.uid, destination, namespace: 'default' });
 }
 
 function checkOutbound(real: Real, question: OutboundQuestion, { outbound }: Explanation): void {

@@ -27,11 +27,13 @@ interface Mesh {
   readonly there?: FactOptions;
   /** Nodes whose agents answer. */
   readonly answering?: readonly string[];
+  /** Whoever explains knows the whole mesh. */
+  readonly whole?: boolean;
 }
 
 async function explain(destination: string, mesh: Mesh = {}) {
   const { workloads = [client, web, other], policies = [], conditions = [] } = mesh;
-  const { answering = [NODE, 'node-2'], here = {}, there = {} } = mesh;
+  const { answering = [NODE, 'node-2'], here = {}, there = {}, whole = true } = mesh;
   const state = { ...meshState({ workloads, services: [shop], policies }), conditions };
   const facts = new Map([
     [NODE, await nodeFacts(asSeenBy(NODE, state), { ...here, node: NODE })],
@@ -45,7 +47,7 @@ async function explain(destination: string, mesh: Mesh = {}) {
       return Promise.resolve(tell(known, asked));
     };
   const agents = { outbound: ask(explainOutbound), inbound: ask(explainInbound) };
-  return explainConnection({ state, agents }, { source: 'client', destination, namespace: 'default' });
+  return explainConnection({ state, whole, agents }, { source: 'client', destination, namespace: 'default' });
 }
 
 function asSeenBy(node: string, state: MeshState): MeshState {
@@ -171,6 +173,15 @@ suite('a verdict', () => {
     const text = describeExplanation(explanation);
     assert.match(text, /ALLOWED: no policy has a say in it/);
     assert.match(text, /DENIED by AuthorizationPolicy default\/by-ip/);
+  });
+
+  test('of an agent that knows addresses on demand is what it will be told', async () => {
+    const mesh = { here: { onDemand: true }, policies: [onlyOthers] };
+    const text = describeExplanation(await explain('shop:80', mesh));
+    assert.match(text, /certificate: available/);
+    assert.match(text, /the agent of node-1 has not asked for it yet; the first connection waits/);
+    assert.match(text, /^DENIED: there are ALLOW policies/m);
+    assert.match(await verdict('shop:80', { ...mesh, whole: false }), /^UNKNOWN: .*on demand/);
   });
 
   test('of many endpoints says how many were looked at', async () => {
