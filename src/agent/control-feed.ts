@@ -21,6 +21,7 @@ import type { StateDifference } from '../ztunnel/state-difference.ts';
 import { answerInspection } from './explain.ts';
 import type { Node } from './node.ts';
 import { AddressDemand } from './address-demand.ts';
+import { MeshMemory } from './mesh-memory.ts';
 import { warnAboutTrustDomains } from './state-feed.ts';
 import type { StateFeed } from './state-feed.ts';
 
@@ -40,6 +41,8 @@ const emptyMeshSettings = meshSettingsSchema.parse({ apiVersion: 'ambit.dev/v1al
 
 /** Resources that are put in force at once: a first push of a large mesh must not keep questions waiting. */
 const CHUNK = 256;
+/** What a former run kept is in force after this long without a word of the control plane. Milliseconds. */
+const FIRST_ANSWER_DEADLINE = 5000;
 
 /** The mesh from a control plane; of manifests, if any are given, only the pods of this node. */
 export class ControlFeed implements StateFeed {
@@ -50,10 +53,12 @@ export class ControlFeed implements StateFeed {
   readonly #replica: MeshReplica;
   readonly #client: XdsClient;
   readonly #pump: StatePump;
+  readonly #memory: MeshMemory | null;
   #manifests: ManifestUpdate | null = null;
   #node: Node | null = null;
   #running: Promise<void> = Promise.resolve();
   #announceSync: () => void = () => undefined;
+  #announceEnd: () => void = () => undefined;
 
   constructor(dependencies: ControlFeedDependencies) {
     this.#dependencies = dependencies;
@@ -80,7 +85,10 @@ export class ControlFeed implements StateFeed {
       network: () => this.#replica.state.settings.network,
       apply: (changes) => this.#apply(changes),
       onSynced: () => {
-        this.#announceSync();
+        void this.#confirm();
+      },
+      onEnded: () => {
+        this.#announceEnd();
       },
       onAnswered: (typeUrl, absent, complete) => {
         this.addresses?.responded(typeUrl, absent, complete);
@@ -91,6 +99,7 @@ export class ControlFeed implements StateFeed {
       logger: logging.component('xds'),
       metrics,
     });
+    this.#memory = this.#newMemory();
     this.#pump = new StatePump({
       derive: (resources) => this.#derive(resources),
       apply: (state) => this.#applyPods(state),
@@ -106,10 +115,12 @@ export class ControlFeed implements StateFeed {
   async start(signal: AbortSignal): Promise<MeshState> {
     const ended = AbortSignal.any([signal, this.#ending.signal]);
     const synced = new Promise<void>((resolve) => (this.#announceSync = resolve));
+    const recalled = (await this.#memory?.recall()) ?? false;
     await this.#readManifests(ended);
     this.#running = this.#client.run(this.#ending.signal);
-    await Promise.race([synced, aborted(ended)]);
+    await Promise.race([synced, aborted(ended), ...(recalled ? [this.#outOfReach()] : [])]);
     ended.throwIfAborted();
+    this.#memory?.tellUnconfirmed();
     return this.#replica.state;
   }
 
@@ -125,6 +136,22 @@ export class ControlFeed implements StateFeed {
     this.addresses?.stop();
     this.#ending.abort();
     await this.#running;
+    await this.#memory?.stop();
+  }
+
+  /** Resolves when the control plane does not answer now. */
+  async #outOfReach(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#announceEnd = resolve;
+      this.#dependencies.timers.after(FIRST_ANSWER_DEADLINE, resolve);
+    });
+  }
+
+  /** Everything has come once over a connection. */
+  async #confirm(): Promise<void> {
+    const removals = this.#memory?.confirm() ?? [];
+    if (removals.length > 0) await this.#change(() => this.#replica.apply({ upserts: [], removals }));
+    this.#announceSync();
   }
 
   #newAddressDemand(): AddressDemand {
@@ -133,6 +160,23 @@ export class ControlFeed implements StateFeed {
       client: () => this.#client,
       state: () => this.#replica.state,
       drop: (choose) => this.#change(() => this.#replica.apply({ upserts: [], removals: choose() })),
+    });
+  }
+
+  #newMemory(): MeshMemory | null {
+    const { settings, control, timers, metrics, logging } = this.#dependencies;
+    const { stateDir, node, clusterId, xdsOnDemand, stateMaxAge } = settings;
+    if (stateDir === null) return null;
+    return new MeshMemory({
+      stateDir,
+      owner: { node, clusterId, control: control.target, onDemand: xdsOnDemand },
+      maxAge: stateMaxAge,
+      client: this.#client,
+      replica: this.#replica,
+      addresses: this.addresses,
+      timers,
+      metrics,
+      logger: logging.component('xds'),
     });
   }
 
@@ -156,6 +200,7 @@ export class ControlFeed implements StateFeed {
   async #apply(changes: ResourceChanges): Promise<void> {
     const { settings } = this.#replica.state;
     const slices = new Slices();
+    this.#memory?.changed();
     for (const chunk of chunksOf(changes)) {
       await this.#change(() => this.#replica.apply(chunk));
       await slices.pause();

@@ -61,6 +61,8 @@ export const accessLogTarget: Parser<string> = (text) =>
 
 export const certificateLifetime: Parser<number> = durationBetween(5 * minute, 7 * day, 'a time from 5m to 7d');
 
+export const keptAge: Parser<number> = durationBetween(minute, 7 * day, 'a time from 1m to 7d');
+
 /** A time that somebody waits, at least so many milliseconds. */
 export function waitingTime(minimum: number): Parser<number> {
   return durationBetween(minimum, longestWait, `a time such as 500ms, 5s or 1m30s, from ${minimum}ms to 24h`);

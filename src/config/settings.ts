@@ -2,6 +2,7 @@ import {
   absolutePath,
   accessLogTarget,
   certificateLifetime,
+  keptAge,
   nodeName,
   oneOf,
   path,
@@ -24,6 +25,7 @@ export interface AgentSettings extends ControlSettings {
   /** null: no folder was given, so no certificates are signed here. */
   readonly ca: string | null;
   readonly stateDir: string | null;
+  readonly stateMaxAge: number;
   readonly bpffs: string;
   /** null: the agent finds the mount point itself. */
   readonly cgroupRoot: string | null;
@@ -57,7 +59,20 @@ const table = new SettingTable<AgentSettings>(
     ),
     ...controlDefinitions,
     ca: optional('ca', 'DIR', null, 'CA folder made by `ambit ca init`, from which pods get their certificates.', path),
-    stateDir: optional('state-dir', 'DIR', null, 'Folder that keeps the last good manifests over restarts.', path),
+    stateDir: optional(
+      'state-dir',
+      'DIR',
+      null,
+      'Folder that keeps over restarts the last good manifests, or what the control plane has said.',
+      path,
+    ),
+    stateMaxAge: optional(
+      'state-max-age',
+      'TIME',
+      '24h',
+      'How old what the control plane has said may be at a start without it, 1m to 7d.',
+      keptAge,
+    ),
     bpffs: optional('bpffs', 'DIR', '/sys/fs/bpf', 'Mount point of the bpffs for pinned links and maps.', absolutePath),
     cgroupRoot: optional(
       'cgroup-root',

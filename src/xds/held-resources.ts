@@ -1,6 +1,6 @@
 import type { ResourceKey } from './resources.ts';
 
-interface Held extends ResourceKey {
+export interface Held extends ResourceKey {
   /** null: the control plane was told that something is wrong with it, so it may not count as held. */
   readonly version: string | null;
 }
@@ -20,12 +20,20 @@ export class HeldResources {
     return Object.fromEntries(entries);
   }
 
+  entries(): Iterable<readonly [name: string, held: Held]> {
+    return this.#held;
+  }
+
   keyOf(name: string): ResourceKey | null {
     return this.#held.get(name) ?? null;
   }
 
   set(name: string, { kind, key }: ResourceKey, version: string | null): void {
     this.#held.set(name, { kind, key, version });
+  }
+
+  clear(): void {
+    this.#held.clear();
   }
 
   delete(name: string): void {

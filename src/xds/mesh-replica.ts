@@ -3,6 +3,7 @@ import type { Policy } from '../model/policy.ts';
 import { isDeepStrictEqual } from 'node:util';
 import type { Change, StateDifference } from '../ztunnel/state-difference.ts';
 import type { ResourceChanges } from './delta-session.ts';
+import type { MeshResource, ResourceKey } from './resources.ts';
 
 /** The pods of this node, where manifests name them and not the control plane. */
 export interface NodePods {
@@ -55,6 +56,15 @@ export class MeshReplica {
 
   get state(): MeshState {
     return this.#state;
+  }
+
+  /** What the control plane has given under that key, as it came; null where it is not in force. */
+  told({ kind, key }: ResourceKey): MeshResource | null {
+    if (kind === 'settings') return resource(kind, key, this.#state.settings);
+    if (kind === 'workload') return resource(kind, key, this.#plain.get(key) ?? this.#workloads.get(key));
+    if (kind === 'service') return resource(kind, key, this.#services.get(key));
+    if (kind === 'policy') return resource(kind, key, this.#policies.get(key));
+    return resource(kind, key, this.#controlPods.get(key));
   }
 
   apply({ upserts, removals }: ResourceChanges): StateDifference {
@@ -155,6 +165,15 @@ export class MeshReplica {
     this.#plain.set(workload.uid, workload);
     return { ...workload, podUid };
   }
+}
+
+function resource<Kind extends MeshResource['kind']>(
+  kind: Kind,
+  key: string,
+  value: Extract<MeshResource, { readonly kind: Kind }>['value'] | undefined,
+): MeshResource | null {
+  // One member of the union for each kind: `kind` and `value` come from the same one.
+  return value === undefined ? null : ({ kind, key, value } as MeshResource);
 }
 
 function newBatch(): Batch {

@@ -1,4 +1,4 @@
-import { fromBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
 import type { Any } from '@bufbuild/protobuf/wkt';
 import type { Policy } from '../model/policy.ts';
@@ -7,12 +7,12 @@ import { LocalPodSchema, MeshSettingsSchema } from '../proto/gen/ambit/mesh/v1/m
 import { AuthorizationSchema } from '../proto/gen/istio/security/authorization_pb.ts';
 import { AddressSchema } from '../proto/gen/istio/workload/workload_pb.ts';
 import type { Address } from '../proto/gen/istio/workload/workload_pb.ts';
-import { decodePolicy } from '../wds/authorization.ts';
+import { decodePolicy, encodePolicy } from '../wds/authorization.ts';
 import type { Decoded } from '../wds/decoded.ts';
-import { decodeLocalPod, decodeMeshSettings } from '../wds/mesh.ts';
+import { decodeLocalPod, decodeMeshSettings, encodeLocalPod, encodeMeshSettings } from '../wds/mesh.ts';
 import { meshSettingsName, policyName, serviceName, typeUrls } from '../wds/names.ts';
-import { decodeService } from '../wds/services.ts';
-import { decodeWorkload } from '../wds/workloads.ts';
+import { decodeService, encodeService } from '../wds/services.ts';
+import { decodeWorkload, encodeWorkload } from '../wds/workloads.ts';
 
 /** A resource of the control plane as the node knows it. `key` is the key of the map of MeshState that holds it. */
 export type MeshResource =
@@ -67,6 +67,26 @@ function decodeAddress({ type }: Address, network: string): Decoded<MeshResource
       return keyed('service', decodeService(type.value, network), serviceName);
     case undefined:
       return { value: null, problems: ['the address is neither a workload nor a service'] };
+  }
+}
+
+/** The bytes that `decodeResource` reads the same resource from. */
+export function encodeResource(resource: MeshResource, network: string): Uint8Array {
+  switch (resource.kind) {
+    case 'workload': {
+      const type = { case: resource.kind, value: encodeWorkload(resource.value, network) };
+      return toBinary(AddressSchema, create(AddressSchema, { type }));
+    }
+    case 'service': {
+      const type = { case: resource.kind, value: encodeService(resource.value, network) };
+      return toBinary(AddressSchema, create(AddressSchema, { type }));
+    }
+    case 'policy':
+      return toBinary(AuthorizationSchema, encodePolicy(resource.value));
+    case 'settings':
+      return toBinary(MeshSettingsSchema, encodeMeshSettings(resource.value));
+    case 'pod':
+      return toBinary(LocalPodSchema, encodeLocalPod(resource.value));
   }
 }
 

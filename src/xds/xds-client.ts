@@ -14,7 +14,8 @@ import { DeltaSession } from './delta-session.ts';
 import type { DeltaCall, DeltaSessionDependencies, NodeIdentity, ResourceChanges } from './delta-session.ts';
 import { FileWatch } from './file-watch.ts';
 import { HeldResources } from './held-resources.ts';
-import type { SubscribedType } from './resources.ts';
+import type { Held } from './held-resources.ts';
+import type { ResourceKey, SubscribedType } from './resources.ts';
 
 export interface XdsClientDependencies {
   readonly access: ControlAccess;
@@ -25,6 +26,8 @@ export interface XdsClientDependencies {
   readonly apply: (changes: ResourceChanges) => Promise<void>;
   /** Everything that was subscribed has come once. */
   readonly onSynced: () => void;
+  /** A connection has ended, or there was none to be had. */
+  readonly onEnded: () => void;
   readonly onAnswered: DeltaSessionDependencies['onAnswered'];
   /** What else is spoken over the connection, with a control plane that is ours alone; the signal ends it. */
   readonly companion: Companion | null;
@@ -86,6 +89,24 @@ export class XdsClient {
       failures: this.#failures,
       lastError: this.#lastError,
     };
+  }
+
+  /** What is held of a type, by name. Live: changes while it is gone through are seen. */
+  *held(typeUrl: SubscribedType): Generator<{ readonly name: string; readonly held: Held }> {
+    for (const [name, held] of this.#held.get(typeUrl)?.entries() ?? []) yield { name, held };
+  }
+
+  /** To be called before `run`: this was held by a former run and is in force, so only what differs needs to come. */
+  recall(typeUrl: SubscribedType, name: string, { kind, key, version }: Held): void {
+    this.#held.get(typeUrl)?.set(name, { kind, key }, version);
+  }
+
+  /** What only a control plane of ours tells, where a stock one has taken its place. @returns what is not held any more */
+  forgetOwn(): readonly ResourceKey[] {
+    const own = [typeUrls.meshSettings, typeUrls.localPod].flatMap((typeUrl) => this.#held.get(typeUrl) ?? []);
+    const gone = own.flatMap((resources) => [...resources.entries()]);
+    for (const resources of own) resources.clear();
+    return gone.map(([, { kind, key }]) => ({ kind, key }));
   }
 
   /** Asks for addresses by name, or takes that back; while there is no connection the next one does. */
@@ -200,9 +221,10 @@ export class XdsClient {
   }
 
   #terminated(reason: 'Complete' | 'Reconnect' | 'Error', error: unknown): void {
-    const { logger, metrics } = this.#dependencies;
+    const { logger, metrics, onEnded } = this.#dependencies;
     metrics.xdsTerminations.inc({ reason });
     this.#failures++;
+    onEnded();
     if (error === null) return;
     this.#lastError = errorFields(error).error;
     const fields = { ...errorFields(error), failures: this.#failures };

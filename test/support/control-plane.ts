@@ -69,6 +69,8 @@ export class FakeControlPlane {
   sign: SignRequest = () => Promise.reject(new Error('no signing here'));
   /** False: requests are read and nothing is said. */
   answering = true;
+  /** What `control_plane.identifier` says. */
+  identifier: string;
   readonly #options: ControlPlaneOptions;
   readonly #resources = new Map<string, Stored>();
   readonly #streams = new Map<Stream, Map<string, Subscription>>();
@@ -79,6 +81,7 @@ export class FakeControlPlane {
 
   constructor(options: Partial<ControlPlaneOptions> = {}) {
     this.#options = { ...STOCK, ...options };
+    this.identifier = this.#options.identifier;
   }
 
   get address(): string {
@@ -304,7 +307,7 @@ export class FakeControlPlane {
         resources,
         removedResources: [...removedResources],
         nonce: `n${++this.#lastNonce}`,
-        controlPlane: { identifier: this.#options.identifier },
+        controlPlane: { identifier: this.identifier },
       }),
     );
   }

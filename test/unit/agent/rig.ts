@@ -58,6 +58,8 @@ export interface AgentRigOptions {
   /** Pods that a former agent left captured. */
   readonly adopted?: readonly string[];
   readonly flags?: Readonly<Record<string, string>>;
+  /** That of a former run; else a new one. */
+  readonly stateDir?: string;
 }
 
 export async function newAgentRig(context: TestContext, options: AgentRigOptions): Promise<AgentRig> {
@@ -65,7 +67,7 @@ export async function newAgentRig(context: TestContext, options: AgentRigOptions
   context.after(() => {
     rmSync(folder, { recursive: true, force: true });
   });
-  const stateDir = join(folder, 'state');
+  const stateDir = options.stateDir ?? join(folder, 'state');
   const source = await sources[options.feed ?? 'manifests'](context, folder, options);
   const ports = { adminPort: '0', metricsPort: '0', readinessPort: '0' };
   const flags = { node: NODE, stateDir, manifestPoll: '100ms', ...ports, ...source.flags, ...options.flags };

@@ -74,6 +74,7 @@ export async function newXdsRig(context: TestContext, options: RigOptions = {}):
       return Promise.resolve();
     },
     onSynced: () => synced++,
+    onEnded: () => undefined,
     onAnswered: (_typeUrl, absent) => answered.push(...absent),
     companion: null,
     timers: systemTimers,
