@@ -84,7 +84,13 @@ export class Control {
       logger: logging.component('xds'),
       observer: xdsObserver(metrics),
     });
-    this.#inspection = new InspectionService({ timers, logger: logging.component('inspection') });
+    this.#inspection = new InspectionService({
+      timers,
+      logger: logging.component('inspection'),
+      onAsked: (result) => {
+        metrics.inspections.inc({ result });
+      },
+    });
     this.#pages = this.#createPages();
     this.#lifecycle = new Lifecycle({
       events,

@@ -103,8 +103,9 @@ function splitPort(text: string): { readonly host: string; readonly port: number
 function findWorkloads({ workloads }: MeshState, text: string, namespace: string): readonly Workload[] {
   const byUid = workloads.get(text);
   if (byUid !== undefined) return [byUid];
-  const wanted = qualified(text, namespace);
-  return [...workloads.values()].filter((workload) => nameOf(workload) === wanted);
+  const slash = text.indexOf('/');
+  const [space, name] = slash < 0 ? [namespace, text] : [text.slice(0, slash), text.slice(slash + 1)];
+  return [...workloads.values()].filter((workload) => workload.name === name && workload.namespace === space);
 }
 
 /** By host name, whole or without the end that it shares with the others of the cluster, or by `namespace/hostname`. */

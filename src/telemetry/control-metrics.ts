@@ -18,6 +18,7 @@ export interface ControlMetrics {
   readonly requestErrors: Counter;
   readonly signErrors: Counter;
   readonly authenticationFailures: Counter;
+  readonly inspections: Counter<'result'>;
   readonly rootExpiry: Gauge;
   readonly chainExpiry: Gauge;
   readonly loopLagSeconds: Histogram;
@@ -65,6 +66,7 @@ export function createControlMetrics(version: string): ControlMetrics {
     requestErrors: counter('citadel_server_csr_parsing_err_count', 'Certificate requests that are malformed.'),
     signErrors: counter('citadel_server_csr_sign_err_count', 'Certificates that could not be signed.'),
     authenticationFailures: counter('citadel_server_authentication_failure_count', 'Callers not authenticated.'),
+    inspections: counter('ambit_inspections_total', 'Questions to agents of what they would do.', ['result']),
     rootExpiry: gauge('citadel_server_root_cert_expiry_timestamp', 'When the root ends, seconds since the epoch.'),
     chainExpiry: gauge(
       'citadel_server_cert_chain_expiry_timestamp',

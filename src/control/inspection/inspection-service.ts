@@ -16,6 +16,8 @@ import { InspectionStream } from './inspection-stream.ts';
 export interface InspectionDependencies {
   readonly timers: Timers;
   readonly logger: Logger;
+  /** Told of every question, once it has an answer or will have none. */
+  readonly onAsked: (result: 'answered' | 'failed') => void;
 }
 
 type InspectionCall = ServerDuplexStream<InspectionAnswer, InspectionQuestion>;
@@ -52,10 +54,18 @@ export class InspectionService {
   }
 
   /** JSON of the node's answer. @throws AmbitError where its agent gives none */
-  ask(node: string, question: EndQuestion): Promise<string> {
-    const attached = this.#nodes.get(node);
-    if (attached !== undefined) return attached.stream.ask(question);
-    return Promise.reject(new AmbitError('AGENT_ABSENT', `no agent of node ${node} is connected here`));
+  async ask(node: string, question: EndQuestion): Promise<string> {
+    const { onAsked } = this.#dependencies;
+    try {
+      const attached = this.#nodes.get(node);
+      if (attached === undefined) throw new AmbitError('AGENT_ABSENT', `no agent of node ${node} is connected here`);
+      const answer = await attached.stream.ask(question);
+      onAsked('answered');
+      return answer;
+    } catch (error) {
+      onAsked('failed');
+      throw error;
+    }
   }
 
   /** Ends all streams, each with a status that tells its client to come back. */

@@ -215,6 +215,7 @@ suite('questions to agents', () => {
     assert.equal(await third.ended, grpcStatus.ALREADY_EXISTS);
     second.says = { case: 'failure', value: 'the second' };
     assert.match(await ask(), /the second/);
+    assert.match(await control.metrics.registry.metrics(), /^ambit_inspections_total\{result="failed"\} [1-9]/m);
     second.close();
   });
 
