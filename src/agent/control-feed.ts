@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
-import { ManifestSource } from '../config/manifests/source.ts';
-import type { ManifestUpdate } from '../config/manifests/source.ts';
 import { defaultMeshSettings, meshSettingsSchema } from '../config/manifests/schemas/mesh-settings.ts';
 import type { AgentSettings } from '../config/settings.ts';
 import type { ControlEndpoint } from '../config/setting-parsers.ts';
-import { deriveMeshStateSteps } from '../derive/mesh-state.ts';
+import type { DocumentChange } from '../config/mesh-input.ts';
+import { MeshDerivation } from '../derive/mesh-derivation.ts';
 import type { MeshSettings, MeshState } from '../model/workload.ts';
 import { aborted } from '../process/lifecycle.ts';
+import { ManifestInput } from '../process/manifest-input.ts';
 import { StatePump } from '../process/state-pump.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
@@ -17,7 +17,7 @@ import { MeshReplica } from '../xds/mesh-replica.ts';
 import { InspectionClient } from '../xds/inspection-client.ts';
 import { XdsClient } from '../xds/xds-client.ts';
 import type { XdsStatus } from '../xds/xds-client.ts';
-import type { StateDifference } from '../ztunnel/state-difference.ts';
+import type { StagedState, StateDifference } from '../model/state-difference.ts';
 import { answerInspection } from './explain.ts';
 import type { Node } from './node.ts';
 import { AddressDemand } from './address-demand.ts';
@@ -52,9 +52,10 @@ export class ControlFeed implements StateFeed {
   readonly #ending = new AbortController();
   readonly #replica: MeshReplica;
   readonly #client: XdsClient;
+  /** Of manifests: the pods of this node. */
+  readonly #derivation: MeshDerivation;
   readonly #pump: StatePump;
   readonly #memory: MeshMemory | null;
-  #manifests: ManifestUpdate | null = null;
   #node: Node | null = null;
   #running: Promise<void> = Promise.resolve();
   #announceSync: () => void = () => undefined;
@@ -100,9 +101,10 @@ export class ControlFeed implements StateFeed {
       metrics,
     });
     this.#memory = this.#newMemory();
+    this.#derivation = new MeshDerivation({ node: settings.node, now: () => timers.now() });
     this.#pump = new StatePump({
-      derive: (resources) => this.#derive(resources),
-      apply: (state) => this.#applyPods(state),
+      derive: (changes) => runInSlices(this.#derivation.update(changes)),
+      apply: (staged) => this.#applyPods(staged),
       logger: logging.component('manifests'),
       metrics,
     });
@@ -181,20 +183,22 @@ export class ControlFeed implements StateFeed {
   }
 
   async #readManifests(signal: AbortSignal): Promise<void> {
-    const { settings, timers } = this.#dependencies;
+    const { settings, timers, logging, metrics } = this.#dependencies;
     if (settings.manifests === null) return;
-    const source = new ManifestSource({
+    const input = new ManifestInput({
       path: settings.manifests,
       stateDir: settings.stateDir,
       pollInterval: settings.manifestPoll,
       timers,
-      onUpdate: (update) => {
-        this.#manifests = update;
-        this.#pump.submit(update);
-      },
+      logger: logging.component('manifests'),
+      metrics,
     });
-    this.#manifests = await source.start(signal);
-    this.#replica.setNodePods(podsOf(await this.#pump.derive(this.#manifests)));
+    const first = await input.start((changes) => {
+      this.#pump.submit(changes.filter(saysWhatHolds));
+    }, signal);
+    const staged = await this.#pump.start([...first.filter(saysWhatHolds), this.#settingsOfControl()]);
+    this.#replica.setNodePods(podsOf(staged.commit().next));
+    this.#pump.open();
   }
 
   async #apply(changes: ResourceChanges): Promise<void> {
@@ -207,13 +211,11 @@ export class ControlFeed implements StateFeed {
     }
     if (settings.network !== this.#replica.state.settings.network) this.addresses?.networkChanged(settings.network);
     // Identities of the pods that manifests name follow the trust domain that the control plane names.
-    if (this.#manifests !== null && !isDeepStrictEqual(settings, this.#replica.state.settings)) {
-      this.#pump.submit({ ...this.#manifests, newProblems: [], changed: true });
-    }
+    if (!isDeepStrictEqual(settings, this.#replica.state.settings)) this.#pump.submit([this.#settingsOfControl()]);
   }
 
-  async #applyPods(state: MeshState): Promise<void> {
-    await this.#change(() => this.#replica.setNodePods(podsOf(state)));
+  async #applyPods(staged: StagedState): Promise<void> {
+    await this.#change(() => this.#replica.setNodePods(podsOf(staged.commit().next)));
   }
 
   /** The replica changes when the decisions do, and not before: between the two lie questions. */
@@ -235,13 +237,16 @@ export class ControlFeed implements StateFeed {
     if (podsChanged && !this.#ending.signal.aborted) enrolment.reconcile(this.#replica.state.localPods);
   }
 
-  #derive(resources: ManifestUpdate['resources']): Promise<MeshState> {
+  #settingsOfControl(): DocumentChange {
     const { settings } = this.#replica.state;
     const spec = { ...settings, trustDomainAliases: [...settings.trustDomainAliases] };
-    const meshSettings = { ...emptyMeshSettings, spec };
-    const { node } = this.#dependencies.settings;
-    return runInSlices(deriveMeshStateSteps({ ...resources, meshSettings }, { node }));
+    return { kind: 'MeshSettings', key: 'MeshSettings', document: { ...emptyMeshSettings, spec } };
   }
+}
+
+/** Settings are the control plane's to say. */
+function saysWhatHolds({ kind }: DocumentChange): boolean {
+  return kind !== 'MeshSettings';
 }
 
 /** Of the workloads only those of this node: the manifests say nothing of the rest of the mesh that would be the whole. */

@@ -1,7 +1,9 @@
-import { ManifestSource } from '../config/manifests/source.ts';
 import type { AgentSettings } from '../config/settings.ts';
-import { deriveMeshStateSteps } from '../derive/mesh-state.ts';
+import type { CollectionDescription } from '../derive/collections/collection.ts';
+import { MeshDerivation } from '../derive/mesh-derivation.ts';
+import type { StateDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
+import { ManifestInput } from '../process/manifest-input.ts';
 import { StatePump } from '../process/state-pump.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
@@ -25,44 +27,51 @@ export class ManifestFeed implements StateFeed {
   readonly addresses = null;
   readonly #dependencies: ManifestFeedDependencies;
   readonly #ending = new AbortController();
-  readonly #source: ManifestSource;
+  readonly #input: ManifestInput;
+  readonly #derivation: MeshDerivation;
   readonly #pump: StatePump;
-  readonly #firstInForce: Promise<Node>;
-  #announce: (node: Node) => void = () => undefined;
-  #first: MeshState | null = null;
+  #node: Node | null = null;
+  #first: StateDifference | null = null;
 
   constructor(dependencies: ManifestFeedDependencies) {
     this.#dependencies = dependencies;
     const { settings, path, logging, metrics, timers } = dependencies;
-    this.#firstInForce = new Promise((resolve) => (this.#announce = resolve));
+    const logger = logging.component('manifests');
+    this.#derivation = new MeshDerivation({ node: settings.node, now: () => timers.now() });
     this.#pump = new StatePump({
-      derive: (resources) => runInSlices(deriveMeshStateSteps(resources, { node: settings.node })),
-      apply: async (state) => {
-        await this.#apply(await this.#firstInForce, state);
-      },
-      logger: logging.component('manifests'),
+      derive: (changes) => runInSlices(this.#derivation.update(changes)),
+      apply: (staged) => this.#apply(() => staged.commit()),
+      logger,
       metrics,
     });
-    this.#source = new ManifestSource({
+    this.#input = new ManifestInput({
       path,
       stateDir: settings.stateDir,
       pollInterval: settings.manifestPoll,
       timers,
-      onUpdate: (update) => {
-        this.#pump.submit(update);
-      },
+      logger,
+      metrics,
     });
+  }
+
+  describe(): readonly CollectionDescription[] {
+    return this.#derivation.describe();
   }
 
   async start(signal: AbortSignal): Promise<MeshState> {
     const ended = AbortSignal.any([signal, this.#ending.signal]);
-    this.#first = await this.#pump.derive(await this.#source.start(ended));
-    return this.#first;
+    const deliver = this.#pump.submit.bind(this.#pump);
+    const staged = await this.#pump.start(await this.#input.start(deliver, ended));
+    this.#first = staged.commit();
+    return this.#first.next;
   }
 
   async attach(node: Node): Promise<void> {
-    if (this.#first !== null) await this.#apply(node, this.#first);
-    this.#announce(node);
+    this.#node = node;
+    const first = this.#first;
+    this.#first = null;
+    if (first !== null) await this.#apply(() => first);
+    this.#pump.open();
   }
 
   stop(): Promise<void> {
@@ -70,10 +79,15 @@ export class ManifestFeed implements StateFeed {
     return Promise.resolve();
   }
 
-  async #apply({ plane, enrolment }: Node, state: MeshState): Promise<void> {
-    if (this.#ending.signal.aborted) return;
-    warnAboutTrustDomains(plane.state, state, this.#dependencies.logging.component('agent'));
-    await plane.apply(state);
-    enrolment.reconcile(state.localPods);
+  /** The state changes when its turn has come: between two changes lie questions. */
+  async #apply(commit: () => StateDifference): Promise<void> {
+    if (this.#node === null || this.#ending.signal.aborted) return;
+    const { plane, enrolment } = this.#node;
+    await plane.applyDifference(() => {
+      const difference = commit();
+      warnAboutTrustDomains(plane.state, difference.next, this.#dependencies.logging.component('agent'));
+      return difference;
+    });
+    enrolment.reconcile(plane.state.localPods);
   }
 }

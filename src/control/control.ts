@@ -1,19 +1,22 @@
 import { experimental, ServerCredentials } from '@grpc/grpc-js';
 import type { Authority } from '../ca/authority.ts';
+import type { MeshInput } from '../config/mesh-input.ts';
 import type { ControlPlaneSettings } from '../config/control-plane-settings.ts';
 import { aborted, Lifecycle } from '../process/lifecycle.ts';
 import type { ProcessEvents } from '../process/lifecycle.ts';
+import { ManifestInput } from '../process/manifest-input.ts';
 import { Listener } from '../process/listener.ts';
 import type { ControlMetrics } from '../telemetry/control-metrics.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import { sampleLoopLag } from '../telemetry/loop-lag.ts';
+import { runInSlices } from '../timing/slices.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { controlPlaneIdentifier } from '../wds/names.ts';
 import { openAuthority } from './authority.ts';
 import { Authenticator } from './certificates/authenticator.ts';
 import type { CallCredentials } from './certificates/authenticator.ts';
 import { CertificateService } from './certificates/certificate-service.ts';
-import { livePods } from './certificates/live-pods.ts';
+import { LivePods } from './certificates/live-pods.ts';
 import { loadTokenKeys } from './certificates/token-keys.ts';
 import type { TokenKeys } from './certificates/token-keys.ts';
 import type { Caller } from './caller.ts';
@@ -36,6 +39,8 @@ export interface ControlDependencies {
   readonly timers: Timers;
   readonly random: Random;
   readonly events: ProcessEvents;
+  /** Where the mesh comes from, if not from the manifests that the settings name. */
+  readonly input?: MeshInput;
 }
 
 /** Ports that are in use once it is ready; those that were asked for as 0 are known only then. */
@@ -54,6 +59,7 @@ export class Control {
   readonly #dependencies: ControlDependencies;
   readonly #lifecycle: Lifecycle;
   readonly #store = new ResourceStore();
+  readonly #pods = new LivePods();
   readonly #mesh: MeshSource;
   readonly #discovery: DiscoveryService;
   readonly #inspection: InspectionService;
@@ -69,11 +75,12 @@ export class Control {
     const { settings, version, logging, metrics, timers, random, events } = dependencies;
     this.ready = new Promise((resolve) => (this.#announceReady = resolve));
     this.#mesh = new MeshSource({
-      settings,
+      input: dependencies.input ?? manifestInput(dependencies),
       store: this.#store,
       timers,
       metrics,
       logger: logging.component('manifests'),
+      onChange: ({ workloads }) => runInSlices(this.#pods.update(workloads)),
     });
     this.#discovery = new DiscoveryService({
       store: this.#store,
@@ -178,7 +185,7 @@ export class Control {
     const { logging, metrics, timers } = this.#dependencies;
     return new Authenticator({
       keys,
-      pods: livePods(() => this.#mesh.state.workloads),
+      pods: this.#pods,
       trustDomains: () => {
         const { trustDomain, trustDomainAliases } = this.#mesh.state.settings;
         return [trustDomain, ...trustDomainAliases];
@@ -196,7 +203,7 @@ export class Control {
     return new CertificateService({
       authority,
       authenticate: authenticator.authenticate.bind(authenticator),
-      pods: livePods(() => this.#mesh.state.workloads),
+      pods: this.#pods,
       defaultTtl: settings.certificateTtl,
       maximumTtl: settings.maximumCertificateTtl,
       logger: logging.component('ca'),
@@ -259,6 +266,17 @@ export class Control {
       ...this.#pages.map((page) => page.stop()),
     ]);
   }
+}
+
+function manifestInput({ settings, logging, metrics, timers }: ControlDependencies): MeshInput {
+  return new ManifestInput({
+    path: settings.manifests,
+    stateDir: settings.stateDir,
+    pollInterval: settings.manifestPoll,
+    timers,
+    logger: logging.component('manifests'),
+    metrics,
+  });
 }
 
 function xdsObserver(metrics: ControlMetrics): ConstructorParameters<typeof DiscoveryService>[0]['observer'] {

@@ -1,114 +1,83 @@
-import { ManifestSource } from '../config/manifests/source.ts';
-import type { ControlPlaneSettings } from '../config/control-plane-settings.ts';
-import { deriveMeshStateSteps } from '../derive/mesh-state.ts';
-import { defaultMeshSettings } from '../config/manifests/schemas/mesh-settings.ts';
+import type { MeshInput } from '../config/mesh-input.ts';
+import type { CollectionDescription } from '../derive/collections/collection.ts';
+import { MeshDerivation } from '../derive/mesh-derivation.ts';
+import type { StateDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
 import { StatePump } from '../process/state-pump.ts';
-import type { Logger } from '../telemetry/logger.ts';
 import type { ControlMetrics } from '../telemetry/control-metrics.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { runInSlices } from '../timing/slices.ts';
 import type { Timers } from '../timing/timers.ts';
-import { differenceOf } from '../ztunnel/state-difference.ts';
-import type { ResourceStore } from './resources/resource-store.ts';
 import { typeUrls } from '../wds/names.ts';
+import type { ResourceStore } from './resources/resource-store.ts';
 
 export interface MeshSourceDependencies {
-  readonly settings: Pick<ControlPlaneSettings, 'manifests' | 'stateDir' | 'manifestPoll'>;
+  readonly input: MeshInput;
   readonly store: ResourceStore;
-  readonly timers: Timers;
+  readonly timers: Pick<Timers, 'now'>;
   readonly logger: Logger;
   readonly metrics: ControlMetrics;
+  /** Told of every change when it has come into force; clients are told once this resolves. */
+  readonly onChange: (difference: StateDifference) => Promise<void>;
 }
 
-/** What `/debug/collections` tells of one step from source to resources. */
-export interface CollectionDescription {
-  readonly name: string;
-  readonly inputs: readonly string[];
-  readonly size: number;
-}
-
-/** From manifests to resources, one update after the other. */
+/** From documents to resources, one update after the other. */
 export class MeshSource {
   readonly #dependencies: MeshSourceDependencies;
-  #state: MeshState = {
-    settings: defaultMeshSettings,
-    workloads: new Map(),
-    services: new Map(),
-    policies: new Map(),
-    localPods: new Map(),
-    conditions: [],
-  };
+  readonly #derivation: MeshDerivation;
 
   constructor(dependencies: MeshSourceDependencies) {
     this.#dependencies = dependencies;
+    this.#derivation = new MeshDerivation({ node: null, now: () => dependencies.timers.now() });
   }
 
   /** What is in force. */
   get state(): MeshState {
-    return this.#state;
+    return this.#derivation.state;
   }
 
-  /** Resolves when the first manifests are in force. @throws AmbitError `MANIFESTS_UNREADABLE` */
+  /** Resolves when the first documents are in force. @throws what the input throws */
   async start(signal: AbortSignal): Promise<void> {
-    const { settings, timers, logger, metrics } = this.#dependencies;
-    let announceFirst: () => void = () => undefined;
-    const first = new Promise<void>((resolve) => (announceFirst = resolve));
+    const { input, logger, metrics } = this.#dependencies;
     const pump = new StatePump({
-      derive: async (resources) => {
+      derive: async (changes) => {
         const stop = metrics.deriveSeconds.startTimer();
-        const state = await runInSlices(deriveMeshStateSteps(resources, { node: null }));
+        const staged = await runInSlices(this.#derivation.update(changes));
         stop();
-        return state;
+        return staged;
       },
-      apply: async (state) => {
-        await first;
-        await this.#apply(state);
-      },
+      apply: (staged) => this.#apply(staged.commit()),
       logger,
       metrics,
     });
-    const source = new ManifestSource({
-      path: settings.manifests,
-      stateDir: settings.stateDir,
-      pollInterval: settings.manifestPoll,
-      timers,
-      onUpdate: (update) => {
-        pump.submit(update);
-      },
-    });
-    await this.#apply(await pump.derive(await source.start(signal)), true);
-    announceFirst();
+    const first = await input.start((changes) => {
+      pump.submit(changes);
+    }, signal);
+    const staged = await pump.start(first);
+    // Announced even where they equal the defaults: nothing was sent of them yet.
+    await this.#apply({ ...staged.commit(), settingsChanged: true });
+    pump.open();
   }
 
+  /** Every step from documents to what is served. */
   describe(): readonly CollectionDescription[] {
-    const { workloads, services, policies, localPods, conditions } = this.#state;
-    const pods = ['Pod', 'Namespace', 'Node', 'MeshSettings'];
-    return [
-      {
-        name: 'workloads',
-        inputs: [...pods, 'Service', 'PeerAuthentication', 'AuthorizationPolicy', 'NetworkPolicy'],
-        size: workloads.size,
-      },
-      { name: 'services', inputs: ['Service', 'MeshSettings'], size: services.size },
-      { name: 'policies', inputs: ['AuthorizationPolicy', 'PeerAuthentication', 'MeshSettings'], size: policies.size },
-      { name: 'local pods', inputs: pods, size: localPods.size },
-      { name: 'conditions', inputs: ['all of the above'], size: conditions.length },
-      ...Object.entries(typeUrls).map(([name, type]) => ({
-        name: `resources: ${type}`,
-        inputs: [name],
-        size: this.#dependencies.store.size(type),
-      })),
-    ];
+    const { store } = this.#dependencies;
+    const served = Object.entries(typeUrls).map(([name, type]) => ({
+      name: `resources: ${type}`,
+      inputs: [name],
+      size: store.size(type),
+      recomputed: null,
+      changedAt: null,
+    }));
+    return [...this.#derivation.describe(), ...served];
   }
 
-  async #apply(state: MeshState, first = false): Promise<void> {
-    const { store, metrics } = this.#dependencies;
-    const difference = await differenceOf(this.#state, state);
-    this.#state = state;
-    // The first state is announced even where it equals the defaults: nothing was sent of them yet.
-    await store.commit(first ? { ...difference, settingsChanged: true } : difference);
+  async #apply(difference: StateDifference): Promise<void> {
+    const { store, metrics, onChange } = this.#dependencies;
+    await onChange(difference);
+    await store.commit(difference);
     metrics.stateGeneration.inc();
-    metrics.services.set(state.services.size);
+    metrics.services.set(difference.next.services.size);
     for (const [name, type] of Object.entries(typeUrls)) metrics.resources.set({ type: name }, store.size(type));
   }
 }

@@ -1,12 +1,12 @@
 import type { RequestListener } from 'node:http';
 import type { Registry } from 'prom-client';
+import type { CollectionDescription } from '../derive/collections/collection.ts';
 import type { Request } from '../explain/names.ts';
 import { explainRoute } from '../explain/page.ts';
 import type { Explanation } from '../explain/shape.ts';
 import type { Condition } from '../model/workload.ts';
 import { routeRequests, sendText } from '../process/http-routes.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { CollectionDescription } from './mesh-source.ts';
 import type { ClientStatus } from './discovery/discovery-service.ts';
 
 export interface DebugPagesDependencies {

@@ -1,25 +1,20 @@
-import type { Resources } from '../config/manifests/resources.ts';
-import { defaultMeshSettings } from '../config/manifests/schemas/mesh-settings.ts';
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { Condition, Locality, MeshSettings } from '../model/workload.ts';
 import type { Labels } from './selectors.ts';
 
+/** Looking something up; whoever computes collections is told of it. */
+export interface Lookup<Value> {
+  get(key: string): Value | undefined;
+}
+
 /** What every derivation may look at. */
 export interface Context {
   readonly settings: MeshSettings;
-  readonly namespaceLabels: ReadonlyMap<string, Labels>;
-  readonly localities: ReadonlyMap<string, Locality>;
+  readonly namespaceLabels: Lookup<Labels>;
+  readonly localities: Lookup<Locality>;
 }
 
 export const unknownLocality: Locality = { region: '', zone: '', subzone: '' };
-
-export function makeContext(resources: Resources): Context {
-  return {
-    settings: resources.meshSettings?.spec ?? defaultMeshSettings,
-    namespaceLabels: new Map(resources.namespaces.map(({ metadata }) => [metadata.name, metadata.labels])),
-    localities: new Map(resources.nodes.map(({ metadata }) => [metadata.name, localityOf(metadata.labels)])),
-  };
-}
 
 /** A pod takes part once it has an address and until its last container has ended. */
 export function isRunning(pod: PodDocument): boolean {
@@ -37,22 +32,18 @@ export function workloadUid(settings: MeshSettings, pod: PodDocument): string {
   return `${settings.clusterId}//Pod/${pod.metadata.namespace}/${pod.metadata.name}`;
 }
 
-export function groupByNamespace<Item extends { readonly metadata: { readonly namespace: string } }>(
-  items: readonly Item[],
-): ReadonlyMap<string, readonly Item[]> {
-  return groupedBy(items, ({ metadata }) => metadata.namespace);
+export function namespaceOf({ metadata }: { readonly metadata: { readonly namespace: string } }): readonly string[] {
+  return [metadata.namespace];
 }
 
 /** Map.groupBy came with Node 21. */
-export function groupedBy<Item>(
+export function groupByNamespace<Item extends { readonly metadata: { readonly namespace: string } }>(
   items: readonly Item[],
-  keyOf: (item: Item) => string,
 ): ReadonlyMap<string, readonly Item[]> {
   const groups = new Map<string, Item[]>();
   for (const item of items) {
-    const key = keyOf(item);
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, [item]);
+    const group = groups.get(item.metadata.namespace);
+    if (group === undefined) groups.set(item.metadata.namespace, [item]);
     else group.push(item);
   }
   return groups;
@@ -69,7 +60,7 @@ export function condition(resource: string, type: string, reason: string, messag
   return { resource, type, reason, message };
 }
 
-function localityOf(labels: Labels): Locality {
+export function localityOf(labels: Labels): Locality {
   return {
     region: labels['topology.kubernetes.io/region'] ?? '',
     zone: labels['topology.kubernetes.io/zone'] ?? '',

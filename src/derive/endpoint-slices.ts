@@ -1,6 +1,6 @@
 import type { EndpointSliceDocument, SliceEndpointDocument } from '../config/manifests/schemas/endpoint-slice.ts';
 import { parseAddress } from '../model/address.ts';
-import type { Locality, MeshSettings, Workload } from '../model/workload.ts';
+import type { Locality, Workload } from '../model/workload.ts';
 import { condition, resourceText, unknownLocality } from './context.ts';
 import type { Context } from './context.ts';
 import { checkedAddress } from './endpoint-address.ts';
@@ -10,7 +10,6 @@ import { limited } from './limited.ts';
 import type { DerivedWorkloads } from './service-entry-endpoints.ts';
 import { sourceKey } from './service-sources.ts';
 import type { ServiceSource } from './service-sources.ts';
-import { serviceHostname } from './services.ts';
 
 const serviceLabel = 'kubernetes.io/service-name';
 const managerLabel = 'endpointslice.kubernetes.io/managed-by';
@@ -19,12 +18,14 @@ const selectorController = 'endpointslice-controller.k8s.io';
 
 const nothing: DerivedWorkloads = { workloads: [], conditions: [] };
 
-/** `namespace/hostname` of the Service that a slice was written by hand for; null: it is no such slice. */
-export function sliceServiceKey(slice: EndpointSliceDocument, settings: MeshSettings): string | null {
+/** The Service that a slice was written by hand for; null: it is no such slice. */
+export function sliceServiceName(
+  slice: EndpointSliceDocument,
+): { readonly name: string; readonly namespace: string } | null {
   const { labels, namespace } = slice.metadata;
   const name = labels[serviceLabel];
   if (name === undefined || name === '' || labels[managerLabel] === selectorController) return null;
-  return `${namespace}/${serviceHostname({ name, namespace }, settings)}`;
+  return { name, namespace };
 }
 
 /** `namespace/name` of the pods that a slice names as endpoints. */
@@ -43,7 +44,7 @@ export function endpointSliceWorkloads(
   service: ServiceSource | null,
   context: Context,
 ): DerivedWorkloads {
-  if (service === null || sliceServiceKey(slice, context.settings) === null) return nothing;
+  if (service === null) return nothing;
   const resource = resourceText('EndpointSlice', slice);
   const refuse = ({ reason, message }: Problem) => condition(resource, 'Accepted', reason, message);
   const problem = sliceProblem(slice, service);

@@ -9,7 +9,7 @@ import { podUid } from './pod-uid.ts';
 const netnsAnnotation = 'ambit.dev/netns';
 
 /** A pod of this node. Pods of the host's network are not asked for: there is nothing of their own to enrol. */
-export function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
+function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
   const { metadata, spec } = pod;
   const { trustDomain } = context.settings;
   return {
@@ -25,8 +25,28 @@ export function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
   };
 }
 
+/** Pods that have a UID in common. */
+export interface LocalPods {
+  /** null: it cannot be told which of them has it. */
+  readonly pod: LocalPod | null;
+  readonly conditions: readonly Condition[];
+}
+
+/** A UID that two pods claim is an identity in doubt: neither of them is taken in. */
+export function deriveLocalPods(pods: readonly PodDocument[], context: Context): LocalPods {
+  const [first] = pods;
+  if (first === undefined || pods.length > 1) return { pod: null, conditions: pods.map(duplicateUid) };
+  const pod = deriveLocalPod(first, context);
+  return { pod, conditions: localPodConditions(first, pod) };
+}
+
+function duplicateUid(pod: PodDocument): Condition {
+  const message = `metadata.uid ${podUid(pod)} is that of another pod too: none of them is enrolled until each has its own`;
+  return condition(resourceText('Pod', pod), 'Enrolled', 'DuplicateUid', message);
+}
+
 /** Why a pod of this node cannot be taken in. */
-export function localPodConditions(pod: PodDocument, local: LocalPod): readonly Condition[] {
+function localPodConditions(pod: PodDocument, local: LocalPod): readonly Condition[] {
   if (!local.wanted || local.netns !== null) return [];
   const given = pod.metadata.annotations[netnsAnnotation];
   const wrong = given === undefined ? 'is missing' : `is ${JSON.stringify(given)}`;

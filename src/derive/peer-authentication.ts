@@ -10,23 +10,30 @@ import { emptyMatch, withoutIdentity } from './matches.ts';
 import { matchesLabels } from './selectors.ts';
 
 export interface PeerAuthentications {
+  /** Beside the one of `strictPolicy`. */
   readonly policies: readonly DerivedPolicy[];
   readonly conditions: readonly Condition[];
-  /** Keys of the policies that a pod gets. */
-  readonly keysFor: (pod: Subject) => readonly string[];
+  /** Keys of the policies that something of the namespace gets. */
+  readonly keysFor: (subject: Subject) => readonly string[];
 }
 
-/** Modes from mesh to port: the narrowest that says something wins, and among equals the oldest. */
+/**
+ * Modes from mesh to port: the narrowest that says something wins, and among equals the oldest.
+ *
+ * @param documents those of one namespace
+ * @param meshWide those of the root namespace; none where that is the namespace itself
+ */
 export function derivePeerAuthentications(
   documents: readonly PeerAuthenticationDocument[],
+  meshWide: readonly PeerAuthenticationDocument[],
   settings: MeshSettings,
 ): PeerAuthentications {
-  const levels = new Levels(documents, settings);
+  const levels = new Levels([...documents, ...meshWide], settings);
   const strict = strictPolicy(settings);
   const converted = documents.flatMap((document) => convertPorts(document, levels.baseOf(document), levels) ?? []);
   const convertedKeys = new Set(converted.map(({ policy }) => policyKey(policy)));
   return {
-    policies: [{ policy: strict, selector: null }, ...converted],
+    policies: converted,
     conditions: documents.flatMap((document) => conditionsOf(document, levels)),
     keysFor: (pod) => {
       const narrowest = levels.workloadLevel(pod);
@@ -91,7 +98,8 @@ class Levels {
   }
 }
 
-function strictPolicy(settings: MeshSettings): Policy {
+/** The one that shuts every port; it is there whether anything asks for it or not. */
+export function strictPolicy(settings: MeshSettings): Policy {
   return denial(strictPolicyName, settings.rootNamespace, [[withoutIdentity]]);
 }
 

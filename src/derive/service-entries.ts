@@ -7,7 +7,7 @@ import { condition, resourceText } from './context.ts';
 import { specialKind } from './endpoint-address.ts';
 import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
-import { withoutDuplicates } from './service-sources.ts';
+import { sourceMetadata, withoutDuplicates } from './service-sources.ts';
 import type { ServiceSource, SourcePort } from './service-sources.ts';
 import { exportedTo, limitedBy } from './visibility.ts';
 import type { Exported } from './visibility.ts';
@@ -32,7 +32,7 @@ export function serviceEntrySources(document: ServiceEntryDocument, settings: Me
   };
   return hostsOf(document).map((hostname) => ({
     kind: 'ServiceEntry',
-    metadata,
+    metadata: sourceMetadata(metadata),
     selector: selectorOf(document),
     ports,
     service: { ...common, hostname, vips: vipsOf(document, hostname) },

@@ -7,7 +7,7 @@ import type { Labels } from './selectors.ts';
 /** A service as one document describes it, with what finds its endpoints. */
 export interface ServiceSource {
   readonly kind: 'Service' | 'ServiceEntry';
-  readonly metadata: Pick<SourceMetadata, 'name' | 'namespace' | 'creationTimestamp'>;
+  readonly metadata: SourceMetadata;
   readonly service: Service;
   /** Labels of its endpoints in its own namespace; null: it selects none. */
   readonly selector: Labels | null;
@@ -40,6 +40,11 @@ export interface SettledHostname {
   /** At most one for each namespace. */
   readonly chosen: readonly ServiceSource[];
   readonly conditions: readonly Condition[];
+}
+
+/** Of a document's metadata only this: the rest may change without a change of the service. */
+export function sourceMetadata({ name, namespace, creationTimestamp }: SourceMetadata): SourceMetadata {
+  return { name, namespace, creationTimestamp };
 }
 
 /** `namespace/hostname`. */
@@ -94,16 +99,21 @@ export function portsIn(source: ServiceSource, named: NamedPorts): ReadonlyMap<n
   );
 }
 
+/** What an endpoint offers: services by their keys, and their ports. */
+export function offersOf({ services }: Pick<Workload, 'services'>): readonly string[] {
+  return [...services].flatMap(([key, ports]) => [key, ...[...ports.keys()].map((port) => portOffer(key, port))]);
+}
+
+function portOffer(key: string, port: number): string {
+  return `${key}:${port}`;
+}
+
 /** Ports with named targets that not one of the endpoints has: a misspelt name would otherwise be a silent refusal. */
-export function unknownPortNames(
-  source: ServiceSource,
-  endpoints: readonly Pick<Workload, 'services'>[],
-): readonly Condition[] {
-  if (endpoints.length === 0) return [];
+export function unknownPortNames(source: ServiceSource, isOffered: (offer: string) => boolean): readonly Condition[] {
   const key = sourceKey(source);
+  if (!isOffered(key)) return [];
   const unknown = source.ports.filter(
-    ({ port, targetName }) =>
-      targetName !== null && !endpoints.some(({ services }) => services.get(key)?.has(port) === true),
+    ({ port, targetName }) => targetName !== null && !isOffered(portOffer(key, port)),
   );
   return unknown.map(({ port, targetName }) => {
     const message = `port ${port} leads to the port named ${targetName ?? ''}, which no endpoint has: connections to it are refused`;

@@ -6,7 +6,7 @@ import { spokenOn } from './app-protocol.ts';
 import { condition, resourceText } from './context.ts';
 import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
-import { withoutDuplicates } from './service-sources.ts';
+import { sourceMetadata, withoutDuplicates } from './service-sources.ts';
 import type { NamedPorts, ServiceSource, SourcePort } from './service-sources.ts';
 import { exportedTo } from './visibility.ts';
 import type { Exported } from './visibility.ts';
@@ -22,7 +22,7 @@ export function serviceSource(document: ServiceDocument, settings: MeshSettings)
   const { ports } = withoutDuplicates(tcpPorts(document));
   return {
     kind: 'Service',
-    metadata,
+    metadata: sourceMetadata(metadata),
     selector: selectorOf(document),
     ports: ports.map(sourcePort),
     service: {

@@ -1,7 +1,7 @@
 import type { LocalPod, MeshState, Workload } from '../model/workload.ts';
 import type { Policy } from '../model/policy.ts';
 import { identityOf } from '../ztunnel/endpoint-selection.ts';
-import type { StateDifference } from '../ztunnel/state-difference.ts';
+import type { StateDifference } from '../model/state-difference.ts';
 import { WorkloadStore } from '../ztunnel/workload-store.ts';
 import type { NodeFacts } from './node-facts.ts';
 import type { OutboundAsked } from './shape.ts';

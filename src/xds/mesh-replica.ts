@@ -1,7 +1,7 @@
 import type { Condition, LocalPod, MeshSettings, MeshState, Service, Workload } from '../model/workload.ts';
 import type { Policy } from '../model/policy.ts';
 import { isDeepStrictEqual } from 'node:util';
-import type { Change, StateDifference } from '../ztunnel/state-difference.ts';
+import type { Change, StateDifference } from '../model/state-difference.ts';
 import type { ResourceChanges } from './delta-session.ts';
 import type { MeshResource, ResourceKey } from './resources.ts';
 

@@ -1,4 +1,5 @@
 import type { IpAddress } from '../model/address.ts';
+import type { StateDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
 import type {
   Answer,
@@ -20,7 +21,6 @@ import { decideOutbound } from './outbound.ts';
 import type { OutboundDecision } from './outbound.ts';
 import { RecordingView } from './recording-view.ts';
 import { differenceOf } from './state-difference.ts';
-import type { StateDifference } from './state-difference.ts';
 import { WorkloadStore } from './workload-store.ts';
 import type { Invalidation } from './workload-store.ts';
 

@@ -1,7 +1,7 @@
 import type { Service, Workload } from '../model/workload.ts';
 import type { NativeEngine, ServiceDescriptor, WorkloadDescriptor } from '../native/binding.ts';
 import { identityOf } from './endpoint-selection.ts';
-import type { StateDifference } from './state-difference.ts';
+import type { StateDifference } from '../model/state-difference.ts';
 
 type DescriptorSink = Pick<NativeEngine, 'setWorkloads' | 'removeWorkloads' | 'setServices' | 'removeServices'>;
 

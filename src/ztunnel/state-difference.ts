@@ -1,26 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { Change, StateDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
 import { Slices } from '../timing/slices.ts';
 
-export interface Change<T> {
-  readonly key: string;
-  readonly before: T | null;
-  readonly after: T | null;
-}
-
-type MapOf<K extends keyof MeshState> = MeshState[K] extends ReadonlyMap<string, infer V> ? V : never;
-
-/** What turns one state into the next. */
-export interface StateDifference {
-  readonly next: MeshState;
-  readonly settingsChanged: boolean;
-  readonly workloads: readonly Change<MapOf<'workloads'>>[];
-  readonly services: readonly Change<MapOf<'services'>>[];
-  readonly policies: readonly Change<MapOf<'policies'>>[];
-  readonly localPods: readonly Change<MapOf<'localPods'>>[];
-}
-
-/** Compares by content, because a state is derived anew after every edit. Gives way to questions while it compares. */
+/** For states that were not kept up by differences: compares by content. Gives way to questions while it compares. */
 export async function differenceOf(before: MeshState, after: MeshState): Promise<StateDifference> {
   const slices = new Slices();
   return {

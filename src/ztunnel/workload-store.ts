@@ -8,7 +8,7 @@ import { EndpointIndex } from './endpoint-index.ts';
 import { KeyInterest } from './key-interest.ts';
 import { keys } from './keys.ts';
 import type { AddressOwner, MeshView } from './mesh-view.ts';
-import type { Change, StateDifference } from './state-difference.ts';
+import type { Change, StateDifference } from '../model/state-difference.ts';
 
 /** What a change touched, and what of it the engine must forget. */
 export interface Invalidation {

@@ -54,48 +54,6 @@ export interface ResourceOf<Kind extends ResourceKind> {
 /** A validated document. */
 export type Resource = { [Kind in ResourceKind]: ResourceOf<Kind> }[ResourceKind];
 
-/** Validated manifests by kind, each in a stable order, as `deriveMeshState` reads them. */
-export interface Resources {
-  readonly namespaces: readonly NamespaceDocument[];
-  readonly nodes: readonly NodeDocument[];
-  readonly pods: readonly PodDocument[];
-  readonly services: readonly ServiceDocument[];
-  readonly endpointSlices: readonly EndpointSliceDocument[];
-  readonly serviceEntries: readonly ServiceEntryDocument[];
-  readonly workloadEntries: readonly WorkloadEntryDocument[];
-  readonly workloadGroups: readonly WorkloadGroupDocument[];
-  readonly peerAuthentications: readonly PeerAuthenticationDocument[];
-  readonly authorizationPolicies: readonly AuthorizationPolicyDocument[];
-  readonly networkPolicies: readonly NetworkPolicyDocument[];
-  /** Policies of kinds that only the CNI can read. */
-  readonly foreignNetworkPolicies: readonly ForeignPolicyDocument[];
-  readonly meshSettings: MeshSettingsDocument | null;
-  /** Kinds of the mesh's API that have no effect yet. */
-  readonly unsupported: readonly UnsupportedDocument[];
-}
-
-export function groupResources(resources: Iterable<Resource>): Resources {
-  const all = [...resources];
-  const of = <Kind extends ResourceKind>(kind: Kind): readonly DocumentTypes[Kind][] =>
-    all.flatMap((resource) => (resource.kind === kind ? [resource.document as DocumentTypes[Kind]] : []));
-  return {
-    namespaces: of('Namespace'),
-    nodes: of('Node'),
-    pods: of('Pod'),
-    services: of('Service'),
-    endpointSlices: of('EndpointSlice'),
-    serviceEntries: of('ServiceEntry'),
-    workloadEntries: of('WorkloadEntry'),
-    workloadGroups: of('WorkloadGroup'),
-    peerAuthentications: of('PeerAuthentication'),
-    authorizationPolicies: of('AuthorizationPolicy'),
-    networkPolicies: of('NetworkPolicy'),
-    foreignNetworkPolicies: of('ForeignNetworkPolicy'),
-    meshSettings: of('MeshSettings')[0] ?? null,
-    unsupported: of('UnsupportedKind'),
-  };
-}
-
 /** One line for a log: `pods.yaml:12: AuthorizationPolicy default/a: spec.action: must be …`. */
 export function formatProblem(problem: ManifestProblem): string {
   const parts = [`${problem.file}:${problem.line}`, problem.resource, problem.field, problem.message];

@@ -1,27 +1,29 @@
 import { runInSlices } from '../../timing/slices.ts';
 import type { Timers } from '../../timing/timers.ts';
 import { AmbitError, describeError } from '../errors.ts';
+import type { DocumentChanges } from '../mesh-input.ts';
 import { defaultReadLimits, readManifestFiles } from './files.ts';
 import type { ReadFile, ReadLimits } from './files.ts';
 import { loadKept, saveKept } from './kept.ts';
 import { parseManifestSteps } from './parse.ts';
 import type { ParsedFile } from './parse.ts';
 import { formatProblem } from './resources.ts';
-import type { ManifestProblem, Resources } from './resources.ts';
-import { nextState, resourcesOf, sameState } from './store.ts';
+import type { ManifestProblem } from './resources.ts';
+import { changesBetween, nextState } from './store.ts';
 import type { ManifestState } from './store.ts';
 import { PathWatcher } from './watcher.ts';
 
 export interface ManifestUpdate {
-  readonly resources: Resources;
+  /** Everything that is in force now. */
+  readonly state: ManifestState;
+  /** What differs from the last update; in the first one everything. */
+  readonly changes: DocumentChanges;
   /** Everything that is wrong now. */
   readonly problems: readonly ManifestProblem[];
   /** What was not wrong before: log these. */
   readonly newProblems: readonly ManifestProblem[];
   /** `state-dir`: PATH cannot be read since the start, and the last good manifests of a former run are in force. */
   readonly origin: 'path' | 'state-dir';
-  /** False where only the problems differ from the last update. */
-  readonly changed: boolean;
 }
 
 export interface ManifestSourceOptions {
@@ -123,7 +125,7 @@ export class ManifestSource {
     const before = this.#problems;
     try {
       const update = await this.#read([], false, signal);
-      if (update.changed || !sameSet(before, this.#problems)) this.#options.onUpdate(update);
+      if (update.changes.length > 0 || !sameSet(before, this.#problems)) this.#options.onUpdate(update);
     } catch (error) {
       if (!isAborted(signal)) throw error;
     } finally {
@@ -136,13 +138,13 @@ export class ManifestSource {
   async #read(early: readonly ManifestProblem[], first: boolean, signal: AbortSignal): Promise<ManifestUpdate> {
     const previous = this.#state;
     const found = await this.#readPath(first, signal);
-    const changed = first || !sameState(previous, this.#state);
-    const kept = changed || this.#unsaved ? await this.#keep() : [];
+    const changes = changesBetween(first ? new Map() : previous, this.#state);
+    const kept = first || changes.length > 0 || this.#unsaved ? await this.#keep() : [];
     const problems = [...early, ...found, ...kept];
     const known = this.#problems;
     this.#problems = new Set(problems.map(formatProblem));
     const newProblems = problems.filter((problem) => !known.has(formatProblem(problem)));
-    return { resources: resourcesOf(this.#state), problems, newProblems, origin: this.#origin, changed };
+    return { state: this.#state, changes, problems, newProblems, origin: this.#origin };
   }
 
   /** A path that cannot be read changes nothing: a mount that is gone for a moment must not empty the mesh. */

@@ -1,9 +1,9 @@
+import type { DocumentChange, DocumentChanges } from '../mesh-input.ts';
 import type { ParsedDocument, ParsedFile } from './parse.ts';
 import { podUidUsurpers } from './pod-uids.ts';
-import { groupResources } from './resources.ts';
-import type { ManifestProblem, Place, Resource, Resources } from './resources.ts';
+import type { ManifestProblem, Place, Resource } from './resources.ts';
 
-/** A document in force. */
+/** A document in force. Its resource stays the same object as long as its content does. */
 export interface StoredDocument extends Place {
   readonly key: string;
   readonly raw: unknown;
@@ -44,18 +44,21 @@ export function nextState(previous: ManifestState, files: readonly ParsedFile[])
   return { state: sorted(state), problems };
 }
 
-export function resourcesOf(state: ManifestState): Resources {
-  return groupResources([...state.values()].map(({ resource }) => resource));
+/** What has to be told to whoever knows the former state. A document that only stands elsewhere now has not changed. */
+export function changesBetween(before: ManifestState, after: ManifestState): DocumentChanges {
+  const changes: DocumentChange[] = [];
+  for (const { key, resource } of before.values()) if (!after.has(key)) changes.push(changeOf(key, resource, false));
+  for (const { key, resource } of after.values()) {
+    if (before.get(key)?.resource !== resource) changes.push(changeOf(key, resource, true));
+  }
+  return changes;
 }
 
-/** The same documents with the same content are in force. */
-export function sameState(left: ManifestState, right: ManifestState): boolean {
-  if (left.size !== right.size) return false;
-  for (const [key, document] of left) {
-    const other = right.get(key);
-    if (other === undefined || (other.raw !== document.raw && !sameContent(other.raw, document.raw))) return false;
-  }
-  return true;
+function changeOf(key: string, { kind, document }: Resource, present: boolean): DocumentChange {
+  const prefix = `${kind}/`;
+  const name = key.startsWith(prefix) ? key.slice(prefix.length) : key;
+  // Kind and document belong together by the parameter's type, which TypeScript cannot follow through a union.
+  return { kind, key: name, document: present ? document : null } as DocumentChange;
 }
 
 function collect(files: readonly ParsedFile[]): Map<string, ParsedDocument[]> {
@@ -78,12 +81,14 @@ function choose(
   for (const copy of copies.slice(1)) problems.push(duplicate(first, copy, lastGood));
   if (copies.length > 1 && lastGood !== undefined) return lastGood;
   const valid = copies.find((copy) => copy.resource !== null);
-  return valid === undefined ? (lastGood ?? null) : stored(valid);
+  return valid === undefined ? (lastGood ?? null) : stored(valid, lastGood);
 }
 
-function stored(document: ParsedDocument): StoredDocument | null {
+function stored(document: ParsedDocument, lastGood: StoredDocument | undefined): StoredDocument | null {
   const { key, file, line, raw, resource } = document;
-  return resource === null ? null : { key, file, line, raw, resource };
+  if (resource === null) return null;
+  const same = lastGood !== undefined && (lastGood.raw === raw || sameContent(lastGood.raw, raw));
+  return { key, file, line, raw, resource: same ? lastGood.resource : resource };
 }
 
 function duplicate(first: ParsedDocument, copy: ParsedDocument, lastGood: StoredDocument | undefined): ManifestProblem {

@@ -1,52 +1,59 @@
 import { formatSpiffeId } from '../../model/identity.ts';
 import type { SpiffeId } from '../../model/identity.ts';
+import type { Change } from '../../model/state-difference.ts';
 import type { Workload } from '../../model/workload.ts';
 
 /** Which pods run where: what a node may have certificates for follows from it. */
-export interface LivePods {
-  /** Identity of the pod `namespace/name`, if it runs on that node. */
-  identityOf(node: string, pod: string): SpiffeId | null;
-  /** Some pod with the identity runs on that node. */
-  runsOn(node: string, identity: SpiffeId): boolean;
-  /** Some pod with the identity runs anywhere. */
-  runs(identity: SpiffeId): boolean;
-}
-
-/** Over the workloads that are in force at the moment of the question. */
-export function livePods(workloads: () => ReadonlyMap<string, Workload>): LivePods {
-  let indexed: { readonly of: unknown; readonly index: PodIndex } | null = null;
-  /** Made anew by the first question after a change: a node that comes back asks for all its identities in a row. */
-  const index = (): PodIndex => {
-    const current = workloads();
-    if (indexed?.of !== current) indexed = { of: current, index: indexPods(current.values()) };
-    return indexed.index;
-  };
-  return {
-    identityOf: (node, pod) => index().identities.get(`${node} ${pod}`) ?? null,
-    runsOn: (node, identity) => index().running.has(`${node} ${formatSpiffeId(identity)}`),
-    runs: (identity) => index().running.has(formatSpiffeId(identity)),
-  };
-}
-
-interface PodIndex {
+export class LivePods {
   /** By `node namespace/name`; neither holds a space. */
-  readonly identities: ReadonlyMap<string, SpiffeId>;
-  /** SPIFFE ids, and `node id`. */
-  readonly running: ReadonlySet<string>;
+  readonly #identities = new Map<string, SpiffeId>();
+  /** How many pods there are of each SPIFFE id, and of each `node id`. */
+  readonly #running = new Map<string, number>();
+
+  /** Takes over what has changed, workload by workload; to be told of every change, in order. */
+  *update(changes: readonly Change<Workload>[]): Generator<undefined, void> {
+    for (const { before, after } of changes) {
+      if (before !== null && isPod(before)) this.#remove(before);
+      if (after !== null && isPod(after)) this.#add(after);
+      yield;
+    }
+  }
+
+  /** Identity of the pod `namespace/name`, if it runs on that node. */
+  identityOf(node: string, pod: string): SpiffeId | null {
+    return this.#identities.get(`${node} ${pod}`) ?? null;
+  }
+
+  /** Some pod with the identity runs on that node. */
+  runsOn(node: string, identity: SpiffeId): boolean {
+    return this.#running.has(`${node} ${formatSpiffeId(identity)}`);
+  }
+
+  /** Some pod with the identity runs anywhere. */
+  runs(identity: SpiffeId): boolean {
+    return this.#running.has(formatSpiffeId(identity));
+  }
+
+  #add(workload: Workload): void {
+    const { node, trustDomain, namespace, serviceAccount } = workload;
+    this.#identities.set(placeOf(workload), { trustDomain, namespace, serviceAccount });
+    const spiffeId = formatSpiffeId({ trustDomain, namespace, serviceAccount });
+    for (const key of [spiffeId, `${node} ${spiffeId}`]) this.#running.set(key, (this.#running.get(key) ?? 0) + 1);
+  }
+
+  #remove(workload: Workload): void {
+    this.#identities.delete(placeOf(workload));
+    const spiffeId = formatSpiffeId(workload);
+    for (const key of [spiffeId, `${workload.node} ${spiffeId}`]) {
+      const count = (this.#running.get(key) ?? 0) - 1;
+      if (count > 0) this.#running.set(key, count);
+      else this.#running.delete(key);
+    }
+  }
 }
 
-function indexPods(workloads: Iterable<Workload>): PodIndex {
-  const identities = new Map<string, SpiffeId>();
-  const running = new Set<string>();
-  for (const workload of workloads) {
-    if (!isPod(workload)) continue;
-    const { node, trustDomain, namespace, serviceAccount } = workload;
-    const identity: SpiffeId = { trustDomain, namespace, serviceAccount };
-    const spiffeId = formatSpiffeId(identity);
-    identities.set(`${node} ${namespace}/${workload.name}`, identity);
-    running.add(spiffeId).add(`${node} ${spiffeId}`);
-  }
-  return { identities, running };
+function placeOf({ node, namespace, name }: Workload): string {
+  return `${node} ${namespace}/${name}`;
 }
 
 /** Only pods of the mesh have identities; one of the host's network would lend its node's to whoever asks. */

@@ -1,5 +1,5 @@
 import type { Service, Workload } from '../../model/workload.ts';
-import type { Change } from '../../ztunnel/state-difference.ts';
+import type { Change } from '../../model/state-difference.ts';
 import { nodeKey, serviceAddressNames, workloadAddressNames } from './address-names.ts';
 import { SetIndex } from './set-index.ts';
 

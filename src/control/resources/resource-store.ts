@@ -11,7 +11,7 @@ import { meshSettingsName, typeUrls } from '../../wds/names.ts';
 import type { TypeUrl } from '../../wds/names.ts';
 import { encodeService } from '../../wds/services.ts';
 import { encodeWorkload } from '../../wds/workloads.ts';
-import type { Change, StateDifference } from '../../ztunnel/state-difference.ts';
+import type { Change, StateDifference } from '../../model/state-difference.ts';
 import { AddressLookup } from './address-lookup.ts';
 import { nodeKey } from './address-names.ts';
 import { encodeResource } from './encoded-resource.ts';

@@ -11,7 +11,7 @@ import { Agent } from '../../../src/agent/agent.ts';
 import { initialiseAuthority } from '../../../src/ca/authority.ts';
 import { controlPlaneSettings } from '../../../src/config/control-plane-settings.ts';
 import { parseManifests } from '../../../src/config/manifests/parse.ts';
-import { nextState, resourcesOf } from '../../../src/config/manifests/store.ts';
+import { changesBetween, nextState } from '../../../src/config/manifests/store.ts';
 import { resolveAgentSettings } from '../../../src/config/settings.ts';
 import { loadTokenKeys } from '../../../src/control/certificates/token-keys.ts';
 import { createToken } from '../../../src/control/certificates/tokens.ts';
@@ -182,7 +182,7 @@ function namesAskedFor(metadata: unknown): { readonly names?: readonly string[] 
 
 function meaningOf(text: string): MeshState {
   const { state } = nextState(new Map(), [parseManifests('mesh.yaml', text)]);
-  return deriveMeshState(resourcesOf(state), { node: NODE });
+  return deriveMeshState(changesBetween(new Map(), state), { node: NODE });
 }
 
 /** Sets and pushes all of it; what was told before and is no more is removed. */

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { ManifestSource } from '../../../src/config/manifests/source.ts';
 import type { ManifestSourceOptions, ManifestUpdate } from '../../../src/config/manifests/source.ts';
+import { changesBetween } from '../../../src/config/manifests/store.ts';
 import { systemTimers } from '../../../src/timing/timers.ts';
 import type { Timers } from '../../../src/timing/timers.ts';
 
@@ -41,7 +42,10 @@ function namespace(name: string, label = 'x'): string {
 }
 
 function labels(update: ManifestUpdate): Record<string, string | undefined> {
-  return Object.fromEntries(update.resources.namespaces.map(({ metadata }) => [metadata.name, metadata.labels['l']]));
+  const namespaces = changesBetween(new Map(), update.state).flatMap((change) =>
+    change.kind === 'Namespace' && change.document !== null ? [change.document] : [],
+  );
+  return Object.fromEntries(namespaces.map(({ metadata }) => [metadata.name, metadata.labels['l']]));
 }
 
 void describe('a manifest source', { timeout: 20_000 }, () => {
@@ -170,7 +174,7 @@ void describe('a manifest source', { timeout: 20_000 }, () => {
     await rename(folder, join(base, 'aside'));
     const without = await gone;
     assert.deepEqual(labels(without), { a: 'old' });
-    assert.equal(without.changed, false);
+    assert.deepEqual(without.changes, []);
     assert.match(without.newProblems[0]?.message ?? '', /MANIFESTS_UNREADABLE.*stay in force/);
     const back = next();
     const draft = join(base, 'draft');

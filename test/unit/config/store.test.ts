@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseManifests } from '../../../src/config/manifests/parse.ts';
 import type { ManifestProblem } from '../../../src/config/manifests/resources.ts';
-import { nextState, resourcesOf, sameState } from '../../../src/config/manifests/store.ts';
+import { changesBetween, nextState } from '../../../src/config/manifests/store.ts';
 import type { ManifestState } from '../../../src/config/manifests/store.ts';
 
 type Files = Readonly<Record<string, string>>;
@@ -26,8 +26,11 @@ function play(...versions: readonly Files[]): {
       Object.entries(files).map(([file, text]) => parseManifests(file, text)),
     ));
   }
-  const labels = resourcesOf(state).namespaces.map(({ metadata }) => [metadata.name, metadata.labels['l']] as const);
-  return { labels: Object.fromEntries(labels), problems };
+  const labels: Record<string, string | undefined> = {};
+  for (const { resource } of state.values()) {
+    if (resource.kind === 'Namespace') labels[resource.document.metadata.name] = resource.document.metadata.labels['l'];
+  }
+  return { labels, problems };
 }
 
 function pod(name: string, label = 'x'): string {
@@ -35,7 +38,9 @@ function pod(name: string, label = 'x'): string {
 }
 
 function namesOfPods(state: ManifestState): readonly string[] {
-  return resourcesOf(state).pods.map(({ metadata }) => metadata.name);
+  return [...state.values()].flatMap(({ resource }) =>
+    resource.kind === 'Pod' ? [resource.document.metadata.name] : [],
+  );
 }
 
 void describe('the manifests in force', () => {
@@ -135,9 +140,40 @@ void describe('the manifests in force', () => {
   });
 
   test('are the same after a change of comments and places', () => {
-    const of = (text: string) => nextState(new Map(), [parseManifests('f', text)]).state;
-    assert.ok(sameState(of(namespace('a')), of(`# moved\n\n${namespace('a')}`)));
-    assert.ok(!sameState(of(namespace('a')), of(namespace('a', 'y'))));
-    assert.ok(!sameState(of(namespace('a')), of(namespace('b'))));
+    const before = nextState(new Map(), [parseManifests('f', namespace('a') + namespace('b'))]).state;
+    const { state } = nextState(before, [parseManifests('f', `# moved\n\n${namespace('b')}${namespace('a')}`)]);
+    assert.deepEqual(changesBetween(before, state), []);
+    assert.equal(state.get('Namespace/a')?.line, 7);
+  });
+
+  test('differ by what was edited, added and removed', () => {
+    const before = nextState(new Map(), [parseManifests('f', namespace('a') + namespace('b') + namespace('c'))]).state;
+    const edited = namespace('a') + namespace('b', 'y') + namespace('d');
+    const changes = changesBetween(before, nextState(before, [parseManifests('f', edited)]).state);
+    assert.deepEqual(
+      changes.map((change) => [
+        change.key,
+        change.kind === 'Namespace' ? (change.document?.metadata.labels ?? null) : change.kind,
+      ]),
+      [
+        ['c', null],
+        ['b', { l: 'y' }],
+        ['d', { l: 'x' }],
+      ],
+    );
+  });
+
+  test('are told by their names within the kind', () => {
+    const foreign = 'apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: n, namespace: s}\n---\n';
+    const settings = 'apiVersion: ambit.dev/v1alpha1\nkind: MeshSettings\n---\n';
+    const { state } = nextState(new Map(), [parseManifests('f', pod('a') + foreign + settings)]);
+    assert.deepEqual(
+      changesBetween(new Map(), state).map(({ kind, key }) => [kind, key]),
+      [
+        ['MeshSettings', 'MeshSettings'],
+        ['Pod', 'default/a'],
+        ['ForeignNetworkPolicy', 'cilium.io/CiliumNetworkPolicy/s/n'],
+      ],
+    );
   });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { parseManifests } from '../../../src/config/manifests/parse.ts';
-import { nextState, resourcesOf } from '../../../src/config/manifests/store.ts';
+import { changesBetween, nextState } from '../../../src/config/manifests/store.ts';
 import { deriveMeshState } from '../../../src/derive/mesh-state.ts';
 import { parseAddress } from '../../../src/model/address.ts';
 import { authorize, compilePolicy } from '../../../src/model/authorization.ts';
@@ -45,7 +45,7 @@ function measure(rules: number): Readonly<Record<Stage, number>> {
   const text = manifest(rules);
   const { state, problems } = timed('parse', () => nextState(new Map(), [parseManifests('m.yaml', text)]));
   assert.deepEqual(problems, []);
-  const derived = timed('derive', () => deriveMeshState(resourcesOf(state), { node: null }));
+  const derived = timed('derive', () => deriveMeshState(changesBetween(new Map(), state), { node: null }));
   const policy = derived.policies.get('shop/large');
   assert.equal(policy?.rules.length, rules);
   const decoded = timed('wire', () =>

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { parseManifests } from '../../../src/config/manifests/parse.ts';
-import { nextState, resourcesOf } from '../../../src/config/manifests/store.ts';
+import { changesBetween, nextState } from '../../../src/config/manifests/store.ts';
 import { deriveMeshState } from '../../../src/derive/mesh-state.ts';
 import type { MeshState, Workload } from '../../../src/model/workload.ts';
 
@@ -8,7 +8,7 @@ import type { MeshState, Workload } from '../../../src/model/workload.ts';
 export function derive(...documents: readonly string[]): MeshState {
   const { state, problems } = nextState(new Map(), [parseManifests('m.yaml', documents.join('\n---\n'))]);
   assert.deepEqual(problems, []);
-  return deriveMeshState(resourcesOf(state), { node: 'node-a' });
+  return deriveMeshState(changesBetween(new Map(), state), { node: 'node-a' });
 }
 
 interface PodOptions {

@@ -1,29 +1,13 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import type { DocumentChange, DocumentChanges } from '../../../src/config/mesh-input.ts';
+import type { StagedState } from '../../../src/model/state-difference.ts';
+import type { Condition } from '../../../src/model/workload.ts';
 import { StatePump } from '../../../src/process/state-pump.ts';
-import type { ManifestProblem } from '../../../src/config/manifests/resources.ts';
-import type { ManifestUpdate } from '../../../src/config/manifests/source.ts';
-import type { Condition, MeshState } from '../../../src/model/workload.ts';
 import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
 import { recordingLogger } from '../../support/loggers.ts';
 import { settled } from '../../support/manual-timers.ts';
 import { meshState } from '../../support/mesh-builders.ts';
-
-type Resources = ManifestUpdate['resources'];
-
-function update(overrides: Partial<ManifestUpdate> = {}): ManifestUpdate {
-  // What is in it is for deriving, which the tests bring themselves.
-  return { resources: {} as Resources, problems: [], newProblems: [], changed: true, origin: 'path', ...overrides };
-}
-
-const problem = (severity: 'error' | 'warning', message: string): ManifestProblem => ({
-  severity,
-  message,
-  file: 'mesh.yaml',
-  line: 3,
-  resource: 'Pod default/a',
-  field: 'spec',
-});
 
 const condition: Condition = {
   resource: 'AuthorizationPolicy default/p',
@@ -32,115 +16,141 @@ const condition: Condition = {
   message: 'not at L4',
 };
 
-function newPump(derive: (resources: Resources) => MeshState, apply: (state: MeshState) => Promise<void>) {
-  const metrics = createAgentMetrics('test');
-  const { logger, records } = recordingLogger();
+/** The end of a Pod; what is in a change is for deriving, which the tests bring themselves. */
+function change(key: string): DocumentChange {
+  return { kind: 'Pod', key, document: null };
+}
+
+function stagedState(overrides: Partial<StagedState> = {}): StagedState {
+  const next = meshState();
   return {
-    pump: new StatePump({ derive: async (resources) => Promise.resolve(derive(resources)), apply, logger, metrics }),
-    metrics,
-    records,
+    conditions: 0,
+    newConditions: [],
+    failures: [],
+    commit: () => ({ next, settingsChanged: false, workloads: [], services: [], policies: [], localPods: [] }),
+    ...overrides,
   };
 }
 
-suite('from manifests to state', () => {
-  test('updates are applied one after the other, and of those that wait only the newest', async () => {
-    const applied: MeshState[] = [];
-    const finish: (() => void)[] = [];
-    const states = new Map<Resources, MeshState>();
-    const { pump } = newPump(
-      (resources) => states.get(resources) ?? meshState(),
-      (state) => {
-        applied.push(state);
-        return new Promise((resolve) => finish.push(resolve));
-      },
-    );
-    const updates = [update(), update(), update()];
-    for (const one of updates) {
-      states.set(one.resources, meshState());
-      pump.submit(one);
-    }
+interface PumpRig {
+  readonly pump: StatePump;
+  readonly metrics: ReturnType<typeof createAgentMetrics>;
+  readonly records: ReturnType<typeof recordingLogger>['records'];
+  /** Keys of each batch that was derived. */
+  readonly batches: string[][];
+  readonly applied: StagedState[];
+}
+
+interface Behaviour {
+  readonly derive?: (changes: DocumentChanges) => StagedState;
+  readonly apply?: () => Promise<void>;
+}
+
+function newPump({ derive = () => stagedState(), apply = () => Promise.resolve() }: Behaviour = {}): PumpRig {
+  const metrics = createAgentMetrics('test');
+  const { logger, records } = recordingLogger();
+  const batches: string[][] = [];
+  const applied: StagedState[] = [];
+  const pump = new StatePump({
+    derive: async (changes) => {
+      batches.push(changes.map(({ key }) => key));
+      return Promise.resolve(derive(changes));
+    },
+    apply: (staged) => {
+      applied.push(staged);
+      return apply();
+    },
+    logger,
+    metrics,
+  });
+  return { pump, metrics, records, batches, applied };
+}
+
+suite('from documents to decisions', () => {
+  test('what is submitted before the first state is in force waits for it', async () => {
+    const { pump, batches, applied } = newPump();
+    await pump.start([change('a')]);
+    pump.submit([change('b')]);
     await settled();
+    assert.deepEqual(batches, [['a']]);
+    pump.open();
+    await settled();
+    assert.deepEqual(batches, [['a'], ['b']]);
     assert.equal(applied.length, 1);
-    finish[0]?.();
-    await settled();
-    assert.deepEqual(applied.slice(1), [states.get((updates[2] as ManifestUpdate).resources)]);
-    assert.equal(applied[1], states.get((updates[2] as ManifestUpdate).resources));
   });
 
-  test('an update that fails is logged, and the next one is applied', async () => {
+  test('batches are applied one after the other, and those that wait together', async () => {
+    const finish: (() => void)[] = [];
+    const { pump, batches } = newPump({ apply: () => new Promise((resolve) => finish.push(resolve)) });
+    pump.open();
+    pump.submit([change('a')]);
+    pump.submit([change('b'), change('c')]);
+    pump.submit([change('c'), change('d')]);
+    await settled();
+    assert.deepEqual(batches, [['a']]);
+    finish[0]?.();
+    await settled();
+    assert.deepEqual(batches, [['a'], ['b', 'c', 'd']]);
+  });
+
+  test('of the changes of one document that wait the last one counts', async () => {
+    const seen: DocumentChanges[] = [];
+    const { pump } = newPump({
+      derive: (changes) => {
+        seen.push(changes);
+        return stagedState();
+      },
+    });
+    const last = change('a');
+    pump.submit([change('a')]);
+    pump.submit([last]);
+    pump.open();
+    await settled();
+    assert.equal(seen.length, 1);
+    assert.equal(seen[0]?.[0], last);
+  });
+
+  test('a batch that fails is logged, and the next one is applied', async () => {
     let fail = true;
-    let applied = 0;
-    const { pump, records } = newPump(
-      () => {
+    const { pump, records, applied } = newPump({
+      derive: () => {
         if (fail) throw new Error('broken');
-        return meshState();
+        return stagedState();
       },
-      () => {
-        applied++;
-        return Promise.resolve();
-      },
-    );
-    pump.submit(update());
+    });
+    pump.open();
+    pump.submit([change('a')]);
     await settled();
     fail = false;
-    pump.submit(update());
+    pump.submit([change('a')]);
     await settled();
-    assert.equal(applied, 1);
+    assert.equal(applied.length, 1);
     assert.equal(records[0]?.level, 'error');
   });
 
-  test('new problems are told by their severity with their place, all errors counted', async () => {
-    const { pump, records, metrics } = newPump(
-      () => meshState(),
-      () => Promise.resolve(),
-    );
-    const old = problem('error', 'old');
-    await pump.derive(update({ problems: [old, problem('error', 'new')], newProblems: [problem('error', 'new')] }));
+  test('conditions are counted, and told when they appear', async () => {
+    const { pump, records, metrics } = newPump({
+      derive: () => stagedState({ conditions: 3, newConditions: [condition] }),
+    });
+    await pump.start([]);
     assert.deepEqual(
-      records.map(({ level, message, fields }) => [level, message, fields['line']]),
-      [['error', 'new', 3]],
+      records.map(({ level, message, fields }) => [level, message, fields['resource']]),
+      [['warn', 'not at L4', condition.resource]],
     );
-    assert.match(await metrics.registry.metrics(), /ambit_manifest_errors 2/);
+    assert.match(await metrics.registry.metrics(), /ambit_conditions 3/);
   });
 
-  test('problems of an update that was skipped are still told', async () => {
-    const { pump, records } = newPump(
-      () => meshState(),
-      () => Promise.resolve(),
-    );
-    pump.submit(update());
-    pump.submit(update({ newProblems: [problem('warning', 'skipped')] }));
-    pump.submit(update());
+  test('an item that cannot be worked out is told, and the others are applied', async () => {
+    const { pump, records, applied } = newPump({
+      derive: () => stagedState({ failures: [{ item: 'services: a', error: new Error('broken') }] }),
+    });
+    pump.open();
+    pump.submit([change('a')]);
     await settled();
     assert.deepEqual(
-      records.map(({ message }) => message),
-      ['skipped'],
+      records.map(({ level, fields }) => [level, fields['item']]),
+      [['error', 'services: a']],
     );
-  });
-
-  test('an update that changes only the problems applies nothing', async () => {
-    let applied = 0;
-    const { pump, records } = newPump(
-      () => meshState(),
-      () => {
-        applied++;
-        return Promise.resolve();
-      },
-    );
-    pump.submit(update({ changed: false, newProblems: [problem('error', 'new')] }));
-    await settled();
-    assert.equal(applied, 0);
-    assert.equal(records.length, 1);
-  });
-
-  test('a condition is told once while it stands', async () => {
-    const { pump, records } = newPump(
-      () => ({ ...meshState(), conditions: [condition] }),
-      () => Promise.resolve(),
-    );
-    await pump.derive(update());
-    await pump.derive(update());
-    assert.equal(records.length, 1);
-    assert.equal(records[0]?.fields['resource'], condition.resource);
+    assert.equal(applied.length, 1);
   });
 });

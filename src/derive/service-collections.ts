@@ -1,0 +1,105 @@
+import type { Condition, MeshSettings } from '../model/workload.ts';
+import type { AnyCollection } from './collections/collection.ts';
+import type { CollectionGraph } from './collections/collection-graph.ts';
+import type { CollectionIndex } from './collections/collection-index.ts';
+import type { DerivedCollection, Read } from './collections/derived-collection.ts';
+import type { Contexts } from './contexts.ts';
+import { serviceEntryConditions, serviceEntrySources } from './service-entries.ts';
+import { settleHostname, sourceKey, sourceText } from './service-sources.ts';
+import type { ServiceSource, SettledHostname } from './service-sources.ts';
+import { serviceConditions, serviceHostname, serviceSource } from './services.ts';
+import type { Sources } from './sources.ts';
+
+/** The services that one document describes. */
+interface ClaimedServices {
+  readonly sources: readonly ServiceSource[];
+  readonly conditions: readonly Condition[];
+}
+
+/** Services, of Kubernetes' own kind and of ServiceEntries, settled where several documents describe one hostname. */
+export class ServiceCollections {
+  readonly services: DerivedCollection<ClaimedServices>;
+  readonly entries: DerivedCollection<ClaimedServices>;
+  /** What is in force, by hostname. */
+  readonly hostnames: DerivedCollection<SettledHostname>;
+  readonly #contexts: Contexts;
+  readonly #byNamespace: CollectionIndex<SettledHostname>;
+  readonly #byDocument: CollectionIndex<SettledHostname>;
+
+  constructor(graph: CollectionGraph, sources: Sources, contexts: Contexts) {
+    this.#contexts = contexts;
+    this.services = graph.derive({
+      name: 'services',
+      from: sources.Service,
+      reads: [contexts.settings],
+      compute: (document, read): ClaimedServices => {
+        const source = serviceSource(document, contexts.settingsFor(read));
+        return { sources: source === null ? [] : [source], conditions: serviceConditions(document) };
+      },
+    });
+    this.entries = graph.derive({
+      name: 'service entries',
+      from: sources.ServiceEntry,
+      reads: [contexts.settings],
+      compute: (document, read): ClaimedServices => {
+        const settings = contexts.settingsFor(read);
+        return {
+          sources: serviceEntrySources(document, settings),
+          conditions: serviceEntryConditions(document, settings),
+        };
+      },
+    });
+    this.hostnames = this.#settle(graph);
+    this.#byNamespace = this.hostnames.index(({ chosen }) => chosen.map(({ service }) => service.namespace));
+    this.#byDocument = this.hostnames.index(({ chosen }) => chosen.map(sourceText));
+  }
+
+  /** What whoever looks services up has to name among what it reads. */
+  get collections(): readonly AnyCollection[] {
+    return [this.hostnames, this.#contexts.settings];
+  }
+
+  inNamespace(namespace: string, read: Read): readonly ServiceSource[] {
+    return read
+      .byIndex(this.#byNamespace, namespace)
+      .flatMap(({ chosen }) => chosen.filter(({ service }) => service.namespace === namespace));
+  }
+
+  /** A Service of Kubernetes by its own name. */
+  kubernetesService(name: { readonly name: string; readonly namespace: string }, read: Read): ServiceSource | null {
+    const settings: MeshSettings = this.#contexts.settingsFor(read);
+    const settled = read.get(this.hostnames, serviceHostname(name, settings));
+    const found = settled?.chosen.find(
+      ({ kind, service }) => kind === 'Service' && service.namespace === name.namespace,
+    );
+    return found ?? null;
+  }
+
+  /** Services of one document, named as `ServiceEntry namespace/name`. */
+  ofDocument(text: string, read: Read): readonly ServiceSource[] {
+    return read
+      .byIndex(this.#byDocument, text)
+      .flatMap(({ chosen }) => chosen.filter((source) => sourceText(source) === text));
+  }
+
+  #settle(graph: CollectionGraph): DerivedCollection<SettledHostname> {
+    const claims = [this.services, this.entries].map((collection) =>
+      collection.index(({ sources }) => sources.map(({ service }) => service.hostname)),
+    );
+    return graph.group<SettledHostname>({
+      name: 'hostnames',
+      from: claims,
+      compute: (hostname, read) => {
+        const all = claims.flatMap((index) => read.byIndex(index, hostname)).flatMap(({ sources }) => sources);
+        return settleHostname(all.filter(({ service }) => service.hostname === hostname));
+      },
+    });
+  }
+}
+
+/** What is in force of a hostname, by `namespace/hostname`. */
+export function serviceEntriesOf({
+  chosen,
+}: SettledHostname): readonly (readonly [string, ServiceSource['service']])[] {
+  return chosen.map((source) => [sourceKey(source), source.service]);
+}
