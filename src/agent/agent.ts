@@ -1,5 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { AmbitError } from '../config/errors.ts';
+import { noCredentials } from '../config/control-credentials.ts';
+import type { ControlCredentials } from '../config/control-credentials.ts';
+import type { JsonValue } from '../config/control-settings.ts';
 import type { AgentSettings } from '../config/settings.ts';
 import type { MeshState } from '../model/workload.ts';
 import type { NativeModule } from '../native/binding.ts';
@@ -34,7 +37,9 @@ export interface AgentDependencies {
   readonly native: NativeModule;
   readonly events: ProcessEvents;
   /** Metadata that a control plane is told of this node beyond what the settings say. */
-  readonly nodeMetadata: Readonly<Record<string, string>>;
+  readonly nodeMetadata: Readonly<Record<string, JsonValue>>;
+  /** null: a token file alone, as the settings name it. */
+  readonly credentials: ControlCredentials | null;
 }
 
 /**
@@ -124,7 +129,10 @@ export class Agent {
     const { settings, logging, host } = this.#dependencies;
     await ensureBpffs(host, settings.bpffs, logging.component('host'));
     const cgroup = await cgroupRoot(host, settings.cgroupRoot);
-    const { signer, close } = await loadSigner(this.#dependencies);
+    const { signer, close } = await loadSigner({
+      ...this.#dependencies,
+      credentials: this.#dependencies.credentials ?? noCredentials,
+    });
     this.#closeSigner = close;
     const state = await this.#feed.start(this.#lifecycle.stopping);
     this.#readiness.done(this.#feed.task);
@@ -194,8 +202,14 @@ export class Agent {
 }
 
 function createFeed(dependencies: AgentDependencies): StateFeed {
-  const { settings, nodeMetadata: metadata } = dependencies;
-  if (settings.control !== null) return new ControlFeed({ ...dependencies, control: settings.control, metadata });
+  const { settings, nodeMetadata: metadata, credentials } = dependencies;
+  if (settings.control !== null)
+    return new ControlFeed({
+      ...dependencies,
+      control: settings.control,
+      metadata,
+      credentials: credentials ?? noCredentials,
+    });
   // The settings name manifests wherever they name no control plane.
   return new ManifestFeed({ ...dependencies, path: settings.manifests ?? '' });
 }

@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { defaultMeshSettings, meshSettingsSchema } from '../config/manifests/schemas/mesh-settings.ts';
+import type { ControlCredentials } from '../config/control-credentials.ts';
+import type { JsonValue } from '../config/control-settings.ts';
 import type { AgentSettings } from '../config/settings.ts';
 import type { ControlEndpoint } from '../config/setting-parsers.ts';
 import type { DocumentChange } from '../config/mesh-input.ts';
@@ -30,7 +32,8 @@ export interface ControlFeedDependencies {
   readonly control: ControlEndpoint;
   readonly version: string;
   /** Further metadata that the control plane is told of this node. */
-  readonly metadata: Readonly<Record<string, string>>;
+  readonly metadata: Readonly<Record<string, JsonValue>>;
+  readonly credentials: ControlCredentials;
   readonly logging: Logging;
   readonly metrics: AgentMetrics;
   readonly timers: Timers;
@@ -78,6 +81,8 @@ export class ControlFeed implements StateFeed {
         endpoint: dependencies.control,
         rootFile: dependencies.control.tls ? settings.rootFile : null,
         tokenFile: settings.tokenFile,
+        token: dependencies.credentials.token,
+        headers: dependencies.credentials.xdsHeaders,
         serverName: settings.controlName,
         clusterId: settings.clusterId,
       },

@@ -1,4 +1,5 @@
 import { loadAuthority } from '../ca/authority.ts';
+import type { ControlCredentials } from '../config/control-credentials.ts';
 import type { AgentSettings } from '../config/settings.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
@@ -8,6 +9,7 @@ import type { CertificateSigner } from '../ztunnel/certificates.ts';
 
 export interface SignerDependencies {
   readonly settings: AgentSettings;
+  readonly credentials: ControlCredentials;
   readonly logging: Logging;
   readonly metrics: AgentMetrics;
   readonly timers: Timers;
@@ -40,7 +42,7 @@ export async function loadSigner(dependencies: SignerDependencies): Promise<Load
 }
 
 function remoteSigner(
-  { settings, metrics, timers }: SignerDependencies,
+  { settings, credentials, metrics, timers }: SignerDependencies,
   endpoint: NonNullable<AgentSettings['control']>,
 ): LoadedSigner {
   const signer = new CertificateClient({
@@ -48,6 +50,8 @@ function remoteSigner(
       endpoint,
       rootFile: endpoint.tls ? (settings.caRootFile ?? settings.rootFile) : null,
       tokenFile: settings.tokenFile,
+      token: credentials.token,
+      headers: credentials.caHeaders,
       serverName: settings.caName,
       clusterId: settings.clusterId,
     },

@@ -1,6 +1,7 @@
 import { destination } from 'pino';
 import { Agent } from '../agent/agent.ts';
 import { linuxHost } from '../agent/host.ts';
+import { controlCredentials } from '../config/control-credentials.ts';
 import { nodeMetadata } from '../config/control-settings.ts';
 import { agentSettingTable, resolveAgentSettings } from '../config/settings.ts';
 import { loadNative } from '../native/loader.ts';
@@ -54,6 +55,7 @@ async function runAgent(flags: Readonly<Record<string, unknown>>, context: Comma
     native: loadNative(context.addon, nativeTrace(context, logging)),
     events: process,
     nodeMetadata: nodeMetadata(context.environment),
+    credentials: controlCredentials(flags, context.environment),
   });
   await agent.run();
 }

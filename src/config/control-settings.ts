@@ -1,8 +1,12 @@
+import { AmbitError } from './errors.ts';
 import { isTrustDomain } from '../model/identity.ts';
 import { optional } from './setting-definition.ts';
 import type { Definition } from './setting-definition.ts';
 import { controlEndpoint, path, pattern, switchedOn } from './setting-parsers.ts';
 import type { ControlEndpoint } from './setting-parsers.ts';
+
+/** Whatever JSON can say. */
+export type JsonValue = null | boolean | number | string | JsonValue[] | { [name: string]: JsonValue };
 
 /** How an agent meets its control plane; what is named after a variable of the ztunnel chart means what it means there. */
 export interface ControlSettings {
@@ -11,7 +15,7 @@ export interface ControlSettings {
   /** null: where the control plane is. */
   readonly caAddress: ControlEndpoint | null;
   readonly tokenFile: string;
-  /** PEM file, or `SYSTEM`. */
+  /** PEM file, PEM itself, or `SYSTEM`. */
   readonly rootFile: string;
   /** null: the same as `rootFile`. */
   readonly caRootFile: string | null;
@@ -54,12 +58,13 @@ export const controlDefinitions: Definitions = {
     '/var/run/secrets/tokens/istio-token',
     'Token that proves to the control plane which node this is; read anew for each connection.',
     path,
+    ['AUTH_TOKEN'],
   ),
   rootFile: optional(
     'root-file',
     'FILE',
     '/var/run/secrets/istio/root-cert.pem',
-    'PEM of the roots that the control plane is trusted by, or SYSTEM; watched.',
+    'PEM of the roots that the control plane is trusted by, a file (watched) or the text itself; or SYSTEM.',
     path,
     ['XDS_ROOT_CA'],
   ),
@@ -99,11 +104,28 @@ export const controlDefinitions: Definitions = {
   ),
 };
 
-/** Metadata of the node beyond what settings say: `ISTIO_META_NAME=value` becomes `NAME: value`. */
-export function nodeMetadata(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const prefix = 'ISTIO_META_';
-  const entries = Object.entries(environment).filter(([name]) => name.startsWith(prefix) && name !== prefix);
-  return Object.fromEntries(entries.map(([name, value]) => [name.slice(prefix.length), value ?? '']));
+/**
+ * Metadata of the node beyond what settings say: `ISTIO_META_NAME=value` becomes `NAME: value`, and what
+ * `ISTIO_METAJSON_NAME` holds is read as JSON.
+ *
+ * @throws AmbitError `SETTINGS_INVALID` where that is no JSON
+ */
+export function nodeMetadata(environment: Readonly<Record<string, string | undefined>>): Record<string, JsonValue> {
+  const metadata: Record<string, JsonValue> = {};
+  for (const [variable, value = ''] of Object.entries(environment)) {
+    const [, json, name] = /^ISTIO_META(JSON)?_(.+)$/s.exec(variable) ?? [];
+    if (name === undefined) continue;
+    metadata[name] = json === undefined ? value : parseJson(variable, value);
+  }
+  return metadata;
+}
+
+function parseJson(variable: string, text: string): JsonValue {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch {
+    throw new AmbitError('SETTINGS_INVALID', `${variable} is not JSON`);
+  }
 }
 
 /** What cannot be together, or is missing together. */

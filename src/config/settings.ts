@@ -11,6 +11,7 @@ import {
   threadCount,
   waitingTime,
 } from './setting-parsers.ts';
+import { withoutLiteralToken } from './control-credentials.ts';
 import { controlDefinitions, controlMistakes } from './control-settings.ts';
 import type { ControlSettings } from './control-settings.ts';
 import { optional, required } from './setting-definition.ts';
@@ -147,5 +148,5 @@ export const agentSettingTable: readonly SettingRow<keyof AgentSettings>[] = tab
 
 /** @throws AmbitError `SETTINGS_INVALID` that names every setting that is wrong and what it may be. */
 export function resolveAgentSettings(flags: SettingFlags, environment: Environment): AgentSettings {
-  return table.resolve(flags, environment);
+  return table.resolve(flags, withoutLiteralToken(environment));
 }

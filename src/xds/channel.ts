@@ -1,17 +1,24 @@
 import { readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
+import type { Header } from '../config/control-credentials.ts';
 import { AmbitError } from '../config/errors.ts';
 import type { ControlEndpoint } from '../config/setting-parsers.ts';
+import { AddressCredentials } from './address-credentials.ts';
 
 /** How to get there, and how to prove who we are. Both files are read anew for each use. */
 export interface ControlAccess {
   readonly endpoint: ControlEndpoint;
-  /** PEM; `SYSTEM`: the roots of the runtime; null: without TLS. */
+  /** A file of PEM, or PEM itself; `SYSTEM`: the roots of the runtime; null: without TLS. */
   readonly rootFile: string | null;
-  /** null: no token is sent. */
+  /** null: no token is sent, unless `token` is one. */
   readonly tokenFile: string | null;
+  /** Goes before the file. */
+  readonly token: string | null;
+  /** Sent with each call; never shown. */
+  readonly headers: readonly Header[];
   /** Name in the server's certificate where it is not the host's. */
   readonly serverName: string | null;
   readonly clusterId: string;
@@ -42,7 +49,13 @@ const channelOptions: ChannelOptions = {
 export async function readRoots({ rootFile }: Pick<ControlAccess, 'rootFile'>): Promise<string> {
   if (rootFile === null) return '';
   if (rootFile === 'SYSTEM') return rootCertificates.join('\n');
+  if (isPem(rootFile)) return rootFile;
   return readText(rootFile, 'CONTROL_ROOT_UNREADABLE', 'the root certificates of the control plane (--root-file)');
+}
+
+/** The roots are given themselves, and not a file that could change. */
+export function isPem(rootFile: string): boolean {
+  return rootFile.includes('-----BEGIN CERTIFICATE-----');
 }
 
 /** A channel that trusts these roots and no others. It connects with its first call. */
@@ -51,14 +64,19 @@ export function openChannel({ endpoint, serverName }: ControlAccess, roots: stri
   const options = { ...channelOptions, ...named };
   if (!endpoint.tls) return new Client(endpoint.target, credentials.createInsecure(), options);
   const context = createSecureContext({ ca: roots, minVersion: 'TLSv1.2' });
-  return new Client(endpoint.target, credentials.createFromSecureContext(context), options);
+  const host = endpoint.target.slice(0, endpoint.target.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+  const byAddress = serverName === null && isIP(host) !== 0;
+  const secure = byAddress ? new AddressCredentials(host, context) : credentials.createFromSecureContext(context);
+  return new Client(endpoint.target, secure, options);
 }
 
 /** Headers of a call. @throws AmbitError `CONTROL_TOKEN_UNREADABLE` */
-export async function callMetadata({ tokenFile, clusterId }: ControlAccess): Promise<Metadata> {
+export async function callMetadata({ tokenFile, token: given, clusterId, headers }: ControlAccess): Promise<Metadata> {
   const metadata = new Metadata();
+  for (const [name, value] of headers) metadata.set(name, value);
   metadata.set('clusterid', clusterId);
-  if (tokenFile === null) return metadata;
+  if (given !== null) metadata.set('authorization', `Bearer ${given}`);
+  if (given !== null || tokenFile === null) return metadata;
   const token = await readText(tokenFile, 'CONTROL_TOKEN_UNREADABLE', 'the token (--token-file)');
   const trimmed = token.trim();
   // A line break would start another header, and the error that refuses it would quote the token.
@@ -68,17 +86,21 @@ export async function callMetadata({ tokenFile, clusterId }: ControlAccess): Pro
 }
 
 /** What ended a call, for an operator. */
-export function describeCallError(error: unknown, { endpoint, tokenFile, rootFile }: ControlAccess): unknown {
+export function describeCallError(error: unknown, { endpoint, tokenFile, token, rootFile }: ControlAccess): unknown {
   const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
   if (code === status.UNAVAILABLE) {
-    const hint = endpoint.tls ? `is it running, and does ${String(rootFile)} hold its root?` : 'is it running?';
+    const hint = endpoint.tls ? `is it running, and does ${describeRoots(rootFile)} hold its root?` : 'is it running?';
     return new AmbitError('CONTROL_UNREACHABLE', `${endpoint.target} does not answer: ${hint}`, { cause: error });
   }
   if (code === status.UNAUTHENTICATED || code === status.PERMISSION_DENIED) {
-    const hint = `is the token of ${tokenFile ?? 'no file'} this node's, and still good?`;
+    const hint = `is the token of ${token === null ? (tokenFile ?? 'no file') : 'AUTH_TOKEN'} this node's, and still good?`;
     return new AmbitError('CONTROL_REFUSED', `${endpoint.target} refuses this node: ${hint}`, { cause: error });
   }
   return error;
+}
+
+function describeRoots(rootFile: string | null): string {
+  return rootFile !== null && isPem(rootFile) ? 'the PEM that was given' : String(rootFile);
 }
 
 function notAToken(file: string): AmbitError {

@@ -7,7 +7,7 @@ import { backOffDelay } from '../timing/back-off.ts';
 import { waitUnlessAborted } from '../timing/timers.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { typeUrls } from '../wds/names.ts';
-import { callMetadata, describeCallError, openChannel, readRoots } from './channel.ts';
+import { callMetadata, describeCallError, isPem, openChannel, readRoots } from './channel.ts';
 import type { ControlAccess } from './channel.ts';
 import { openDeltaCall } from './delta-call.ts';
 import { DeltaSession } from './delta-session.ts';
@@ -133,7 +133,7 @@ export class XdsClient {
 
   #watchRoots(): FileWatch | null {
     const { access, timers, logger } = this.#dependencies;
-    if (access.rootFile === null || access.rootFile === 'SYSTEM') return null;
+    if (access.rootFile === null || access.rootFile === 'SYSTEM' || isPem(access.rootFile)) return null;
     return new FileWatch(access.rootFile, timers, () => {
       logger.info({ file: access.rootFile }, 'root certificates have changed: connecting again');
       this.#reconnect.abort();

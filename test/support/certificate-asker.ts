@@ -18,7 +18,7 @@ let input = '';
 for await (const chunk of process.stdin) input += String(chunk);
 const { spiffeId, ...access } = JSON.parse(input) as Order;
 const client = new CertificateClient({
-  access: { ...access, serverName: null, clusterId: 'Kubernetes' },
+  access: { ...access, serverName: null, clusterId: 'Kubernetes', token: null, headers: [] },
   ttl: 3_600_000,
   timers: systemTimers,
   metrics: createAgentMetrics('test'),

@@ -60,6 +60,7 @@ export class ControlledAgent {
       native,
       events: this.#events,
       nodeMetadata: {},
+      credentials: null,
     });
     this.#run = this.#agent.run();
   }

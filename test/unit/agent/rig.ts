@@ -89,6 +89,7 @@ export async function newAgentRig(context: TestContext, options: AgentRigOptions
     native,
     events,
     nodeMetadata: {},
+    credentials: null,
   });
   const { write, control } = source;
   return { agent, events, engine, metrics, write, control, ready: () => readiness(join(stateDir, 'ready.sock')) };

@@ -41,6 +41,8 @@ async function newRig(context: TestContext): Promise<Rig> {
       endpoint: { target: control.address, tls: false },
       rootFile: null,
       tokenFile: join(folder, 'token'),
+      token: null,
+      headers: [],
       serverName: null,
       clusterId: 'Kubernetes',
     },

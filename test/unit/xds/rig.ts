@@ -57,6 +57,8 @@ export async function newXdsRig(context: TestContext, options: RigOptions = {}):
     endpoint: { target: control.address, tls: options.control?.tls != null },
     rootFile: null,
     tokenFile: join(folder, 'token'),
+    token: null,
+    headers: [],
     serverName: null,
     clusterId: 'Kubernetes',
     ...options.access,

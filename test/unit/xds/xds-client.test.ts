@@ -247,6 +247,28 @@ suite('ending', () => {
   });
 });
 
+suite('what a call carries', () => {
+  test('are the headers that were set, under those of its own', async (context) => {
+    const headers = [
+      ['x-tenant', 'blue'],
+      ['authorization', 'of nobody'],
+    ] as const;
+    const rig = await newXdsRig(context, { access: { headers } });
+    rig.run();
+    await rig.until(() => rig.synced() === 1);
+    assert.deepEqual(rig.control.metadata[0]?.get('x-tenant'), ['blue']);
+    assert.deepEqual(rig.control.metadata[0].get('authorization'), [`Bearer ${TOKEN}`]);
+  });
+
+  test('is the token that was given, before that of a file', async (context) => {
+    const rig = await newXdsRig(context, { access: { token: 'given', tokenFile: '/nowhere' } });
+    rig.run();
+    await rig.until(() => rig.synced() === 1);
+    assert.deepEqual(rig.control.metadata[0]?.get('authorization'), ['Bearer given']);
+    assert.doesNotMatch(JSON.stringify(rig.records), /given/);
+  });
+});
+
 suite('TLS', () => {
   test('connects to a control plane that its roots vouch for, and again when they change', async (context) => {
     const folder = mkdtempSync(join(tmpdir(), 'ambit-roots-'));
@@ -264,5 +286,32 @@ suite('TLS', () => {
     await rig.until(() => rig.synced() === 1);
     writeFileSync(rootFile, authority.roots + stranger.roots);
     await rig.until(() => rig.synced() === 2);
+  });
+
+  test('takes roots that are given as text, and an address for a name without a warning', async (context) => {
+    const warnings: string[] = [];
+    const note = (warning: Error): void => void warnings.push(warning.message);
+    process.on('warning', note);
+    context.after(() => process.off('warning', note));
+    const authority = await TestAuthority.create();
+    const rig = await newXdsRig(context, {
+      control: { tls: await authority.server() },
+      access: { rootFile: authority.roots },
+    });
+    rig.run();
+    await rig.until(() => rig.synced() === 1);
+    assert.deepEqual(warnings, []);
+  });
+
+  test('an address that the certificate does not name is refused', async (context) => {
+    const authority = await TestAuthority.create();
+    const rig = await newXdsRig(context, { control: { tls: await authority.server() } });
+    const [, port] = rig.control.address.split(':');
+    const elsewhere = await newXdsRig(context, {
+      access: { endpoint: { target: `[::ffff:127.0.0.1]:${port ?? ''}`, tls: true }, rootFile: authority.roots },
+    });
+    elsewhere.run();
+    await elsewhere.until(() => elsewhere.client.status().failures > 0);
+    assert.match(elsewhere.client.status().lastError ?? '', /not in the cert's list/);
   });
 });
