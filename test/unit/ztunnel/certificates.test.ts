@@ -115,6 +115,16 @@ suite('certificates', () => {
     assert.match(await rig.metricsText(), /ambit_certificate_requests_total\{result="failure"\} 10/);
   });
 
+  test('the metric tells when the certificate in use ends, and goes with the last pod', async () => {
+    const rig = newRig();
+    rig.manager.require(new Set([A]));
+    await settled();
+    const end = /ambit_certificate_expiry_timestamp_seconds\{identity="([^"]+)"\} (\d+)/.exec(await rig.metricsText());
+    assert.deepEqual(end?.slice(1), [A, String((rig.timers.now() + 24 * HOUR) / 1000)]);
+    rig.manager.require(new Set());
+    assert.doesNotMatch(await rig.metricsText(), /ambit_certificate_expiry_timestamp_seconds\{/);
+  });
+
   test('a failed renewal keeps the certificate in use until it expires', async () => {
     const rig = newRig(0);
     rig.manager.require(new Set([A]));

@@ -82,6 +82,8 @@ suite('a destination that was not asked for yet', () => {
     rig.gate.submit(questions);
     assert.deepEqual(rig.source.requests, ['+10.0.0.2,10.96.0.1']);
     await rig.source.deliver();
+    // How many answers fit one slice is the machine's matter.
+    while (rig.answers.length < 3) await settled();
     assert.deepEqual(rig.answers.map(({ id }) => id).sort(), [1, 2, 3]);
   });
 
