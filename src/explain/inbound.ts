@@ -60,7 +60,9 @@ function beforeDecision(pod: Pod, { transport }: InboundAsked): Early | null {
 function lookAt(policies: readonly CompiledPolicy[], asked: InboundAsked, decision: InboundDecision): LookedAt[] {
   const connection = connectionOf(asked);
   if (connection === null) return [];
-  const shown = policies.map((compiled) => lookAtOne(compiled, connection, decision));
+  // One that holds by its scope may be named by the workload, too.
+  const distinct = [...new Map(policies.map((compiled) => [compiled.key, compiled])).values()];
+  const shown = distinct.map((compiled) => lookAtOne(compiled, connection, decision));
   return shown.sort((left, right) => weight(right) - weight(left));
 }
 
