@@ -1,3 +1,4 @@
+import { endpointsWithoutClusterIps } from './cluster-ips.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
 import type { DerivedCollection } from './collections/derived-collection.ts';
 import { resourceText } from './context.ts';
@@ -16,11 +17,12 @@ export function createWorkloadEntries(
   sources: Sources,
   contexts: Contexts,
   facts: DerivedCollection<NamespaceFacts>,
+  services: ServiceCollections,
 ): DerivedCollection<DerivedWorkloads> {
   return graph.derive({
     name: 'workload entries',
     from: sources.WorkloadEntry,
-    reads: [sources.WorkloadGroup, facts, ...contexts.collections],
+    reads: [sources.WorkloadGroup, facts, ...contexts.collections, ...services.collections],
     compute: (document, read): DerivedWorkloads | undefined => {
       const { namespace } = document.metadata;
       const ofNamespace = read.get(facts, namespace);
@@ -33,10 +35,9 @@ export function createWorkloadEntries(
         services: ofNamespace.servicesOf(entry, namedPortsOfEndpoint(entry.endpoint)),
         authorizationPolicies: ofNamespace.policiesOf(entry),
       });
-      return {
-        workloads: workload === null ? [] : [workload],
-        conditions: workloadEntryConditions(entry, group ?? null, context),
-      };
+      const workloads = workload === null ? [] : [workload];
+      const conditions = workloadEntryConditions(entry, group ?? null, context);
+      return endpointsWithoutClusterIps({ workloads, conditions }, (address) => services.clusterIpOwner(address, read));
     },
   });
 }
@@ -58,7 +59,8 @@ export function createServiceEntryEndpoints(
       if (ofNamespace === undefined) return undefined;
       const chosen = services.ofDocument(resourceText('ServiceEntry', document), read);
       const policiesOf = ofNamespace.policiesOf.bind(ofNamespace);
-      return serviceEntryWorkloads(document, contexts.contextFor(read), { chosen, policiesOf });
+      const derived = serviceEntryWorkloads(document, contexts.contextFor(read), { chosen, policiesOf });
+      return endpointsWithoutClusterIps(derived, (address) => services.clusterIpOwner(address, read));
     },
   });
 }

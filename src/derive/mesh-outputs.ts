@@ -42,7 +42,7 @@ export function createOutputs(
   const facts = createNamespaceFacts(graph, sources, { policies, services, slices });
   const pods = createPodWorkloads(graph, sources, contexts, facts);
   const external = [
-    createWorkloadEntries(graph, sources, contexts, facts),
+    createWorkloadEntries(graph, sources, contexts, facts, services),
     createServiceEntryEndpoints(graph, sources, contexts, facts, services),
     createEndpointSliceWorkloads(graph, contexts, slices),
   ];

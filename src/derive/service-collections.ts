@@ -1,4 +1,5 @@
-import type { Condition, MeshSettings } from '../model/workload.ts';
+import type { MeshSettings } from '../model/workload.ts';
+import { servicesWithoutClusterIps } from './cluster-ips.ts';
 import type { AnyCollection } from './collections/collection.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
 import type { CollectionIndex } from './collections/collection-index.ts';
@@ -6,15 +7,9 @@ import type { DerivedCollection, Read } from './collections/derived-collection.t
 import type { Contexts } from './contexts.ts';
 import { serviceEntryConditions, serviceEntrySources } from './service-entries.ts';
 import { settleHostname, sourceKey, sourceText } from './service-sources.ts';
-import type { ServiceSource, SettledHostname } from './service-sources.ts';
+import type { ClaimedServices, ServiceSource, SettledHostname } from './service-sources.ts';
 import { serviceConditions, serviceHostname, serviceSource } from './services.ts';
 import type { Sources } from './sources.ts';
-
-/** The services that one document describes. */
-interface ClaimedServices {
-  readonly sources: readonly ServiceSource[];
-  readonly conditions: readonly Condition[];
-}
 
 /** Services, of Kubernetes' own kind and of ServiceEntries, settled where several documents describe one hostname. */
 export class ServiceCollections {
@@ -23,6 +18,7 @@ export class ServiceCollections {
   /** What is in force, by hostname. */
   readonly hostnames: DerivedCollection<SettledHostname>;
   readonly #contexts: Contexts;
+  readonly #byClusterIp: CollectionIndex<ClaimedServices>;
   readonly #byNamespace: CollectionIndex<SettledHostname>;
   readonly #byDocument: CollectionIndex<SettledHostname>;
 
@@ -37,16 +33,16 @@ export class ServiceCollections {
         return { sources: source === null ? [] : [source], conditions: serviceConditions(document) };
       },
     });
+    this.#byClusterIp = this.services.index(({ sources: claimed }) => claimed.flatMap(({ service }) => service.vips));
     this.entries = graph.derive({
       name: 'service entries',
       from: sources.ServiceEntry,
-      reads: [contexts.settings],
+      reads: [contexts.settings, this.services],
       compute: (document, read): ClaimedServices => {
         const settings = contexts.settingsFor(read);
-        return {
-          sources: serviceEntrySources(document, settings),
-          conditions: serviceEntryConditions(document, settings),
-        };
+        const claimed = serviceEntrySources(document, settings);
+        const conditions = serviceEntryConditions(document, settings);
+        return servicesWithoutClusterIps({ sources: claimed, conditions }, (vip) => this.clusterIpOwner(vip, read));
       },
     });
     this.hostnames = this.#settle(graph);
@@ -56,7 +52,13 @@ export class ServiceCollections {
 
   /** What whoever looks services up has to name among what it reads. */
   get collections(): readonly AnyCollection[] {
-    return [this.hostnames, this.#contexts.settings];
+    return [this.services, this.hostnames, this.#contexts.settings];
+  }
+
+  /** The Kubernetes Service that the cluster gave an address to. */
+  clusterIpOwner(address: string, read: Read): ServiceSource | null {
+    const [first] = read.byIndex(this.#byClusterIp, address);
+    return first?.sources[0] ?? null;
   }
 
   inNamespace(namespace: string, read: Read): readonly ServiceSource[] {

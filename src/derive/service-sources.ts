@@ -35,6 +35,12 @@ export interface NamedPorts {
   readonly number: (name: string) => number | null;
 }
 
+/** The services that one document describes. */
+export interface ClaimedServices {
+  readonly sources: readonly ServiceSource[];
+  readonly conditions: readonly Condition[];
+}
+
 /** What of the services that share a hostname is in force. */
 export interface SettledHostname {
   /** At most one for each namespace. */

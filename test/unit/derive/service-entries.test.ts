@@ -380,22 +380,18 @@ void describe('an address that several have', () => {
     resource('networking.istio.io/v1', 'WorkloadEntry', name, 'shop', { address });
 
   test('is told to those that do not get its traffic', () => {
-    const state = derive(
-      ambient,
-      pod('a', at('10.0.0.1')),
-      pod('b', at('10.0.0.1')),
-      entry('vm', '10.0.0.1'),
-      service('web', { clusterIP: '10.0.0.1', ports: [{ port: 80 }] }),
-    );
+    const state = derive(ambient, pod('a', at('10.0.0.1')), pod('b', at('10.0.0.1')), entry('vm', '10.0.0.1'));
+    const conflicts = state.conditions.filter(({ reason }) => reason === 'AddressConflict');
     assert.deepEqual(
-      reasons(state).filter((reason) => reason.includes('Accepted')),
-      [
-        'Pod shop/b: Accepted/AddressConflict',
-        'WorkloadEntry shop/vm: Accepted/AddressConflict',
-        'Service shop/web: Accepted/AddressConflict',
-      ],
+      conflicts.map(({ resource: name }) => name),
+      ['Pod shop/b', 'WorkloadEntry shop/vm'],
     );
-    assert.match(state.conditions[0]?.message ?? '', /10\.0\.0\.1 .* Pod shop\/a/);
+    assert.match(conflicts[0]?.message ?? '', /10\.0\.0\.1 .* Pod shop\/a/);
+  });
+
+  test('of a pod is told to a Service that has it too', () => {
+    const state = derive(pod('a', at('10.0.0.1')), service('web', { clusterIP: '10.0.0.1', ports: [{ port: 80 }] }));
+    assert.deepEqual(reasons(state), ['Service shop/web: Accepted/AddressConflict']);
   });
 
   test('of two plain endpoints is no conflict, nor is that of pods on the network of their host', () => {
@@ -413,5 +409,32 @@ void describe('an address that several have', () => {
 
   test('of hosts of one entry is no conflict', () => {
     assert.deepEqual(reasons(derive(serviceEntry('db', { ...db, hosts: ['a.example.com', 'b.example.com'] }))), []);
+  });
+
+  const web = service('web', { clusterIP: '10.96.0.1', ports: [{ port: 80 }] });
+  const takenBy: readonly [string, string, string][] = [
+    ['a WorkloadEntry', entry('vm', '10.96.0.1'), 'WorkloadEntry shop/vm'],
+    ['an endpoint', serviceEntry('db', { ...db, endpoints: [{ address: '10.96.0.1' }] }), 'ServiceEntry shop/db'],
+    [
+      'an address of a ServiceEntry',
+      serviceEntry('db', { ...db, addresses: ['10.96.0.1'] }, {}, 'a'),
+      'ServiceEntry a/db',
+    ],
+  ];
+  for (const [what, document, name] of takenBy) {
+    test(`of a Service is not to be had as ${what}`, () => {
+      const state = derive(web, document);
+      const owners = [...state.workloads.values()].filter(({ addresses }) => addresses.includes('10.96.0.1'));
+      const services = [...state.services.values()].filter(({ vips }) => vips.includes('10.96.0.1'));
+      assert.deepEqual([owners.length, services.map(({ hostname }) => hostname)], [0, ['web.shop.svc.cluster.local']]);
+      assert.deepEqual(reasons(state), [`${name}: Accepted/ClusterIP`]);
+    });
+  }
+
+  test('of a Service may be had by an entry for its own hostname, which only its own namespace prefers', () => {
+    const spec = { ...db, hosts: ['web.shop.svc.cluster.local'], addresses: ['10.96.0.1'] };
+    const state = derive(web, serviceEntry('db', spec, {}, 'a'));
+    assert.deepEqual(found(state, 'a/web.shop.svc.cluster.local').vips, ['10.96.0.1']);
+    assert.deepEqual(reasons(state), []);
   });
 });
