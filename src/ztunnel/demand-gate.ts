@@ -167,10 +167,19 @@ export class DemandGate {
     const address = question.peer === null ? null : parseAddress(question.source);
     if (address === null) return false;
     const settled = plane.isSettled(address);
-    if (settled ? !this.#demanded.has(address.text) : !plane.allows(question)) return false;
+    if (settled ? !this.#demanded.has(address.text) : !this.#isAllowed(question)) return false;
     const result = this.#claim({ pod: question.pod, side: 'sources' }, address);
     if (settled || (result !== 'added' && result !== 'held')) return false;
     return this.#held.hold(question, address, SOURCE_PATIENCE);
+  }
+
+  /** What cannot be decided is left to who denies it, counts it and has it tried again. */
+  #isAllowed(question: InboundQuestion): boolean {
+    try {
+      return this.#dependencies.plane.allows(question);
+    } catch {
+      return false;
+    }
   }
 
   #claim(claimant: Claimant, address: IpAddress): ReturnType<DemandedAddresses['claim']> {
