@@ -148,17 +148,23 @@ export class DiscoveryService {
       client.stream ??= this.#open(client, request);
       await client.stream.receive(request);
     } catch (error) {
-      if (!(error instanceof GrpcError))
-        this.#dependencies.logger.error({ ...errorFields(error), id: client.id }, 'a request failed');
+      this.#report(client, error);
       end(client.call, error);
     }
+  }
+
+  #report({ id, call }: Client, error: unknown): void {
+    const { logger } = this.#dependencies;
+    const fields = { ...errorFields(error), id, peer: call.getPeer() };
+    if (error instanceof GrpcError) logger.warn(fields, 'a stream was refused');
+    else logger.error(fields, 'a request failed');
   }
 
   #open(client: Client, request: DiscoveryRequest): DeltaStream {
     const { store, identifier, observer, logger } = this.#dependencies;
     const { call, caller } = client;
     client.id = (request.node?.id ?? '').slice(0, longestIdentifier);
-    client.node = caller.kind === 'node' ? caller.node : claimedNode(request);
+    client.node = nodeOf(caller, claimedNode(request));
     logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream opened');
     const write = (response: Uint8Array, bulk: boolean): Promise<void> => this.#write(call, response, bulk);
     const paging = { ...usualPaging, whole: !takesParts(request) };
@@ -215,6 +221,16 @@ function credentialsOf(call: DiscoveryCall): CallCredentials {
 
 function takesParts({ node }: DiscoveryRequest): boolean {
   return node?.metadata?.[partialResponses] === true;
+}
+
+/** @throws GrpcError `PERMISSION_DENIED`: an agent with another node's token would take that node's pods for its own */
+function nodeOf(caller: Caller, claimed: string | null): string | null {
+  if (caller.kind !== 'node') return claimed;
+  if (claimed === null || claimed === caller.node) return caller.node;
+  throw new GrpcError(
+    status.PERMISSION_DENIED,
+    `the token is that of node ${caller.node}, and the client says that it runs on node ${claimed.slice(0, longestIdentifier)}`,
+  );
 }
 
 function claimedNode({ node }: DiscoveryRequest): string | null {

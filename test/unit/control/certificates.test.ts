@@ -208,16 +208,26 @@ describe('certificates', () => {
     assert.equal((await control.certificate({ csr }, { client })).code, status.INVALID_ARGUMENT);
   });
 
-  test('xDS over TLS takes the node from the token, whatever the client calls itself', async () => {
+  test('xDS over TLS takes the node from the token', async () => {
     const tls = credentials.createSsl(Buffer.from(control.roots));
     const client = new XdsClient(control.ports.xds, { credentials: tls, token });
     try {
-      client.send({ typeUrl: typeUrls.localPod, node: { id: 'x', metadata: { NODE_NAME: 'node-2' } } });
+      client.send({ typeUrl: typeUrls.localPod, node: { id: 'x' } });
       await client.response(0);
       assert.deepEqual(client.names(typeUrls.localPod), ['shop-outside-uid', 'shop-web-uid']);
     } finally {
       client.close();
     }
+  });
+
+  test('xDS over TLS refuses a client that calls itself another node than its token does', async () => {
+    const tls = credentials.createSsl(Buffer.from(control.roots));
+    const client = new XdsClient(control.ports.xds, { credentials: tls, token });
+    client.send({ typeUrl: typeUrls.localPod, node: { id: 'x', metadata: { NODE_NAME: 'node-2' } } });
+    const { code, details } = await client.ended();
+    assert.equal(code, status.PERMISSION_DENIED);
+    assert.match(details, /that of node node-1, and the client says that it runs on node node-2/);
+    client.close();
   });
 
   test('xDS over TLS refuses whoever has no token', async () => {
