@@ -59,7 +59,7 @@ export const accessLogTarget: Parser<string> = (text) =>
     ? accept(text)
     : refuse('`stdout`, `off` or the absolute path of a file');
 
-export const certificateLifetime: Parser<number> = durationBetween(5 * minute, 7 * day, 'a time from 5m to 7d');
+export const certificateLifetime: Parser<number> = durationBetween(minute, 7 * day, 'a time from 1m to 7d');
 
 export const keptAge: Parser<number> = durationBetween(minute, 7 * day, 'a time from 1m to 7d');
 

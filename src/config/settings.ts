@@ -114,7 +114,7 @@ const table = new SettingTable<AgentSettings>(
       'certificate-ttl',
       'TIME',
       '24h',
-      'Life of a pod certificate, 5m to 7d.',
+      'Life of a pod certificate, 1m to 7d.',
       certificateLifetime,
       ['SECRET_TTL'],
     ),

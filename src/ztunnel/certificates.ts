@@ -171,12 +171,13 @@ export class CertificateManager {
     });
   }
 
-  #renewalDelay({ notBefore, notAfter }: IssuedCertificate): number {
+  /** Of the life that is left: a CA dates its certificates back, so that clocks that are behind take them. */
+  #renewalDelay({ notAfter }: IssuedCertificate): number {
     const { from, to } = RENEWAL_WINDOW;
     const { timers, random } = this.#dependencies;
-    const renewAt = notBefore + (notAfter - notBefore) * (from + (to - from) * random());
+    const left = notAfter - timers.now();
     // A clock that is far off would otherwise have it renewed without pause.
-    return Math.max(RETRY.first, renewAt - timers.now());
+    return Math.max(RETRY.first, left * (from + (to - from) * random()));
   }
 
   #statusOf({ identity, current, lastError }: Entry): CertificateStatus {

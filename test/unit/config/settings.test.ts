@@ -67,7 +67,7 @@ void describe('settings', () => {
     ['podsCgroup', '../other'],
     ['podsCgroup', '/'],
     ['accessLog', 'stderr'],
-    ['certificateTtl', '1m'],
+    ['certificateTtl', '59s'],
     ['certificateTtl', '8d'],
     ['questionTimeout', '0s'],
     ['questionTimeout', '25h'],
