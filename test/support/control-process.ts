@@ -8,6 +8,9 @@ import { ambitBinary } from './paths.ts';
 import { exec } from './processes.ts';
 import { waitFor } from './wait.ts';
 
+/** How long an edit of a large mesh may take to govern every agent, on a busy machine. Milliseconds. */
+const reachLimit = 30_000;
+
 export interface ControlOptions {
   /** Namespace that it runs in, apart from those of the nodes. */
   readonly netns: string;
@@ -51,12 +54,14 @@ export class ControlProcess extends MeshProcess<'debug'> {
 
   /** Resolves when a state later than `generation` is in force here and at each of the nodes' agents. */
   async reached(nodes: readonly string[], generation: number): Promise<void> {
-    await waitFor(async () => (await this.generation()) > generation, { what: 'an edit in the control plane' });
+    const here = async (): Promise<boolean> => (await this.generation()) > generation;
+    await waitFor(here, { timeout: reachLimit, what: 'an edit in the control plane' });
     const behind = async (): Promise<readonly string[]> => {
       const clients = await this.clients();
       return nodes.filter((node) => !clients.some((client) => client.node === node && isInStep(client)));
     };
-    await waitFor(async () => (await behind()).length === 0, { what: `an edit at ${nodes.join(', ')}` });
+    const everywhere = async (): Promise<boolean> => (await behind()).length === 0;
+    await waitFor(everywhere, { timeout: reachLimit, what: `an edit at ${nodes.join(', ')}` });
   }
 
   async clients(): Promise<readonly Client[]> {

@@ -1,7 +1,7 @@
 import { enter } from './namespaces.ts';
 import { exec } from './processes.ts';
 
-export type Hook = 'input' | 'output';
+export type Hook = 'input' | 'output' | 'forward';
 
 /**
  * Runs with a rule of nftables in force inside a namespace; the rule begins with a match and ends before `counter drop`.
