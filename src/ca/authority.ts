@@ -65,6 +65,8 @@ export interface Authority {
 export interface LoadOptions {
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
+  /** Hears of key or folder that others may read; they are refused unless given, and always where others may write. */
+  readonly onReadable?: (message: string) => void;
 }
 
 const minimumTtl = 60_000;
@@ -72,7 +74,7 @@ const maximumTtl = 90 * 86_400_000;
 
 /** @throws AmbitError `CA_UNREADABLE`, `CA_INSECURE`, `CA_INVALID` or `CA_EXPIRED`, each saying what to do. */
 export async function loadAuthority(directory: string, options: LoadOptions = {}): Promise<Authority> {
-  return authorityFrom(await readAuthorityFiles(resolve(directory)), options);
+  return authorityFrom(await readAuthorityFiles(resolve(directory), options.onReadable ?? null), options);
 }
 
 /** From what the files would hold. @throws AmbitError `CA_INVALID` or `CA_EXPIRED` */
@@ -99,6 +101,8 @@ class LoadedAuthority implements Authority {
   readonly notAfter: number;
   readonly rootNotAfter: number;
   readonly #notBefore: number;
+  /** Subject of the one on the way to the root that ends first. */
+  readonly #firstToEnd: string;
   readonly #issuer: Issuer;
   readonly #intermediates: string;
   readonly #now: () => number;
@@ -111,6 +115,8 @@ class LoadedAuthority implements Authority {
     this.roots = roots.map(toPem).join('');
     this.#notBefore = Math.max(...path.map(validFrom));
     this.notAfter = Math.min(...path.map(validTo));
+    const first = path.find((certificate) => validTo(certificate) === this.notAfter);
+    this.#firstToEnd = JSON.stringify(first?.subject.replaceAll('\n', ', ') ?? '');
     this.rootNotAfter = Math.max(...roots.map(validTo));
   }
 
@@ -119,7 +125,7 @@ class LoadedAuthority implements Authority {
       const when = new Date(this.notAfter).toISOString();
       throw new AmbitError(
         'CA_EXPIRED',
-        `the CA's certificates end ${when}: make new ones and give them to every node`,
+        `the CA's certificate ${this.#firstToEnd} ends ${when}: make new ones and give them to every node`,
       );
     }
     if (now < this.#notBefore) {

@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AmbitError, errorCode } from '../config/errors.ts';
@@ -22,16 +23,22 @@ export const authorityFileNames = {
 const largestFile = 1024 * 1024;
 const othersMayWrite = 0o022;
 const othersMayAnything = 0o077;
+const stickyBit = 0o1000;
 
-/** @throws AmbitError `CA_UNREADABLE` or `CA_INSECURE`. */
-export async function readAuthorityFiles(directory: string): Promise<AuthorityFiles> {
-  await check(directory, othersMayAnything, '0700');
+/** What becomes of files that others may read; null: they are refused. */
+export type OnReadable = ((message: string) => void) | null;
+
+/** @throws AmbitError `CA_UNREADABLE` or `CA_INSECURE`; the latter always where others may write. */
+export async function readAuthorityFiles(directory: string, onReadable: OnReadable): Promise<AuthorityFiles> {
+  await check(directory, { secret: true, mode: '0700', onReadable });
   const { rootCertificate, certificate, key, chain } = authorityFileNames;
+  const open = (name: string): Promise<string> =>
+    read(join(directory, name), { secret: false, mode: '0600', onReadable });
   return {
-    rootCertificate: await read(join(directory, rootCertificate), othersMayWrite, '0600'),
-    certificate: await read(join(directory, certificate), othersMayWrite, '0600'),
-    key: await read(join(directory, key), othersMayAnything, '0600'),
-    chain: await read(join(directory, chain), othersMayWrite, '0600'),
+    rootCertificate: await open(rootCertificate),
+    certificate: await open(certificate),
+    key: await read(join(directory, key), { secret: true, mode: '0600', onReadable }),
+    chain: await open(chain),
   };
 }
 
@@ -72,19 +79,26 @@ function failWriting(directory: string, cause: unknown): never {
   throw new AmbitError('CA_UNREADABLE', `the CA folder ${directory} cannot be written`, { cause });
 }
 
-async function read(path: string, forbidden: number, mode: string): Promise<string> {
-  await check(path, forbidden, mode);
+interface Protection {
+  /** Others may not even read it. */
+  readonly secret: boolean;
+  /** What it should be, for messages. */
+  readonly mode: string;
+  readonly onReadable: OnReadable;
+}
+
+async function read(path: string, protection: Protection): Promise<string> {
+  await check(path, protection);
   return readFile(path, 'utf8').catch((cause: unknown) => failReading(path, cause));
 }
 
-async function check(path: string, forbidden: number, mode: string): Promise<void> {
+async function check(path: string, { secret, mode, onReadable }: Protection): Promise<void> {
   const found = await stat(path).catch((cause: unknown) => failReading(path, cause));
-  if ((found.mode & forbidden) !== 0) {
-    const now = (found.mode & 0o777).toString(8).padStart(4, '0');
-    throw new AmbitError(
-      'CA_INSECURE',
-      `${path} has mode ${now}, so others than its owner get at the CA: chmod ${mode} ${path}`,
-    );
+  const message = modeProblem(path, found.mode, mode);
+  if (mayBeWritten(found)) throw new AmbitError('CA_INSECURE', message);
+  if (secret && (found.mode & othersMayAnything) !== 0) {
+    if (onReadable === null) throw new AmbitError('CA_INSECURE', message);
+    onReadable(message);
   }
   const self = process.geteuid?.() ?? 0;
   if (found.uid !== self && found.uid !== 0) {
@@ -96,7 +110,21 @@ async function check(path: string, forbidden: number, mode: string): Promise<voi
   if (found.isFile() && found.size > largestFile) throw new AmbitError('CA_INVALID', `${path} is larger than 1 MiB`);
 }
 
+/** In a folder with the sticky bit, as Kubernetes mounts secrets, nobody can replace what is not their own. */
+function mayBeWritten(found: Stats): boolean {
+  const sticky = found.isDirectory() && (found.mode & stickyBit) !== 0;
+  return !sticky && (found.mode & othersMayWrite) !== 0;
+}
+
+function modeProblem(path: string, found: number, wanted: string): string {
+  const now = (found & 0o1777).toString(8).padStart(4, '0');
+  return `${path} has mode ${now}, so others than its owner get at the CA: chmod ${wanted} ${path}`;
+}
+
 function failReading(path: string, cause: unknown): never {
-  const hint = errorCode(cause) === 'ENOENT' ? ': is it a folder made by `ambit ca init`?' : '';
+  const hint =
+    errorCode(cause) === 'ENOENT'
+      ? ': is it a folder made by `ambit ca init`, or one with the files of Istio’s cacerts?'
+      : '';
   throw new AmbitError('CA_UNREADABLE', `${path} cannot be read${hint}`, { cause });
 }

@@ -14,7 +14,12 @@ export const ownAuthority = 'ca';
  * @throws AmbitError as `loadAuthority` and `initialiseAuthority` do
  */
 export async function openAuthority(folder: string | null, stateDir: string, logger: Logger): Promise<Authority> {
-  if (folder !== null) return loadAuthority(folder);
+  if (folder !== null)
+    return loadAuthority(folder, {
+      onReadable: (message) => {
+        warn(logger, message);
+      },
+    });
   const own = join(stateDir, ownAuthority);
   if (!(await exists(own))) {
     await initialiseAuthority(own);
@@ -24,6 +29,11 @@ export async function openAuthority(folder: string | null, stateDir: string, log
     );
   }
   return loadAuthority(own);
+}
+
+/** A mounted secret is readable by the whole container unless its volume says otherwise: that is the operator's to mend. */
+function warn(logger: Logger, message: string): void {
+  logger.warn({ code: 'CA_INSECURE' }, message);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -47,19 +47,28 @@ export class ControlHarness {
   /** Address of the debug pages. */
   debug = '';
   readonly #folder: string;
+  readonly #ca: string;
+  readonly #flags: Readonly<Record<string, string>>;
   readonly #events = new EventEmitter();
   #ended: Promise<void> = Promise.resolve();
 
-  /** @returns once everything is served; `stop` has to follow */
-  static async start(manifests: readonly Manifest[]): Promise<ControlHarness> {
+  /** @param ca folder of a CA; its own unless given. @returns once everything is served; `stop` has to follow */
+  static async start(manifests: readonly Manifest[], ca: string | null = null): Promise<ControlHarness> {
     const folder = await mkdtemp(join(tmpdir(), 'ambit-control-'));
-    const harness = new ControlHarness(folder);
+    const harness = new ControlHarness(folder, ca);
     await harness.manifests.write('mesh', manifests);
-    await harness.#start();
+    try {
+      await harness.#start();
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
     return harness;
   }
 
-  private constructor(folder: string) {
+  private constructor(folder: string, ca: string | null) {
+    this.#ca = ca ?? join(folder, 'state/ca');
+    this.#flags = ca === null ? {} : { ca };
     this.#folder = folder;
     this.stateDir = join(folder, 'state');
     this.manifests = new ManifestFolder(join(folder, 'manifests'));
@@ -74,7 +83,7 @@ export class ControlHarness {
   async #start(): Promise<void> {
     const zero = { xdsPort: 0, plaintextPort: 0, metricsPort: 0, debugPort: 0 };
     const settings = controlPlaneSettings.resolve(
-      { ...zero, manifests: this.manifests.path, stateDir: this.stateDir, address: '127.0.0.1' },
+      { ...zero, ...this.#flags, manifests: this.manifests.path, stateDir: this.stateDir, address: '127.0.0.1' },
       {},
     );
     const destination = new Writable({
@@ -95,7 +104,7 @@ export class ControlHarness {
     this.#ended = control.run();
     await Promise.race([control.ready.then((ports) => (this.ports = ports)), this.#ended]);
     this.debug = `http://127.0.0.1:${String(await control.debugPort)}`;
-    this.roots = await readFile(join(this.stateDir, 'ca/root-cert.pem'), 'utf8');
+    this.roots = await readFile(join(this.#ca, 'root-cert.pem'), 'utf8');
   }
 
   async token(request: Partial<TokenRequest> = {}): Promise<string> {
