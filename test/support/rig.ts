@@ -160,8 +160,14 @@ export class Rig {
 
   /** What agents need before they start: a CA, or the control plane. Once, also where two agents are started together. */
   async prepare(): Promise<void> {
-    this.#prepared ??= this.feed === 'control' ? this.startControl() : exec([ambitBinary, 'ca', 'init', this.caFolder]);
+    const told = this.feed === 'control';
+    this.#prepared ??= told ? this.#prepareControl() : exec([ambitBinary, 'ca', 'init', this.caFolder]);
     await this.#prepared;
+  }
+
+  /** Tokens at the same time: whoever comes first makes the key that signs them. */
+  async #prepareControl(): Promise<void> {
+    await Promise.all([this.startControl(), ...this.nodes.map(({ name }) => this.#token(name))]);
   }
 
   /** The control plane that was started last. */
@@ -238,7 +244,7 @@ export class Rig {
     await Promise.all([...this.agents].map((agent) => agent.stop('SIGKILL')));
     const hadAgents = new Set([...this.agents].map((agent) => agent.options.node));
     this.agents.clear();
-    for (const node of hadAgents) await detachNode(node);
+    await Promise.all([...hadAgents].map((node) => detachNode(node)));
   }
 
   /** Takes everything away. May be called twice. */

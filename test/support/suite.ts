@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import process from 'node:process';
 import { describe, it } from 'node:test';
 
+import type { AgentFeed } from './agent.ts';
 import { testkitBinary } from './paths.ts';
 
 /** Why tests with network namespaces cannot run here; null: they can. */
@@ -26,5 +27,14 @@ export function rootSuite(name: string, body: () => void): void {
   } else {
     console.log(`skipped: ${reason} (${name})`);
     describe(name, { skip: `skipped: ${reason}` }, body);
+  }
+}
+
+/** The same suite for agents of a control plane and for agents that read the manifests themselves. */
+export function suiteOnBothFeeds(name: string, body: (feed: AgentFeed['kind']) => void): void {
+  for (const feed of ['control', 'manifests'] as const) {
+    rootSuite(`${name} (${feed})`, () => {
+      body(feed);
+    });
   }
 }

@@ -9,7 +9,7 @@ import { ambitBinary } from '../../support/paths.ts';
 import { exec } from '../../support/processes.ts';
 import type { Running } from '../../support/processes.ts';
 import { rootSuite } from '../../support/suite.ts';
-import { call, hold, whoIn } from '../../support/testkit.ts';
+import { call, hold, wasReset, whoIn } from '../../support/testkit.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const member = { namespace: 'shop' } as const;
@@ -88,6 +88,17 @@ rootSuite('a control plane with another root', () => {
     assert.deepEqual([whoIn(answer).server, grown], ['far', 1]);
   });
 
+  it('keeps what has a certificate of the one root apart from what has one of the other, closed', async () => {
+    const late = await mesh.rig.addPod('late', 0);
+    await mesh.apply('pod-late', [mesh.rig.podManifest('late', { namespace: 'shop' })]);
+    const active = async (): Promise<number> =>
+      sum(await mesh.agent(0).metrics(), 'workload_manager_active_proxy_count');
+    await waitFor(async () => (await active()) === 2, { what: 'the enrolment of the new pod' });
+    const refused = await call(late.netns, mesh.at('far', 8080));
+    assert.ok(wasReset(refused), JSON.stringify(refused));
+    await mesh.line(0, { direction: 'outbound', 'src.workload': 'late', error: /tls/ });
+  });
+
   it('has every identity after a restart of the agents', async () => {
     await held.finish();
     for (const place of [0, 1]) {
@@ -96,8 +107,11 @@ rootSuite('a control plane with another root', () => {
     }
     assert.equal(whoIn(await call(mesh.netns('client'), mesh.at('far', 8080))).server, 'far');
     const issued = sum(await mesh.rig.control.metrics(), 'citadel_server_success_cert_issuance_count');
-    assert.equal(issued, 2);
-    const line = await mesh.line(1, { direction: 'inbound', 'dst.workload': 'far' });
-    assert.equal(line['src.identity'], 'spiffe://cluster.local/ns/shop/sa/client');
+    assert.equal(issued, 4, 'the new pod before, and all three afterwards');
+    assert.equal(whoIn(await call(mesh.netns('late'), mesh.at('far', 8080))).server, 'far');
+    for (const account of ['client', 'late']) {
+      const identity = `spiffe://cluster.local/ns/shop/sa/${account}`;
+      await mesh.line(1, { direction: 'inbound', 'dst.workload': 'far', 'src.identity': identity });
+    }
   });
 });

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { findLines } from '../../support/access-log.ts';
 import { service } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
-import { rootSuite } from '../../support/suite.ts';
+import { suiteOnBothFeeds } from '../../support/suite.ts';
 import { call, endpoint, wasReset } from '../../support/testkit.ts';
 import type { CallResult } from '../../support/testkit.ts';
 import { waitFor } from '../../support/wait.ts';
@@ -13,10 +13,11 @@ import type { Caller, Case } from './authorization-cases.ts';
 
 const failed = 'istio_tcp_connections_failed_total';
 
-rootSuite('authorization', () => {
+suiteOnBothFeeds('authorization', (feed) => {
   let mesh: Mesh;
   before(async () => {
     mesh = await Mesh.create({
+      feed,
       pods: { server: 0, near: 0, guest: 0, outside: 0, far: 1 },
       members: {
         server: { namespace: 'shop' },

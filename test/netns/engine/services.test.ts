@@ -4,19 +4,20 @@ import { after, before, describe, it } from 'node:test';
 import { service } from '../../support/manifests.ts';
 import type { ServiceManifest } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
-import { rootSuite } from '../../support/suite.ts';
+import { suiteOnBothFeeds } from '../../support/suite.ts';
 import { call, calls, endpoint, wasReset, whoIn } from '../../support/testkit.ts';
 
 const vip = '10.96.0.1';
 const vip6 = 'fd96::1';
 const opened = 'istio_tcp_connections_opened_total';
 
-rootSuite('services', () => {
+suiteOnBothFeeds('services', (feed) => {
   let mesh: Mesh;
   before(async () => {
     const common = { namespace: 'shop', labels: { app: 'web' } } as const;
     const servers = ['whoami@[::]:8080', 'whoami@[::]:8081'];
     mesh = await Mesh.create({
+      feed,
       pods: { client: 0, near: 0, far: 1, stranger: 1 },
       members: {
         client: { namespace: 'shop' },

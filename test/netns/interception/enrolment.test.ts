@@ -6,17 +6,18 @@ import { ambientLabel, namespace } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
 import { sum } from '../../support/metrics.ts';
 import type { Running } from '../../support/processes.ts';
-import { rootSuite } from '../../support/suite.ts';
+import { suiteOnBothFeeds } from '../../support/suite.ts';
 import { call, endpoint, hold, whoIn } from '../../support/testkit.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const opened = 'istio_tcp_connections_opened_total';
 
-rootSuite('enrolment of running pods', () => {
+suiteOnBothFeeds('enrolment of running pods', (feed) => {
   let mesh: Mesh;
   before(async () => {
     const servers = ['whoami@[::]:8080', 'echo@[::]:8081'];
     mesh = await Mesh.create({
+      feed,
       pods: { client: 0, near: 0, outside: 0, far: 1 },
       members: {
         client: { namespace: 'shop', labels: { 'istio.io/dataplane-mode': 'none' } },

@@ -9,7 +9,7 @@ import { enter } from '../../support/namespaces.ts';
 import { ambitBinary } from '../../support/paths.ts';
 import { exec } from '../../support/processes.ts';
 import type { Finished, Running } from '../../support/processes.ts';
-import { rootSuite } from '../../support/suite.ts';
+import { suiteOnBothFeeds } from '../../support/suite.ts';
 import { call, hold, storm, whoIn } from '../../support/testkit.ts';
 import { waitFor } from '../../support/wait.ts';
 
@@ -17,10 +17,11 @@ const member = { namespace: 'shop' } as const;
 const identityOf = (account: string): string => `spiffe://cluster.local/ns/shop/sa/${account}`;
 
 /** What changes under pods and connections that stay. Both agents have two engine threads. */
-rootSuite('changes under what is running', () => {
+suiteOnBothFeeds('changes under what is running', (feed) => {
   let mesh: Mesh;
   before(async () => {
     mesh = await Mesh.create({
+      feed,
       pods: { client: 0, other: 0, near: 0, far: 1, outsider: 0 },
       members: { client: member, other: member, near: member, far: member },
       servers: { near: ['whoami@[::]:8080', 'echo@[::]:8081'], far: ['whoami@[::]:8080', 'echo@[::]:8081'] },

@@ -8,17 +8,18 @@ import type { Agent } from '../../support/agent.ts';
 import { holdingsOf, pinsOf, tracesIn } from '../../support/kernel-state.ts';
 import { peerAuthentication } from '../../support/manifests.ts';
 import { Mesh } from '../../support/mesh.ts';
-import { rootSuite } from '../../support/suite.ts';
+import { suiteOnBothFeeds } from '../../support/suite.ts';
 import { call, hold, storm, whoIn } from '../../support/testkit.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const member = { namespace: 'shop' } as const;
 
 /** Ends and beginnings of agents: at no moment is a pod open, and a hand-over loses nothing. */
-rootSuite('restarts', () => {
+suiteOnBothFeeds('restarts', (feed) => {
   let mesh: Mesh;
   before(async () => {
     mesh = await Mesh.create({
+      feed,
       pods: { client: 0, near: 0, far: 1, outsider: 0 },
       members: { client: member, near: member, far: member },
       servers: { near: ['whoami@[::]:8080', 'echo@[::]:8081'], far: ['whoami@[::]:8080', 'echo@[::]:8081'] },
