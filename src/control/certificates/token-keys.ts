@@ -1,6 +1,6 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { chmod, mkdir, open, readFile, stat } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AmbitError, errorCode } from '../../config/errors.ts';
 
@@ -32,7 +32,7 @@ export async function loadTokenKeys(stateDir: string): Promise<TokenKeys> {
   }
 }
 
-/** Control and `ambit control token` may both be the first: only one of them makes the file. */
+/** Control and `ambit control token` may both be the first: only one of them makes the file, and nobody sees half of it. */
 async function createOnce(path: string): Promise<void> {
   try {
     await stat(path);
@@ -41,17 +41,24 @@ async function createOnce(path: string): Promise<void> {
     if (errorCode(error) !== 'ENOENT') throw error;
   }
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
   try {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await chmod(path, 0o600);
+    await writePrivately(draft, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    await link(draft, path);
   } catch (error) {
     if (errorCode(error) !== 'EEXIST') throw error;
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+async function writePrivately(path: string, text: string | Buffer): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -35,6 +35,13 @@ describe('ambit control token', () => {
   test('makes a key that only its owner can read', async () => {
     await run('--node', 'worker-1', '--state-dir', folder);
     assert.equal((await stat(join(folder, 'token-key.pem'))).mode & 0o777, 0o600);
+  });
+
+  test('makes one key where many ask at once, and each of them has the whole of it', async () => {
+    const keys = await Promise.all(Array.from({ length: 20 }, () => loadTokenKeys(folder)));
+    const texts = keys.map(({ publicKey }) => publicKey.export({ type: 'spki', format: 'pem' }));
+    assert.equal(new Set(texts).size, 1);
+    assert.deepEqual(await readdir(folder), ['token-key.pem']);
   });
 
   test('refuses a node that is no name, and a life that is too long', async () => {
