@@ -31,7 +31,7 @@ export abstract class MeshProcess<Kind extends string> {
   protected abstract readonly ports: Readonly<Record<Kind | 'metrics' | 'readiness', number>>;
 
   /** Resolves when it says that it is ready. @throws Error with its last log lines when it does not. */
-  async ready(timeout = 20_000): Promise<void> {
+  async ready(timeout = 60_000): Promise<void> {
     const { name } = this.#options;
     try {
       const ready = waitFor(() => this.#isReady(), { timeout, what: `readiness of ${name}` });
