@@ -31,6 +31,7 @@ rootSuite('what a control plane refuses', () => {
   let mesh: Mesh;
   /** Of the first node, the one that runs now. */
   let current: Agent;
+  let starts = 0;
   before(async () => {
     mesh = await Mesh.create({
       pods: { client: 0, near: 0, far: 1 },
@@ -64,13 +65,13 @@ rootSuite('what a control plane refuses', () => {
     for (const [what, expected] of Object.entries(bad)) it(what, () => refuses(expected));
   });
 
-  /** A restart with a bad token leaves the pods closed, says why at both ends, and heals with a good one. */
+  /** A start with a bad token, and without what a former agent has kept, leaves the pods closed, says why at both ends, and heals with a good one. */
   async function refuses({ faults, reason, authentic = false }: BadToken): Promise<void> {
     await current.stop('SIGKILL');
     const failures = async (): Promise<number> => sum(await mesh.rig.control.metrics(), authenticationFailures);
     const before = await failures();
     const { feed, tokenFile } = await feedWith(faults);
-    current = await mesh.rig.launchAgent(0, { feed });
+    current = await mesh.rig.launchAgent(0, { feed, stateDir: join(mesh.rig.folder, `state-${++starts}`) });
     await isTold(current, tokenFile);
     await mesh.rig.control.process.line((line) => reason.test(line));
     if (!authentic) await waitFor(async () => (await failures()) > before, { what: 'a caller not authenticated' });
