@@ -32,6 +32,11 @@ export class HeldResources {
     this.#held.set(name, { kind, key, version });
   }
 
+  /** All of them have to come once more: what was made of them is not what they mean any more. */
+  doubt(): void {
+    for (const [name, held] of this.#held) this.#held.set(name, { ...held, version: null });
+  }
+
   clear(): void {
     this.#held.clear();
   }

@@ -190,13 +190,13 @@ export class XdsClient {
   }
 
   #newSession(call: DeltaCall, onOwn: () => void): DeltaSession {
-    const { node, demanded, network, apply, onSynced, onAnswered, logger, metrics } = this.#dependencies;
+    const { node, demanded, network, onSynced, onAnswered, logger, metrics } = this.#dependencies;
     return new DeltaSession(call, {
       node,
       held: this.#held,
       demanded,
       network,
-      apply,
+      apply: (changes) => this.#apply(changes),
       logger,
       metrics,
       onAnswered,
@@ -209,6 +209,18 @@ export class XdsClient {
         if (complete) onSynced();
       },
     });
+  }
+
+  /** Addresses were read as those of the network that was ours: where that is another one now, they are asked for anew. */
+  async #apply(changes: ResourceChanges): Promise<void> {
+    const { network, apply, logger } = this.#dependencies;
+    const former = network();
+    await apply(changes);
+    const addresses = this.#held.get(typeUrls.address);
+    if (former === network() || addresses === undefined || addresses.size === 0) return;
+    logger.info({ network: network() }, 'the network of the mesh has changed: asking for all addresses again');
+    addresses.doubt();
+    this.#reconnect.abort();
   }
 
   #answered(): void {

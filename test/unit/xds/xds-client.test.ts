@@ -207,6 +207,19 @@ suite('xDS with our own control plane', () => {
     assert.deepEqual(rig.state().workloads.get(web.uid)?.addresses, ['10.0.0.1']);
     assert.deepEqual(rig.state().workloads.get(db.uid)?.addresses, []);
   });
+
+  test('reads the addresses anew when its own network becomes another', async (context) => {
+    const rig = await newXdsRig(context, ours);
+    rig.control.setSettings(meshSettings({ network: 'east' }));
+    rig.control.setWorkload(web, 'west');
+    rig.run();
+    await rig.until(() => rig.synced() === 1);
+    assert.deepEqual(rig.state().workloads.get(web.uid)?.addresses, []);
+    rig.control.setSettings(meshSettings({ network: 'west' }));
+    rig.control.push(typeUrls.meshSettings, ['mesh']);
+    await rig.until(() => rig.state().workloads.get(web.uid)?.addresses.length === 1);
+    assert.deepEqual(rig.state().workloads.get(web.uid), web);
+  });
 });
 
 suite('addresses by name', () => {
