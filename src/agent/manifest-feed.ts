@@ -1,5 +1,4 @@
 import type { AgentSettings } from '../config/settings.ts';
-import type { CollectionDescription } from '../derive/collections/collection.ts';
 import { MeshDerivation } from '../derive/mesh-derivation.ts';
 import type { StateDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
@@ -52,10 +51,6 @@ export class ManifestFeed implements StateFeed {
       logger,
       metrics,
     });
-  }
-
-  describe(): readonly CollectionDescription[] {
-    return this.#derivation.describe();
   }
 
   async start(signal: AbortSignal): Promise<MeshState> {

@@ -10,7 +10,7 @@ import type { Subject } from './external-workload.ts';
 import { isSelectedBy } from './network-policies.ts';
 import type { PolicyCollections } from './policy-collections.ts';
 import type { ServiceCollections } from './service-collections.ts';
-import { membership } from './service-sources.ts';
+import { membership, selectionIndex } from './service-sources.ts';
 import type { NamedPorts, ServiceSource } from './service-sources.ts';
 import { namedPortsOf } from './services.ts';
 import type { Sources } from './sources.ts';
@@ -49,11 +49,12 @@ export function createNamespaceFacts(
     compute: (namespace, read) => {
       const selecting = read.byIndex(networkPolicies, namespace);
       const mayAllBeSelected = read.get(foreign, anyKey) !== undefined;
-      const inForce = services.inNamespace(namespace, read);
+      const candidates = selectionIndex(services.inNamespace(namespace, read));
       const slicesOf = slicesByPod(read.byIndex(naming, namespace));
       const { peers, policies: attachable } = policies.attachment(namespace, read);
       const policiesOf = (subject: Subject) => [...peers.keysFor(subject), ...attachedKeys(attachable, subject)];
-      const servicesOf = (subject: Subject, named: NamedPorts) => membership(inForce, subject.metadata.labels, named);
+      const servicesOf = (subject: Subject, named: NamedPorts) =>
+        membership(candidates(subject.metadata.labels), subject.metadata.labels, named);
       return {
         servicesOf,
         policiesOf,

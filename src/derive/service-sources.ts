@@ -82,6 +82,21 @@ export function settleHostname(sources: readonly ServiceSource[]): SettledHostna
   return { chosen: chosen.map((source) => withCanonical(source, source === canonical)), conditions };
 }
 
+/** Those that may select something with such labels, in their order: of many services in a namespace it is a few. */
+export function selectionIndex(sources: readonly ServiceSource[]): (labels: Labels) => readonly ServiceSource[] {
+  const byFirstLabel = new Map<string, number[]>();
+  for (const [position, { selector }] of sources.entries()) {
+    const [first] = Object.entries(selector ?? {});
+    if (first === undefined) continue;
+    const key = first.join('=');
+    byFirstLabel.set(key, [...(byFirstLabel.get(key) ?? []), position]);
+  }
+  return (labels) => {
+    const positions = Object.entries(labels).flatMap((label) => byFirstLabel.get(label.join('=')) ?? []);
+    return positions.sort((left, right) => left - right).flatMap((position) => sources[position] ?? []);
+  };
+}
+
 /** The services that select an endpoint by its labels, each with the port that every service port leads to in it. */
 export function membership(
   sources: readonly ServiceSource[],
