@@ -3,7 +3,7 @@ import { create, toBinary } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { DeltaDiscoveryResponseSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { Turns } from '../../timing/turns.ts';
+import type { Turns, Urgency } from '../../timing/turns.ts';
 import { partialResponse, typeUrls, wildcard } from '../../wds/names.ts';
 import type { TypeUrl } from '../../wds/names.ts';
 import { GrpcError } from '../grpc-error.ts';
@@ -22,8 +22,12 @@ export interface DeltaStreamDependencies {
   readonly turns: Turns;
   /** Text of `control_plane.identifier`. */
   readonly identifier: string;
-  /** Resolves when the client has room for more. `bulk`: it may be as large as the whole mesh. */
-  readonly write: (response: Uint8Array, bulk: boolean) => Promise<void>;
+  /** Resolves when it was handed to the network. */
+  readonly write: (response: Uint8Array) => Promise<void>;
+  /** Runs what sends of the size of the mesh when its turn has come. */
+  readonly sendBulk: (send: () => Promise<void>) => Promise<void>;
+  /** All that the client said it holds was compared: its request takes no more memory. */
+  readonly onSettled: () => void;
   readonly logger: Logger;
   readonly observer: StreamObserver;
 }
@@ -68,6 +72,9 @@ const order: readonly string[] = [
   typeUrls.workload,
   typeUrls.localPod,
 ];
+
+/** Those that grow with the mesh. */
+const largeTypes: readonly string[] = [typeUrls.address, typeUrls.workload];
 
 /**
  * The server's half of one delta stream. Per type there is at most one response on its way; what changes before that is
@@ -210,15 +217,21 @@ export class DeltaStream {
   }
 
   async #send(lane: Lane): Promise<void> {
-    const { turns, paging, observer, write } = this.#dependencies;
     const { bulk } = lane.subscription;
-    const batch = await turns.run(lane.subscription.collect(), bulk ? 'bulk' : 'soon');
+    const send = (): Promise<void> => this.#sendNext(lane, bulk ? 'bulk' : 'soon');
+    await (bulk ? this.#dependencies.sendBulk(send) : send());
+  }
+
+  async #sendNext(lane: Lane, urgency: Urgency): Promise<void> {
+    const { turns, observer, write, onSettled } = this.#dependencies;
+    const batch = await turns.run(lane.subscription.collect(), urgency);
+    if (largeTypes.includes(lane.type)) onSettled();
     if (this.#closed) return;
     const nonce = `${this.#prefix}${this.#serial++}`;
     lane.inFlight = { nonce, at: performance.now() };
     lane.sent = nonce;
     observer.pushed(lane.type);
-    await write(this.#assemble(lane.type, nonce, batch), bulk && paging.whole);
+    await write(this.#assemble(lane.type, nonce, batch));
   }
 
   /** Of a newer peer, perhaps: told at once that there is nothing, it waits for nothing. */
@@ -229,7 +242,7 @@ export class DeltaStream {
       'a client asked for a type that is not served',
     );
     const nonce = `${this.#prefix}${this.#serial++}`;
-    await this.#dependencies.write(this.#assemble(typeUrl, nonce, { entries: [], removed: [], complete: true }), false);
+    await this.#dependencies.write(this.#assemble(typeUrl, nonce, { entries: [], removed: [], complete: true }));
   }
 
   #assemble(typeUrl: string, nonce: string, { entries, removed, complete }: Batch): Uint8Array {

@@ -10,7 +10,6 @@ import { AggregatedDiscoveryService } from '../../proto/gen/envoy/service/discov
 import { grpcMethod } from '../../proto/grpc.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import { ConcurrencyLimit } from '../../timing/concurrency-limit.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { Turns } from '../../timing/turns.ts';
 import { partialResponses } from '../../wds/names.ts';
@@ -21,6 +20,7 @@ import { GrpcError } from '../grpc-error.ts';
 import type { ResourceStore } from '../resources/resource-store.ts';
 import { DeltaStream } from './delta-stream.ts';
 import type { StreamObserver, TypeStatus } from './delta-stream.ts';
+import { Places } from './places.ts';
 import { readRequest } from './request.ts';
 import type { DiscoveryRequest } from './request.ts';
 import { usualPaging } from './subscription.ts';
@@ -46,11 +46,15 @@ export interface ClientStatus {
 
 type DiscoveryCall = ServerDuplexStream<DiscoveryRequest, Uint8Array>;
 
-/** Streams that may be sent the whole mesh at the same time: each has all of it in its buffers. */
-const concurrentBulk = 4;
-/** A client that reads slowly gives its place to others after this. Milliseconds. */
-const longestBulk = 10_000;
+/** Responses that hold the whole mesh, and are in memory until their clients have read them. */
+const wholePlaces = { count: 4, longest: 10_000 };
+/** Pages of it. Few, because buffers beyond some 60 MB make the runtime collect garbage all the time. */
+const pagePlaces = { count: 16, longest: 1000 };
+/** Streams whose requests may be those of clients that come back: 80 bytes for each resource that they hold. */
+const openingPlaces = { count: 4, longest: 10_000 };
 const mostStreams = 5000;
+/** Of one node: its agent, the one that takes over from it, and those that are gone without a goodbye. */
+const mostStreamsOfNode = 4;
 const longestIdentifier = 256;
 
 /** Responses are bytes already. */
@@ -64,6 +68,9 @@ export const discoveryMethod: MethodDefinition<DiscoveryRequest, Uint8Array> = {
 interface Client {
   readonly call: DiscoveryCall;
   readonly caller: Caller;
+  /** Resolves when all that it said it holds was compared. */
+  readonly settled: Promise<void>;
+  readonly settle: () => void;
   stream: DeltaStream | null;
   id: string;
   node: string | null;
@@ -74,11 +81,18 @@ export class DiscoveryService {
   readonly definition: ServiceDefinition = { deltaAggregatedResources: discoveryMethod };
   readonly #dependencies: DiscoveryDependencies;
   readonly #clients = new Set<Client>();
-  readonly #bulk = new ConcurrencyLimit(concurrentBulk);
   readonly #turns = new Turns();
+  readonly #whole: Places;
+  readonly #pages: Places;
+  readonly #openings: Places;
+  /** By node: the last of its streams that are at their beginning. */
+  readonly #openingOf = new Map<string, Promise<void>>();
 
   constructor(dependencies: DiscoveryDependencies) {
     this.#dependencies = dependencies;
+    this.#whole = new Places(wholePlaces, dependencies.timers);
+    this.#pages = new Places(pagePlaces, dependencies.timers);
+    this.#openings = new Places(openingPlaces, dependencies.timers);
   }
 
   /** The service as one port offers it. @param authenticate throws GrpcError */
@@ -112,6 +126,7 @@ export class DiscoveryService {
       const caller = authenticate(credentialsOf(call));
       if (caller.kind === 'workload')
         throw new GrpcError(status.PERMISSION_DENIED, 'resources are for agents of nodes, not for workloads');
+      this.#endOldest(caller);
       this.#attach(call, caller);
     } catch (error) {
       logger.info({ ...errorFields(error), peer: call.getPeer() }, 'a stream was refused');
@@ -119,9 +134,18 @@ export class DiscoveryService {
     }
   }
 
+  /** A connection that broke silently is open here until its keepalive fails, and must not keep its node from coming back. */
+  #endOldest(caller: Caller): void {
+    if (caller.kind !== 'node') return;
+    const own = [...this.#clients].filter(({ caller: other }) => other.kind === 'node' && other.node === caller.node);
+    const [oldest] = own;
+    if (oldest === undefined || own.length < mostStreamsOfNode) return;
+    end(oldest.call, new GrpcError(status.ABORTED, 'the node has opened too many other streams since'));
+  }
+
   #attach(call: DiscoveryCall, caller: Caller): void {
     const { timers, random, maximumAge, logger, observer } = this.#dependencies;
-    const client: Client = { call, caller, stream: null, id: '', node: null };
+    const client = newClient(call, caller);
     this.#clients.add(client);
     observer.connected(this.#clients.size);
     const cancelAge = timers.after(maximumAge * (0.9 + 0.2 * random()), () => {
@@ -130,17 +154,37 @@ export class DiscoveryService {
     const detach = (): void => {
       if (!this.#clients.delete(client)) return;
       cancelAge();
+      client.settle();
       client.stream?.close();
       observer.connected(this.#clients.size);
       logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream closed');
     };
+    for (const event of ['end', 'finish', 'close', 'cancelled', 'error']) call.on(event, detach);
+    void this.#openInTurn(client);
+  }
+
+  /** One after the other of a node: it must not take the places of all others. */
+  async #openInTurn(client: Client): Promise<void> {
+    const { caller } = client;
+    const open = (): Promise<void> => this.#openings.run(() => this.#read(client));
+    if (caller.kind !== 'node') return open();
+    const turn = (this.#openingOf.get(caller.node) ?? Promise.resolve()).then(open);
+    this.#openingOf.set(caller.node, turn);
+    await turn;
+    if (this.#openingOf.get(caller.node) === turn) this.#openingOf.delete(caller.node);
+  }
+
+  /** Until it is read, the network keeps what the client sends. @returns when its first requests take no memory any more */
+  async #read(client: Client): Promise<void> {
+    const { call, settled } = client;
+    if (!this.#clients.has(client)) return;
     call.on('data', (request: DiscoveryRequest) => {
       void this.#receive(client, request);
     });
     call.on('end', () => {
       call.end();
     });
-    for (const event of ['end', 'finish', 'close', 'cancelled', 'error']) call.on(event, detach);
+    await settled;
   }
 
   async #receive(client: Client, request: DiscoveryRequest): Promise<void> {
@@ -166,47 +210,45 @@ export class DiscoveryService {
     client.id = (request.node?.id ?? '').slice(0, longestIdentifier);
     client.node = nodeOf(caller, claimedNode(request));
     logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream opened');
-    const write = (response: Uint8Array, bulk: boolean): Promise<void> => this.#write(call, response, bulk);
     const paging = { ...usualPaging, whole: !takesParts(request) };
-    const { node } = client;
-    return new DeltaStream({ store, node, paging, turns: this.#turns, identifier, write, logger, observer });
-  }
-
-  async #write(call: DiscoveryCall, response: Uint8Array, bulk: boolean): Promise<void> {
-    if (!bulk) {
-      await write(call, response);
-      return;
-    }
-    let written: Promise<void> = Promise.resolve();
-    await this.#bulk.run(async () => {
-      written = write(call, response);
-      await this.#atMost(longestBulk, written);
+    const places = paging.whole ? this.#whole : this.#pages;
+    return new DeltaStream({
+      store,
+      node: client.node,
+      paging,
+      turns: this.#turns,
+      identifier,
+      write: (response) => write(call, response),
+      sendBulk: (send) => places.run(send),
+      onSettled: client.settle,
+      logger,
+      observer,
     });
-    await written;
-  }
-
-  async #atMost(milliseconds: number, task: Promise<void>): Promise<void> {
-    let cancel: () => void = () => undefined;
-    const waited = new Promise<void>((resolve) => {
-      cancel = this.#dependencies.timers.after(milliseconds, resolve);
-    });
-    await Promise.race([task, waited]);
-    cancel();
   }
 }
 
-/** Resolves when there is room again, or nobody is there any more. */
+function newClient(call: DiscoveryCall, caller: Caller): Client {
+  let settle: () => void = () => undefined;
+  const settled = new Promise<void>((resolve) => (settle = resolve));
+  return { call, caller, settled, settle, stream: null, id: '', node: null };
+}
+
+/** Resolves when the network has it, or nobody is there any more. */
 async function write(call: DiscoveryCall, response: Uint8Array): Promise<void> {
   if (call.cancelled || call.destroyed || call.writableEnded) return;
-  if (call.write(response)) return;
-  const gone = new AbortController();
-  const options = { signal: gone.signal };
+  const over = new AbortController();
+  const options = { signal: over.signal };
+  const written = new Promise<void>((resolve) => {
+    call.write(response, () => {
+      resolve();
+    });
+  });
   await Promise.race([
-    once(call, 'drain', options).catch(() => undefined),
+    written,
     once(call, 'cancelled', options).catch(() => undefined),
     once(call, 'close', options).catch(() => undefined),
   ]);
-  gone.abort();
+  over.abort();
 }
 
 function end(call: DiscoveryCall, error: unknown): void {

@@ -20,7 +20,7 @@ export interface Paging {
   readonly bytes: number;
 }
 
-export const usualPaging: Paging = { whole: false, entries: 500, bytes: 256 * 1024 };
+export const usualPaging: Paging = { whole: false, entries: 500, bytes: 128 * 1024 };
 
 /** What one stream wants of one type, and what of that it has not been sent yet: names only, never more than there are. */
 export interface Subscription {

@@ -174,6 +174,8 @@ class SlowClient {
       paging: { whole: this.#mode === 'whole', entries: 2, bytes: 1000 },
       turns: new Turns(),
       identifier: 'test',
+      sendBulk: (send) => send(),
+      onSettled: () => undefined,
       logger: silentLogger,
       observer: { pushed: () => undefined, acknowledged: () => undefined, rejected: () => undefined },
       write: (bytes) => {

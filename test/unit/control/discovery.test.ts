@@ -266,6 +266,7 @@ test('a stop tells clients to come back', async (context) => {
 test('clients that do not read hold up nobody for long', async (context) => {
   const many = Array.from({ length: 5000 }, (_, index) => workload(`w${index}`, { canonicalName: 'x'.repeat(100) }));
   const harness = await DiscoveryHarness.start(context, meshState({ workloads: many }));
+  harness.caller = { kind: 'local' };
   const slow = [1, 2, 3, 4].map(() => harness.client());
   for (const client of slow) {
     client.pause();
@@ -281,4 +282,47 @@ test('clients that do not read hold up nobody for long', async (context) => {
   harness.timers.advance(10_000);
   await reader.response(1);
   assert.equal(reader.names(typeUrl).length, 5000);
+});
+
+test('a client of ours gets a large mesh in pages, and is told which one is the last', async (context) => {
+  const many = Array.from({ length: 1200 }, (_, index) => workload(`w${index}`));
+  const harness = await DiscoveryHarness.start(context, meshState({ workloads: many }));
+  const client = harness.client();
+  client.send({ typeUrl, node: { metadata: { AMBIT_PARTIAL_RESPONSES: true } } });
+  await waitFor(() => client.names(typeUrl).length === 1200, { interval: 2 });
+  await waitFor(() => client.responses.at(-1)?.systemVersionInfo === '', { interval: 2 });
+  const pages = client.responses.map(({ resources }) => resources.length);
+  assert.ok(pages.length >= 3 && Math.max(...pages) <= 500, `pages of ${pages.join()}`);
+  assert.ok(client.responses.slice(0, -1).every(({ systemVersionInfo }) => systemVersionInfo === 'partial'));
+});
+
+test('what changes between two pages is sent after the last', async (context) => {
+  const many = Array.from({ length: 1200 }, (_, index) => workload(`w${index}`));
+  const harness = await DiscoveryHarness.start(context, meshState({ workloads: many }));
+  const client = harness.client({ acknowledge: false });
+  client.send({ typeUrl, node: { metadata: { AMBIT_PARTIAL_RESPONSES: true } } });
+  const { nonce } = await client.response(0);
+  await harness.set(meshState({ workloads: many.slice(1) }));
+  client.send({ typeUrl, responseNonce: nonce });
+  for (let index = 1; client.names(typeUrl).length !== 1199; index++) {
+    const response = await client.response(index);
+    client.send({ typeUrl, responseNonce: response.nonce });
+  }
+  assert.ok(!client.names(typeUrl).includes(workload('w0').uid));
+});
+
+test('a node that opens one stream too many loses its oldest', async (context) => {
+  const harness = await DiscoveryHarness.start(context, mesh);
+  const clients = [];
+  for (let count = 1; count <= 5; count++) {
+    const client = harness.client();
+    client.send({ typeUrl });
+    await client.response(0);
+    clients.push(client);
+  }
+  assert.equal((await clients[0]?.ended())?.code, status.ABORTED);
+  assert.deepEqual(
+    clients.map((client) => client.status === null),
+    [false, true, true, true, true],
+  );
 });
