@@ -191,7 +191,7 @@ export class Agent {
       dump: () => ({
         state: this.#node?.plane.state ?? null,
         certificates: this.#node?.certificates?.status() ?? [],
-        flows: this.#node?.engine.flows() ?? [],
+        flows: (...page) => this.#node?.engine.flows(...page) ?? [],
         pods: this.#node?.enrolment.status() ?? [],
         settings: { ...settings },
         version,

@@ -74,10 +74,8 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
   const policies: PolicyWatcher = new PolicyWatcher({
     plane,
     engine,
-    timers,
     metrics,
     logger: logging.component('policy'),
-    dialDeadline: settings.connectTimeout,
   });
   const answerer = new QuestionAnswerer({
     decider: plane,

@@ -241,7 +241,20 @@ pub struct FlowInfo {
     pub bytes_received: u64,
     /// Milliseconds since the epoch.
     pub opened_at: u64,
-    pub question: Option<InboundQuestion>,
+}
+
+/// Flows into a pod that ask the same: open ones, and those that are still on their way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundFlows {
+    pub question: InboundQuestion,
+    pub ids: Vec<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundFlowPage {
+    pub flows: Vec<InboundFlows>,
+    /// Where to go on; `None` after the last flow.
+    pub next: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

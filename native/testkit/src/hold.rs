@@ -15,9 +15,10 @@ use crate::address::expand_all;
 use crate::args::Arguments;
 use crate::connection::{self, Options};
 use crate::report::{error_name, line};
+use crate::watch::watch;
 
 pub const HELP: &str = "hold ADDRESS… [--count N each] [--duration MS] [connection options]: then on standard input, one a line: \
-exchange ID BYTES | send ID BYTES | read ID | half-close ID | close ID | reset ID; ends with its input";
+exchange ID BYTES | send ID BYTES | read ID | half-close ID | close ID | reset ID | watch COUNT MS; ends with its input";
 
 pub fn run(mut arguments: Arguments) -> Outcome {
     let addresses = expand_all(&arguments.words())?;
@@ -96,6 +97,9 @@ fn command(text: &str, open: &mut BTreeMap<usize, Socket>) -> Value {
     let (Some(id), Some(bytes)) = (id, bytes) else {
         return json!({ "event": verb, "error": "not understood" });
     };
+    if verb == "watch" {
+        return watch(open, id, Duration::from_millis(bytes as u64));
+    }
     if matches!(verb, "close" | "reset") {
         return json!({ "event": verb, "id": id, "error": close(open.remove(&id), verb == "reset") });
     }

@@ -8,6 +8,7 @@ import { adminHandler } from '../../../src/agent/admin-server.ts';
 import type { AgentDump } from '../../../src/agent/agent-servers.ts';
 import { metricsHandler } from '../../../src/agent/metrics-server.ts';
 import { readinessHandler } from '../../../src/agent/readiness-server.ts';
+import type { FlowInfo } from '../../../src/native/binding.ts';
 import { Logging } from '../../../src/telemetry/logger.ts';
 import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
 import { silentLogger } from '../../support/loggers.ts';
@@ -29,6 +30,25 @@ const server = workload('server', {
   services: new Map([[serviceKey(service('s')), new Map([[80, 8080]])]]),
 });
 
+function flow(id: number, direction: FlowInfo['direction'], source: string): FlowInfo {
+  return {
+    id,
+    pod: 'uid-server',
+    direction,
+    source,
+    originalDestination: '10.1.0.2:8080',
+    actualDestination: '10.1.0.2:8080',
+    transport: 'mutual_tls',
+    bytesSent: 1,
+    bytesReceived: 2,
+    openedAt: 0,
+  };
+}
+
+function listing(flows: readonly FlowInfo[]): AgentDump['flows'] {
+  return (pod, after, limit) => flows.filter((flow) => flow.pod === pod && flow.id > after).slice(0, limit);
+}
+
 const dump: AgentDump = {
   state: meshState({
     workloads: [server],
@@ -46,21 +66,7 @@ const dump: AgentDump = {
       notAfter: null,
     },
   ],
-  flows: [
-    {
-      id: 1,
-      pod: 'uid-server',
-      direction: 'inbound',
-      source: '10.1.0.1:40000',
-      originalDestination: '10.1.0.2:8080',
-      actualDestination: '10.1.0.2:8080',
-      transport: 'mutual_tls',
-      bytesSent: 1,
-      bytesReceived: 2,
-      openedAt: 0,
-      question: null,
-    },
-  ],
+  flows: listing([flow(1, 'inbound', '10.1.0.1:40000')]),
   pods: [
     {
       uid: 'uid-server',
@@ -93,7 +99,11 @@ interface Dump {
   readonly certificates: readonly { readonly state: string }[];
   readonly workloadState: Record<
     string,
-    { readonly state: string; readonly connections: { readonly inbound: readonly { readonly src: string }[] } }
+    {
+      readonly state: string;
+      readonly connections: Record<'inbound' | 'outbound', readonly { readonly src: string }[]>;
+      readonly info: { readonly name: string };
+    }
   >;
 }
 
@@ -119,6 +129,22 @@ suite('the admin pages', () => {
     const url = await admin(context, newLogging(), { ...dump, state: meshState({ workloads: many }) });
     const shown = (await (await fetch(`${url}/config_dump`)).json()) as Dump;
     assert.equal(shown.workloads.length, 20_000);
+  });
+
+  test('a dump lists every connection of a pod in its direction', async (context) => {
+    const flows = Array.from({ length: 1501 }, (_, index) =>
+      flow(index + 1, index % 3 === 0 ? 'outbound' : 'inbound', `10.1.0.1:${index + 1}`),
+    );
+    const url = await admin(context, newLogging(), { ...dump, flows: listing(flows) });
+    const shown = ((await (await fetch(`${url}/config_dump`)).json()) as Dump).workloadState['uid-server'];
+    assert.equal(shown?.info.name, 'server');
+    for (const direction of ['inbound', 'outbound'] as const) {
+      const expected = flows.filter((flow) => flow.direction === direction).map(({ source }) => source);
+      assert.deepEqual(
+        shown.connections[direction].map(({ src }) => src),
+        expected,
+      );
+    }
   });
 
   test('before the manifests are read there is no dump', async (context) => {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ambit_intercept::Netns;
 use ambit_intercept::sockets::PortRing;
 
+use super::admissions::Admissions;
 use super::capacity::{Capacity, Place};
 use super::gate::{Gate, Pass};
 use super::refusal::{Reason, RefusalCounters, Refused};
@@ -29,6 +30,7 @@ const MAX_HANDSHAKES: usize = 512;
 pub struct Shared {
     pub identities: IdentityStore,
     pub decisions: Arc<Decisions>,
+    pub admissions: Arc<Admissions>,
     pub directory: Arc<Directory>,
     pub telemetry: Arc<Telemetry>,
     pub refusals: RefusalCounters,

@@ -1,6 +1,7 @@
 //! The way of each kind of flow from its listener to its relay.
 
 mod accept;
+mod admissions;
 mod capacity;
 mod client;
 mod context;
@@ -15,5 +16,6 @@ mod refusal;
 mod tunnel;
 
 pub use accept::{PodListeners, serve};
+pub use admissions::Admissions;
 pub use context::{Pod, Shared, ThreadContext};
 pub use refusal::{Reason, RefusalCounters, Refused};

@@ -87,7 +87,6 @@ impl Telemetry {
         let flow = Arc::new(OpenFlow {
             reports: reports.collect(),
             description,
-            question: start.question,
             cancel: start.cancel,
             opened: Instant::now(),
             opened_at: SystemTime::now(),
@@ -108,15 +107,11 @@ impl Telemetry {
         }
     }
 
-    /// The open flows; both rows of a node-local join.
+    /// At most `limit` open flows of a pod, in order of their ids from the one that follows `after`; a node-local join has
+    /// a row at each of its pods.
     #[must_use]
-    pub fn flows(&self) -> Vec<FlowInfo> {
-        self.table.infos()
-    }
-
-    /// Cancels the flows with these ids; unknown ids are ignored. Returns how many were cancelled.
-    pub fn close_flows(&self, ids: &[u64], reason: &str) -> usize {
-        self.table.cancel_ids(ids, reason)
+    pub fn flows(&self, pod: &str, after: u64, limit: usize) -> Vec<FlowInfo> {
+        self.table.infos(pod, after, limit)
     }
 
     /// Cancels every flow of a pod. Returns how many.

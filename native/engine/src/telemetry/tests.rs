@@ -10,9 +10,7 @@ use super::{
     CancelHandle, FlowDescription, FlowEnd, FlowStart, Registry, Reporters, ResponseFlags,
     Telemetry, TelemetryOptions,
 };
-use crate::api::{
-    Direction, InboundQuestion, LogFormat, ServiceDescriptor, Transport, WorkloadDescriptor,
-};
+use crate::api::{Direction, LogFormat, ServiceDescriptor, Transport, WorkloadDescriptor};
 
 /// A log file of this test alone, removed with it.
 struct LogFile(PathBuf);
@@ -86,14 +84,6 @@ fn description(reporters: Reporters) -> FlowDescription {
 fn start(reporters: Reporters) -> FlowStart {
     FlowStart {
         description: description(reporters),
-        question: Some(InboundQuestion {
-            pod: "pod-b".into(),
-            peer: None,
-            source: "10.0.0.1".parse().expect("an address"),
-            destination: "10.0.0.2".parse().expect("an address"),
-            port: 8080,
-            transport: Transport::NodeLocal,
-        }),
         cancel: CancelHandle::new(),
     }
 }
@@ -200,34 +190,42 @@ fn a_node_local_join_is_one_flow_and_two_reports() {
 }
 
 #[test]
-fn the_inbound_row_keeps_the_question() {
+fn a_join_has_a_row_at_each_of_its_pods() {
     let telemetry = telemetry("off");
     let _flow = telemetry.open(start(Reporters::Both));
-    let mut rows = telemetry.flows();
-    rows.sort_by_key(|row| row.id);
-    let seen: Vec<_> = rows
-        .iter()
-        .map(|row| (&*row.pod, row.direction, row.question.is_some()))
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            ("pod-a", Direction::Outbound, false),
-            ("pod-b", Direction::Inbound, true)
-        ]
-    );
+    let directions = ["pod-a", "pod-b", "pod-c"].map(|pod| {
+        let rows = telemetry.flows(pod, 0, 10);
+        let seen = rows.iter().map(|row| (row.pod.to_string(), row.direction));
+        seen.collect::<Vec<_>>()
+    });
+    let outbound = ("pod-a".to_owned(), Direction::Outbound);
+    let inbound = ("pod-b".to_owned(), Direction::Inbound);
+    assert_eq!(directions, [vec![outbound], vec![inbound], vec![]]);
 }
 
 #[test]
-fn closing_a_flow_cancels_it_once_with_the_reason() {
+fn a_page_begins_behind_the_last_ones_end() {
+    let telemetry = telemetry("off");
+    let _open = [(); 5].map(|()| telemetry.open(start(Reporters::Source)));
+    let first = telemetry.flows("pod-a", 0, 3);
+    let second = telemetry.flows("pod-a", first[2].id, 3);
+    let mut ids: Vec<_> = first.iter().chain(&second).map(|row| row.id).collect();
+    assert_eq!((first.len(), second.len()), (3, 2));
+    assert!(ids.is_sorted());
+    ids.dedup();
+    assert_eq!(ids.len(), 5);
+}
+
+#[test]
+fn closing_a_pod_cancels_its_flows_once_with_the_reason() {
     let telemetry = telemetry("off");
     let start = start(Reporters::Both);
     let cancel = start.cancel.clone();
     let _flow = telemetry.open(start);
-    let ids: Vec<_> = telemetry.flows().iter().map(|row| row.id).collect();
-    assert_eq!(telemetry.close_flows(&ids, "policy_changed"), 1);
-    assert_eq!(telemetry.close_pod("pod-b", "pod_removed"), 0);
-    assert_eq!(cancel.reason().as_deref(), Some("policy_changed"));
+    assert_eq!(telemetry.close_pod("pod-c", "another"), 0);
+    assert_eq!(telemetry.close_pod("pod-b", "pod_removed"), 1);
+    assert_eq!(telemetry.close_pod("pod-a", "later"), 0);
+    assert_eq!(cancel.reason().as_deref(), Some("pod_removed"));
 }
 
 #[test]
