@@ -17,13 +17,14 @@ use crate::connection::{self, Options};
 use crate::report::{error_name, line};
 use crate::watch::watch;
 
-pub const HELP: &str = "hold ADDRESS… [--count N each] [--duration MS] [connection options]: then on standard input, one a line: \
+pub const HELP: &str = "hold ADDRESS… [--count N each] [--exchange BYTES on each before the next] [--duration MS] [connection options]: then on standard input, one a line: \
 exchange ID BYTES | send ID BYTES | read ID | half-close ID | close ID | reset ID | watch COUNT MS; ends with its input";
 
 pub fn run(mut arguments: Arguments) -> Outcome {
     let addresses = expand_all(&arguments.words())?;
     let options = Options::take(&mut arguments)?;
     let count: usize = arguments.value("count", 1)?;
+    let exchanged: usize = arguments.value("exchange", 0)?;
     let duration = arguments.milliseconds("duration", 600_000)?;
     arguments.finish()?;
     let targets = addresses
@@ -32,7 +33,7 @@ pub fn run(mut arguments: Arguments) -> Outcome {
     let mut open = BTreeMap::new();
     let mut all = true;
     for (id, to) in targets.enumerate() {
-        all &= establish(id, to, &options, &mut open);
+        all &= establish(id, to, (&options, exchanged), &mut open);
     }
     line(&json!({ "event": "ready", "open": open.len() }));
     all &= obey(&mut open, duration);
@@ -42,10 +43,13 @@ pub fn run(mut arguments: Arguments) -> Outcome {
 fn establish(
     id: usize,
     to: SocketAddr,
-    options: &Options,
+    (options, exchanged): (&Options, usize),
     open: &mut BTreeMap<usize, Socket>,
 ) -> bool {
-    match connection::open(to, options) {
+    // A connect through a proxy has only reached the proxy: bytes that came back have been at the server.
+    let opened = connection::open(to, options)
+        .and_then(|mut socket| exchange(&mut socket, exchanged).map(|_| socket));
+    match opened {
         Ok(socket) => {
             let local = socket
                 .local_addr()
