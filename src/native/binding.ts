@@ -35,6 +35,18 @@ export interface EngineOptions {
   readonly clusterId: string;
 }
 
+/** Which lines the access log gets; metrics count everything all the same. */
+export interface AccessLogFilter {
+  /** How many of 10,000 connections that ended well; the others are always told of. */
+  readonly sampling: number;
+  /** How a connection must have ended; `denied`: refused or ended by policy. */
+  readonly outcome: 'any' | 'errors' | 'denied';
+  /** Empty: both. */
+  readonly directions: readonly ('inbound' | 'outbound')[];
+  /** Of either end; empty: all. */
+  readonly namespaces: readonly string[];
+}
+
 /** A pod to take in. Its certificate is given apart by `setIdentity`, before or after. */
 export interface PodSpec {
   /** The pod's Kubernetes UID; a new UID at an old address is another pod. */
@@ -266,6 +278,8 @@ export interface NativeEngine {
   inboundFlows(pod: string, after: number, limit: number): InboundFlowPage;
   /** Ends flows into a pod, also those still on their way; ids that are not there any more are left out. */
   closeInboundFlows(pod: string, ids: readonly number[], reason: string): void;
+  /** Everything, until it is told; may be told before `start`. */
+  setAccessLogFilter(filter: AccessLogFilter): void;
   /** Prometheus text of the engine's families. */
   metricsText(): string;
   health(): Promise<HealthReport>;

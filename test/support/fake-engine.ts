@@ -1,4 +1,5 @@
 import type {
+  AccessLogFilter,
   Answer,
   EngineEvent,
   EngineOptions,
@@ -21,6 +22,7 @@ export class FakeEngine implements NativeEngine {
   readonly options: EngineOptions;
   /** What `inboundFlows` lists, in one page. */
   readonly inbound: InboundFlows[] = [];
+  accessLogFilter: AccessLogFilter | null = null;
   adopted: readonly string[] = [];
   #started = false;
 
@@ -53,6 +55,10 @@ export class FakeEngine implements NativeEngine {
     this.pods.delete(uid);
     return Promise.resolve();
   }
+
+  setAccessLogFilter: NativeEngine['setAccessLogFilter'] = (filter) => {
+    this.accessLogFilter = filter;
+  };
 
   setIdentity: NativeEngine['setIdentity'] = ({ spiffeId }) => {
     this.identities.add(spiffeId);

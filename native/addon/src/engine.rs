@@ -215,6 +215,12 @@ impl NativeEngine {
     }
 
     #[napi]
+    pub fn set_access_log_filter(&self, env: Env, filter: Unknown<'_>) -> Result<()> {
+        let read = || read(filter, "filter", input::access_log_filter);
+        self.at_once(&env, |engine| engine.set_access_log_filter(read()?))
+    }
+
+    #[napi]
     pub fn metrics_text(&self, env: Env) -> Result<String> {
         self.at_once(&env, Engine::metrics_text)
     }

@@ -18,7 +18,7 @@ use crate::report::{error_name, line};
 use crate::watch::watch;
 
 pub const HELP: &str = "hold ADDRESS… [--count N each] [--exchange BYTES on each before the next] [--duration MS] [connection options]: then on standard input, one a line: \
-exchange ID BYTES | send ID BYTES | read ID | half-close ID | close ID | reset ID | watch COUNT MS; ends with its input";
+exchange ID BYTES | send ID BYTES | receive ID BYTES | read ID | half-close ID | close ID | reset ID | watch COUNT MS; ends with its input";
 
 pub fn run(mut arguments: Arguments) -> Outcome {
     let addresses = expand_all(&arguments.words())?;
@@ -114,6 +114,9 @@ fn command(text: &str, open: &mut BTreeMap<usize, Socket>) -> Value {
         "exchange" => exchange(socket, bytes),
         "send" => socket
             .write_all(&vec![b'x'; bytes])
+            .map(|()| (bytes, "open")),
+        "receive" => socket
+            .read_exact(&mut vec![0_u8; bytes])
             .map(|()| (bytes, "open")),
         "read" => read_to_end(socket),
         "half-close" => socket

@@ -4,11 +4,12 @@ import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { AccessLogSettings } from '../../../src/agent/access-log-settings.ts';
 import { adminHandler } from '../../../src/agent/admin-server.ts';
 import type { AgentDump } from '../../../src/agent/agent-servers.ts';
 import { metricsHandler } from '../../../src/agent/metrics-server.ts';
 import { readinessHandler } from '../../../src/agent/readiness-server.ts';
-import type { FlowInfo } from '../../../src/native/binding.ts';
+import type { AccessLogFilter, FlowInfo } from '../../../src/native/binding.ts';
 import { Logging } from '../../../src/telemetry/logger.ts';
 import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
 import { silentLogger } from '../../support/loggers.ts';
@@ -89,7 +90,13 @@ function newLogging(lines: string[] = []): Logging {
 const unasked = (): Promise<never> => Promise.reject(new Error('not asked for here'));
 
 async function admin(context: TestContext, logging = newLogging(), shown = dump): Promise<string> {
-  return serve(context, adminHandler({ dump: () => shown, explain: unasked, logging, logger: silentLogger }));
+  return serve(context, adminHandler({ dump: () => shown, explain: unasked, logging, accessLog: newAccessLog(), logger: silentLogger }));
+}
+
+function newAccessLog(told: AccessLogFilter[] = []): AccessLogSettings {
+  const everything = { outcome: 'any', directions: [], namespaces: [] } as const;
+  const settings = { accessLogSampling: 10_000, accessLogFilter: everything };
+  return new AccessLogSettings(settings, (filter) => void told.push(filter));
 }
 
 interface Dump {
@@ -152,6 +159,31 @@ suite('the admin pages', () => {
     assert.equal(response.status, 503);
   });
 
+  test('what the access log tells of is shown and changed while the agent runs', async (context) => {
+    const told: AccessLogFilter[] = [];
+    const accessLog = newAccessLog(told);
+    const dependencies = { dump: () => dump, explain: unasked, logging: newLogging(), accessLog, logger: silentLogger };
+    const url = await serve(context, adminHandler(dependencies));
+    const post = async (query: string): Promise<readonly [number, string]> => {
+      const response = await fetch(`${url}/logging?${query}`, { method: 'POST' });
+      return [response.status, (await response.text()).trimEnd().split('\n').at(-1) ?? ''];
+    };
+    assert.deepEqual(await post('access-log-filter=errors,namespace=shop'), [
+      200,
+      'access log: sampling 100 %, filter errors,namespace=shop',
+    ]);
+    assert.deepEqual(await post('access-log-sampling=0.5'), [
+      200,
+      'access log: sampling 0.5 %, filter errors,namespace=shop',
+    ]);
+    assert.deepEqual(told.at(-1), { sampling: 50, outcome: 'errors', directions: [], namespaces: ['shop'] });
+    const before = told.length;
+    assert.match((await post('access-log-filter=everything')).join(' '), /^400 access-log-filter is not `all`, or/);
+    assert.match((await post('level=debug&access-log-sampling=101')).join(' '), /^400 access-log-sampling is not a/);
+    assert.equal(told.length, before);
+    assert.deepEqual(await post('reset'), [200, 'access log: sampling 100 %, filter all']);
+  });
+
   test('log levels are shown and changed while the agent runs', async (context) => {
     const lines: string[] = [];
     const logging = newLogging(lines);
@@ -192,6 +224,7 @@ suite('the admin pages', () => {
         throw new Error('broken');
       },
       explain: unasked,
+      accessLog: newAccessLog(),
       logging: newLogging(),
       logger: silentLogger,
     });

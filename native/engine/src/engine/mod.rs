@@ -10,8 +10,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::api::{
-    AdoptedPod, Answer, DrainReport, EndpointSet, EngineOptions, EventSink, FlowInfo, HealthReport,
-    IdentityCertificate, InboundFlowPage, PodSpec, ServiceDescriptor, WorkloadDescriptor,
+    AccessLogFilter, AdoptedPod, Answer, DrainReport, EndpointSet, EngineOptions, EventSink,
+    FlowInfo, HealthReport, IdentityCertificate, InboundFlowPage, PodSpec, ServiceDescriptor,
+    WorkloadDescriptor,
 };
 use crate::decisions::{DecisionLimits, Decisions};
 use crate::directory::Directory;
@@ -229,6 +230,12 @@ impl Engine {
         reason: &str,
     ) -> Result<(), EngineError> {
         self.parts()?.admissions.close(pod, ids, reason);
+        Ok(())
+    }
+
+    /// May be told before `start`.
+    pub fn set_access_log_filter(&self, filter: AccessLogFilter) -> Result<(), EngineError> {
+        self.parts()?.telemetry.set_access_log_filter(filter);
         Ok(())
     }
 

@@ -6,16 +6,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::refusal::{Reason, Refused};
 use crate::api::{InboundFlowPage, InboundFlows, InboundQuestion};
-use crate::telemetry::CancelHandle;
+use crate::telemetry::{CancelHandle, ResponseFlags};
 
 struct Admitted {
     question: InboundQuestion,
     cancel: CancelHandle,
+    /// Leave was taken back: what cancelled it otherwise is no matter of policy.
+    withdrawn: AtomicBool,
 }
 
 /// One entry for each pod that has any.
@@ -33,7 +35,11 @@ impl Admissions {
     pub fn list(self: &Arc<Self>, question: InboundQuestion) -> Admission {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let cancel = CancelHandle::new();
-        let admitted = Arc::new(Admitted { question, cancel });
+        let admitted = Arc::new(Admitted {
+            question,
+            cancel,
+            withdrawn: AtomicBool::new(false),
+        });
         let mut pods = self.lock();
         let pod = pods.entry(admitted.question.pod.clone()).or_default();
         pod.insert(id, admitted.clone());
@@ -86,6 +92,7 @@ impl Admissions {
         };
         // Outside the lock: cancelling wakes tasks.
         for admitted in closed {
+            admitted.withdrawn.store(true, Ordering::Relaxed);
             admitted.cancel.cancel(reason);
         }
     }
@@ -120,6 +127,15 @@ impl Admission {
     /// Ends the flow.
     pub fn cancel(&self) -> &CancelHandle {
         &self.admitted.cancel
+    }
+
+    /// What the response flags say of a flow that was cancelled.
+    pub fn flags(&self) -> ResponseFlags {
+        if self.admitted.withdrawn.load(Ordering::Relaxed) {
+            ResponseFlags::Deny
+        } else {
+            ResponseFlags::None
+        }
     }
 
     /// Does `work`, unless leave to enter is taken back meanwhile.
@@ -212,6 +228,10 @@ mod tests {
         let dialling = taken.while_allowed(never);
         admissions.close("a", &[taken.id, 999], "policy_changed");
         let refused = dialling.await.expect_err("refused");
+        assert_eq!(
+            [&taken, &kept].map(Admission::flags),
+            [ResponseFlags::Deny, ResponseFlags::None]
+        );
         assert_eq!(
             (refused.reason, &*refused.message),
             (Reason::PolicyDenied, "policy_changed")

@@ -38,7 +38,8 @@ pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
         biased;
         reason = cancel.cancelled() => {
             relay.reset();
-            FlowEnd::failed(ResponseFlags::None, &*reason)
+            let flags = admission.as_ref().map_or(ResponseFlags::None, Admission::flags);
+            FlowEnd::failed(flags, &*reason)
         }
         ended = relay.run(|bytes| flow.received(bytes), |bytes| flow.sent(bytes)) => end_of(ended),
     };
