@@ -15,7 +15,7 @@ use super::capacity::Place;
 use super::client::while_wanted;
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
-use super::gate::Pass;
+use super::handshakes::Handshake;
 use super::inbound_plaintext::admit;
 use super::join::join;
 use super::refusal::{Reason, Refused};
@@ -45,10 +45,7 @@ pub async fn serve(
     let Ok(hit) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
     };
-    let Some(handshake) = pod.begin_handshake() else {
-        reset(&socket);
-        return context.count(Reason::TooManyHandshakes);
-    };
+    let handshake = pod.begin_handshake(canonical(peer).ip());
     let shaking = shake_hands(&context, &pod, socket, handshake);
     match Box::pin(pod.while_here(shaking)).await {
         Err(reason) => context.count(reason),
@@ -74,7 +71,7 @@ async fn shake_hands(
     context: &ThreadContext,
     pod: &Pod,
     socket: TcpStream,
-    handshake: Pass,
+    handshake: Handshake,
 ) -> Result<(ServerConnection, TunnelPeer), Reason> {
     let limit = context.shared.connect_timeout;
     socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
@@ -92,11 +89,11 @@ async fn shake_hands(
                 AcceptError::Http2(_) => Reason::Http2Failed,
             })
     };
-    let shaken = timeout(limit, shaking)
-        .await
-        .unwrap_or(Err(Reason::HandshakeTimeout));
-    drop(handshake);
-    shaken
+    match timeout(limit, handshake.while_there_is_room(shaking)).await {
+        Ok(Some(shaken)) => shaken,
+        Ok(None) => Err(Reason::TooManyHandshakes),
+        Err(_) => Err(Reason::HandshakeTimeout),
+    }
 }
 
 async fn carry(

@@ -7,6 +7,7 @@ mod client;
 mod context;
 mod dial;
 mod gate;
+mod handshakes;
 mod inbound_hbone;
 mod inbound_plaintext;
 mod join;
