@@ -4,6 +4,7 @@ import type { MeshState, Service, Workload } from '../model/workload.ts';
 import type { FlowInfo, NativeEngine } from '../native/binding.ts';
 import type { CertificateStatus } from '../ztunnel/certificates.ts';
 import type { PodStatus } from './enrolment.ts';
+import { flowsOf } from './flow-pages.ts';
 
 /** Everything that the dump shows. */
 export interface DumpSources {
@@ -217,19 +218,6 @@ function* connections(pod: string, flows: NativeEngine['flows']): Generator<stri
     }
   }
   yield `],"outbound":[${outbound.join(',')}]`;
-}
-
-/** Flows asked for at once. */
-const PAGE = 500;
-
-function* flowsOf(pod: string, flows: NativeEngine['flows']): Generator<FlowInfo> {
-  let page: readonly FlowInfo[];
-  let after = 0;
-  do {
-    page = flows(pod, after, PAGE);
-    yield* page;
-    after = page.at(-1)?.id ?? after;
-  } while (page.length === PAGE);
 }
 
 function dumpFlow(flow: FlowInfo): object {

@@ -90,7 +90,10 @@ function newLogging(lines: string[] = []): Logging {
 const unasked = (): Promise<never> => Promise.reject(new Error('not asked for here'));
 
 async function admin(context: TestContext, logging = newLogging(), shown = dump): Promise<string> {
-  return serve(context, adminHandler({ dump: () => shown, explain: unasked, logging, accessLog: newAccessLog(), logger: silentLogger }));
+  return serve(
+    context,
+    adminHandler({ dump: () => shown, explain: unasked, logging, accessLog: newAccessLog(), logger: silentLogger }),
+  );
 }
 
 function newAccessLog(told: AccessLogFilter[] = []): AccessLogSettings {
