@@ -12,7 +12,6 @@ import { sampleLoopLag } from '../telemetry/loop-lag.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import type { CertificateSigner } from '../ztunnel/certificates.ts';
-import { AccessLogSettings } from './access-log-settings.ts';
 import { AgentServers } from './agent-servers.ts';
 import { cgroupRoot, ensureBpffs } from './host.ts';
 import type { Host } from './host.ts';
@@ -53,7 +52,6 @@ export class Agent {
   readonly #readiness: Readiness;
   readonly #servers: AgentServers;
   readonly #feed: StateFeed;
-  readonly #accessLog: AccessLogSettings;
   #node: Node | null = null;
   #closeSigner: () => void = () => undefined;
 
@@ -77,9 +75,6 @@ export class Agent {
         metrics.uncaughtErrors.inc();
         this.#readiness.setFault(error);
       },
-    });
-    this.#accessLog = new AccessLogSettings(dependencies.settings, (filter) => {
-      this.#node?.engine.setAccessLogFilter(filter);
     });
     this.#servers = this.#createServers();
   }
@@ -148,7 +143,6 @@ export class Agent {
   async #startEngine(state: MeshState, cgroup: string, signer: CertificateSigner | null): Promise<void> {
     const node = createNode(this.#dependencies, { initial: state, cgroup, signer, addresses: this.#feed.addresses });
     this.#node = node;
-    node.engine.setAccessLogFilter(this.#accessLog.filter);
     const adopted = await node.engine.start();
     this.#readiness.done('engine');
     if (adopted.length > 0) {
@@ -189,7 +183,6 @@ export class Agent {
     return new AgentServers({
       settings,
       logging,
-      accessLog: this.#accessLog,
       timers,
       random,
       registry: metrics.registry,
@@ -198,7 +191,7 @@ export class Agent {
       dump: () => ({
         state: this.#node?.plane.state ?? null,
         certificates: this.#node?.certificates?.status() ?? [],
-        flows: (...page) => this.#node?.engine.flows(...page) ?? [],
+        flows: this.#node?.engine.flows() ?? [],
         pods: this.#node?.enrolment.status() ?? [],
         settings: { ...settings },
         version,

@@ -244,7 +244,9 @@ export class ControlFeed implements StateFeed {
 
   #settingsOfControl(): DocumentChange {
     const { settings } = this.#replica.state;
-    const spec = { ...settings, trustDomainAliases: [...settings.trustDomainAliases] };
+    const { trustDomainAliases, excludedNamespaces } = settings;
+    const lists = { trustDomainAliases: [...trustDomainAliases], excludedNamespaces: [...excludedNamespaces] };
+    const spec = { ...settings, ...lists };
     return { kind: 'MeshSettings', key: 'MeshSettings', document: { ...emptyMeshSettings, spec } };
   }
 }

@@ -4,6 +4,12 @@ import { controlPlaneSettings, tokenSettings } from '../config/control-plane-set
 import { loadTokenKeys } from '../control/certificates/token-keys.ts';
 import { createToken } from '../control/certificates/tokens.ts';
 import { Control } from '../control/control.ts';
+import { ClusterSite } from '../control/kubernetes/cluster-site.ts';
+import type { ClusterSiteDependencies } from '../control/kubernetes/cluster-site.ts';
+import { manifestSite } from '../control/manifest-site.ts';
+import type { ControlSite } from '../control/site.ts';
+import { inClusterAccess } from '../kube/cluster-access.ts';
+import { KubeClient } from '../kube/kube-client.ts';
 import { createControlMetrics } from '../telemetry/control-metrics.ts';
 import { Logging } from '../telemetry/logger.ts';
 import { systemTimers } from '../timing/timers.ts';
@@ -56,16 +62,26 @@ async function runControl(flags: Readonly<Record<string, unknown>>, context: Com
     // Synchronous: the last lines before an end are the ones that are needed.
     destination: destination({ fd: process.stdout.fd, sync: true }),
   });
-  const control = new Control({
+  const common = {
     settings,
-    version: context.version,
     logging,
     metrics: createControlMetrics(context.version),
     timers: systemTimers,
     random: Math.random,
-    events: process,
-  });
+  };
+  const control = new Control({ ...common, site: siteOf(common, context), version: context.version, events: process });
   await control.run();
+}
+
+type SiteDependencies = Omit<ClusterSiteDependencies, 'client'>;
+
+function siteOf(common: SiteDependencies, { environment, version }: CommandContext): ControlSite {
+  const { settings, timers } = common;
+  const { manifests } = settings;
+  if (manifests !== null) return manifestSite({ ...common, manifests });
+  const access = inClusterAccess(environment);
+  const client = new KubeClient({ access, timers, userAgent: `ambit-control/${version}` });
+  return new ClusterSite({ ...common, client });
 }
 
 async function printToken(flags: Readonly<Record<string, unknown>>, context: CommandContext): Promise<void> {

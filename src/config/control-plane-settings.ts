@@ -1,12 +1,15 @@
 import { isIP } from 'node:net';
 import { optional, required } from './setting-definition.ts';
-import { certificateLifetime, nodeName, oneOf, path, port, waitingTime } from './setting-parsers.ts';
+import { certificateLifetime, nodeName, oneOf, path, port, switchedOn, waitingTime } from './setting-parsers.ts';
 import type { Parser } from './setting-parsers.ts';
 import { SettingTable } from './setting-table.ts';
 
 /** Everything that is set for `ambit control`, parsed. Times are milliseconds. */
 export interface ControlPlaneSettings {
-  readonly manifests: string;
+  /** null: the mesh is that of the cluster. */
+  readonly manifests: string | null;
+  /** The mesh is that of the cluster in which this process is a pod. */
+  readonly kubernetes: boolean;
   readonly stateDir: string;
   /** null: a root of its own, in the state folder. */
   readonly ca: string | null;
@@ -16,6 +19,12 @@ export interface ControlPlaneSettings {
   readonly metricsPort: number;
   readonly debugAddress: string;
   readonly debugPort: number;
+  /** In a cluster. */
+  readonly webhookPort: number;
+  readonly podName: string;
+  readonly podNamespace: string;
+  /** Service account of the agents, in the namespace of this pod. */
+  readonly agentAccount: string;
   /** Names and addresses for the own certificate, beside the usual ones. */
   readonly names: readonly string[];
   readonly certificateTtl: number;
@@ -38,66 +47,96 @@ const names: Parser<readonly string[]> = (text) => {
   return good ? { ok: true, value: found } : { ok: false, expected: 'host names and addresses, separated by commas' };
 };
 
-export const controlPlaneSettings = new SettingTable<ControlPlaneSettings>({
-  manifests: required('manifests', 'PATH', 'File or folder (*.yaml, *.yml, *.json) with the manifests.', path),
-  stateDir: optional('state-dir', 'DIR', '/var/lib/ambit/control', stateDirMeaning, path),
-  ca: optional('ca', 'DIR', null, 'CA folder (made by `ambit ca init`, or in the form of Istio’s cacerts).', path),
-  address: optional(
-    'address',
-    'ADDRESS',
-    '::',
-    'Where xDS, the CA and metrics are served; :: is every address.',
-    address,
-  ),
-  xdsPort: optional('xds-port', 'PORT', '15012', 'xDS and CA over TLS; 0: any free port.', port),
-  plaintextPort: optional('plaintext-port', 'PORT', '15010', 'xDS without TLS, on localhost; 0: any free port.', port),
-  metricsPort: optional('metrics-port', 'PORT', '15014', 'Prometheus metrics; 0: any free port.', port),
-  debugAddress: optional(
-    'debug-address',
-    'ADDRESS',
-    '127.0.0.1',
-    'Where readiness and debug pages are served.',
-    address,
-  ),
-  debugPort: optional('debug-port', 'PORT', '8080', 'GET /ready and /debug/…; 0: any free port.', port),
-  names: optional('names', 'NAMES', '', 'More names and addresses by which agents reach this process.', names),
-  certificateTtl: optional(
-    'certificate-ttl',
-    'TIME',
-    '24h',
-    'Life of a certificate, where none is asked for.',
-    certificateLifetime,
-  ),
-  maximumCertificateTtl: optional(
-    'max-certificate-ttl',
-    'TIME',
-    '7d',
-    'Longest life of a certificate.',
-    certificateLifetime,
-  ),
-  connectionAge: optional(
-    'connection-age',
-    'TIME',
-    '30m',
-    'About how long a stream lives before its client comes back.',
-    waitingTime(1000),
-  ),
-  manifestPoll: optional(
-    'manifest-poll',
-    'TIME',
-    '30s',
-    'How often manifests are looked at without a notice.',
-    waitingTime(100),
-  ),
-  logLevel: optional(
-    'log-level',
-    'LEVEL',
-    'info',
-    'error, warn, info or debug.',
-    oneOf('error', 'warn', 'info', 'debug'),
-  ),
-  logFormat: optional('log-format', 'FORMAT', 'json', 'json or plain.', oneOf('json', 'plain')),
-});
+export const controlPlaneSettings = new SettingTable<ControlPlaneSettings>(
+  {
+    manifests: optional('manifests', 'PATH', null, 'File or folder (*.yaml, *.yml, *.json) with the manifests.', path),
+    kubernetes: optional(
+      'kubernetes',
+      'true|false',
+      'false',
+      'Serve the mesh of the cluster in which this is a pod, in place of manifests.',
+      switchedOn,
+    ),
+    stateDir: optional('state-dir', 'DIR', '/var/lib/ambit/control', stateDirMeaning, path),
+    ca: optional('ca', 'DIR', null, 'CA folder (made by `ambit ca init`, or in the form of Istio’s cacerts).', path),
+    address: optional(
+      'address',
+      'ADDRESS',
+      '::',
+      'Where xDS, the CA and metrics are served; :: is every address.',
+      address,
+    ),
+    xdsPort: optional('xds-port', 'PORT', '15012', 'xDS and CA over TLS; 0: any free port.', port),
+    plaintextPort: optional(
+      'plaintext-port',
+      'PORT',
+      '15010',
+      'xDS without TLS, on localhost; 0: any free port.',
+      port,
+    ),
+    metricsPort: optional('metrics-port', 'PORT', '15014', 'Prometheus metrics; 0: any free port.', port),
+    debugAddress: optional(
+      'debug-address',
+      'ADDRESS',
+      '127.0.0.1',
+      'Where readiness and debug pages are served.',
+      address,
+    ),
+    debugPort: optional('debug-port', 'PORT', '8080', 'GET /ready and /debug/…; 0: any free port.', port),
+    webhookPort: optional('webhook-port', 'PORT', '15017', 'Validating webhook of a cluster; 0: any free port.', port),
+    podName: optional('pod-name', 'NAME', 'ambit-control', 'Name of the pod of this process.', nodeName, ['POD_NAME']),
+    podNamespace: optional('pod-namespace', 'NAME', 'istio-system', 'Its namespace.', nodeName, ['POD_NAMESPACE']),
+    agentAccount: optional(
+      'agent-account',
+      'NAME',
+      'ztunnel',
+      'Service account of the agents, in the same namespace.',
+      nodeName,
+    ),
+    names: optional('names', 'NAMES', '', 'More names and addresses by which agents reach this process.', names),
+    certificateTtl: optional(
+      'certificate-ttl',
+      'TIME',
+      '24h',
+      'Life of a certificate, where none is asked for.',
+      certificateLifetime,
+    ),
+    maximumCertificateTtl: optional(
+      'max-certificate-ttl',
+      'TIME',
+      '7d',
+      'Longest life of a certificate.',
+      certificateLifetime,
+    ),
+    connectionAge: optional(
+      'connection-age',
+      'TIME',
+      '30m',
+      'About how long a stream lives before its client comes back.',
+      waitingTime(1000),
+    ),
+    manifestPoll: optional(
+      'manifest-poll',
+      'TIME',
+      '30s',
+      'How often manifests are looked at without a notice.',
+      waitingTime(100),
+    ),
+    logLevel: optional(
+      'log-level',
+      'LEVEL',
+      'info',
+      'error, warn, info or debug.',
+      oneOf('error', 'warn', 'info', 'debug'),
+    ),
+    logFormat: optional('log-format', 'FORMAT', 'json', 'json or plain.', oneOf('json', 'plain')),
+  },
+  ({ manifests, kubernetes }) => {
+    if (manifests === null && !kubernetes)
+      return ['--manifests (or AMBIT_MANIFESTS) is missing; or say --kubernetes true'];
+    return manifests !== null && kubernetes ? ['--manifests and --kubernetes true exclude each other'] : [];
+  },
+);
 
 /** What `ambit control token` needs. */
 export interface TokenSettings {

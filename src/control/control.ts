@@ -1,25 +1,21 @@
 import { experimental, ServerCredentials } from '@grpc/grpc-js';
 import type { Authority } from '../ca/authority.ts';
-import type { MeshInput } from '../config/mesh-input.ts';
 import type { ControlPlaneSettings } from '../config/control-plane-settings.ts';
+import { describeError } from '../config/errors.ts';
 import { aborted, Lifecycle } from '../process/lifecycle.ts';
 import type { ProcessEvents } from '../process/lifecycle.ts';
-import { ManifestInput } from '../process/manifest-input.ts';
 import { Listener } from '../process/listener.ts';
 import type { ControlMetrics } from '../telemetry/control-metrics.ts';
+import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import { sampleLoopLag } from '../telemetry/loop-lag.ts';
 import { runInSlices } from '../timing/slices.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { controlPlaneIdentifier } from '../wds/names.ts';
-import { openAuthority } from './authority.ts';
 import { Authenticator } from './certificates/authenticator.ts';
-import type { CallCredentials } from './certificates/authenticator.ts';
+import type { Authenticate, TokenVerifier } from './certificates/authenticator.ts';
 import { CertificateService } from './certificates/certificate-service.ts';
 import { LivePods } from './certificates/live-pods.ts';
-import { loadTokenKeys } from './certificates/token-keys.ts';
-import type { TokenKeys } from './certificates/token-keys.ts';
-import type { Caller } from './caller.ts';
 import { GrpcServer } from './grpc-server.ts';
 import type { GrpcService } from './grpc-server.ts';
 import { explainMesh } from './inspection/explain.ts';
@@ -29,6 +25,7 @@ import { ownNames } from './own-names.ts';
 import { debugHandler, metricsHandler } from './pages.ts';
 import { ResourceStore } from './resources/resource-store.ts';
 import { ServingCertificate } from './serving-certificate.ts';
+import type { ControlSite } from './site.ts';
 import { DiscoveryService } from './discovery/discovery-service.ts';
 
 export interface ControlDependencies {
@@ -39,8 +36,7 @@ export interface ControlDependencies {
   readonly timers: Timers;
   readonly random: Random;
   readonly events: ProcessEvents;
-  /** Where the mesh comes from, if not from the manifests that the settings name. */
-  readonly input?: MeshInput;
+  readonly site: ControlSite;
 }
 
 /** Ports that are in use once it is ready; those that were asked for as 0 are known only then. */
@@ -52,11 +48,14 @@ export interface ControlPorts {
 interface Started {
   readonly servers: readonly GrpcServer[];
   readonly certificate: ServingCertificate;
+  /** What runs beside, until the signal that ends the process. */
+  readonly attended: Promise<void>;
 }
 
 /** The control plane, put together: the one place that knows all parts. `run` returns after the signal that ends it. */
 export class Control {
   readonly #dependencies: ControlDependencies;
+  readonly #site: ControlSite;
   readonly #lifecycle: Lifecycle;
   readonly #store = new ResourceStore();
   readonly #pods = new LivePods();
@@ -67,20 +66,23 @@ export class Control {
   /** Resolves when everything is served. */
   readonly ready: Promise<ControlPorts>;
   #announceReady: (ports: ControlPorts) => void = () => undefined;
-  #pending: readonly string[] = ['manifests'];
+  #pending: readonly string[];
   #started: Started | null = null;
 
   constructor(dependencies: ControlDependencies) {
     this.#dependencies = dependencies;
     const { settings, version, logging, metrics, timers, random, events } = dependencies;
     this.ready = new Promise((resolve) => (this.#announceReady = resolve));
+    this.#site = dependencies.site;
+    this.#pending = [this.#site.task];
     this.#mesh = new MeshSource({
-      input: dependencies.input ?? manifestInput(dependencies),
+      input: this.#site.input,
+      captured: this.#site.captured,
       store: this.#store,
       timers,
       metrics,
       logger: logging.component('manifests'),
-      onChange: ({ workloads }) => runInSlices(this.#pods.update(workloads)),
+      onChange: ({ nodePods }) => runInSlices(this.#pods.update(nodePods)),
     });
     this.#discovery = new DiscoveryService({
       store: this.#store,
@@ -131,66 +133,74 @@ export class Control {
   }
 
   async #start(): Promise<void> {
-    const { settings, logging, metrics } = this.#dependencies;
+    const { logging, metrics } = this.#dependencies;
     const logger = logging.component('control');
-    const keys = await loadTokenKeys(settings.stateDir);
-    const authority = await openAuthority(settings.ca, settings.stateDir, logger);
+    const verify = await this.#site.openVerifier(this.#pods);
+    const authority = await this.#site.openAuthority();
     metrics.rootExpiry.set(authority.rootNotAfter / 1000);
     metrics.chainExpiry.set(authority.notAfter / 1000);
     await this.#mesh.start(this.#lifecycle.stopping);
-    const ports = await this.#serve(authority, keys);
+    const ports = await this.#serve(authority, verify);
     this.#pending = [];
     logger.info({ ...ports }, 'ready');
     this.#announceReady(ports);
   }
 
-  async #serve(authority: Authority, keys: TokenKeys): Promise<ControlPorts> {
+  async #serve(authority: Authority, verify: TokenVerifier): Promise<ControlPorts> {
     const { settings, logging, timers, random } = this.#dependencies;
     const certificate = new ServingCertificate({
       authority,
-      names: ownNames(settings.names),
+      names: ownNames([...settings.names, ...namesIn(settings.podNamespace)]),
       timers,
       random,
       logger: logging.component('control'),
     });
     await certificate.start();
-    const authenticator = this.#createAuthenticator(keys);
-    const authenticate = authenticator.authenticate.bind(authenticator);
+    const { authenticate } = this.#createAuthenticator(verify);
     const secure = new GrpcServer({
       name: 'xDS',
       host: settings.address,
       port: settings.xdsPort,
       credentials: experimental.createCertificateProviderServerCredentials(certificate, certificate, false),
-      services: [...this.#agentServices(authenticate), this.#createCertificateService(authority, authenticator)],
+      services: [...this.#agentServices(authenticate), this.#createCertificateService(authority, authenticate)],
     });
     const plaintext = new GrpcServer({
       name: 'plaintext xDS',
       host: '127.0.0.1',
       port: settings.plaintextPort,
       credentials: ServerCredentials.createInsecure(),
-      services: this.#agentServices(() => ({ kind: 'local' })),
+      services: this.#agentServices(() => Promise.resolve({ kind: 'local' })),
     });
-    this.#started = { servers: [secure, plaintext], certificate };
+    this.#started = { servers: [secure, plaintext], certificate, attended: this.#attend(authority, certificate) };
     return { xds: await secure.start(), plaintext: await plaintext.start() };
   }
 
-  #agentServices(authenticate: (call: CallCredentials) => Caller): readonly GrpcService[] {
+  /** A part that cannot run leaves the others as they are: agents are served, and not ready tells of it. */
+  async #attend(authority: Authority, certificate: ServingCertificate): Promise<void> {
+    const parts = { authority, certificate, mesh: () => this.#mesh.state };
+    try {
+      await this.#site.attend(parts, this.#lifecycle.stopping);
+    } catch (error) {
+      this.#dependencies.logging.component('control').error(errorFields(error), 'what is beside serving has failed');
+      this.#pending = [`writers: ${describeError(error)}`];
+    }
+  }
+
+  #agentServices(authenticate: Authenticate): readonly GrpcService[] {
     return [this.#discovery, this.#inspection].map((service) => ({
       definition: service.definition,
       implementation: service.implementation(authenticate),
     }));
   }
 
-  #createAuthenticator(keys: TokenKeys): Authenticator {
-    const { logging, metrics, timers } = this.#dependencies;
+  #createAuthenticator(verify: TokenVerifier): Authenticator {
+    const { logging, metrics } = this.#dependencies;
     return new Authenticator({
-      keys,
-      pods: this.#pods,
+      verify,
       trustDomains: () => {
         const { trustDomain, trustDomainAliases } = this.#mesh.state.settings;
         return [trustDomain, ...trustDomainAliases];
       },
-      now: () => timers.now(),
       logger: logging.component('ca'),
       onFailure: () => {
         metrics.authenticationFailures.inc();
@@ -198,11 +208,11 @@ export class Control {
     });
   }
 
-  #createCertificateService(authority: Authority, authenticator: Authenticator): CertificateService {
+  #createCertificateService(authority: Authority, authenticate: Authenticate): CertificateService {
     const { settings, logging, metrics } = this.#dependencies;
     return new CertificateService({
       authority,
-      authenticate: authenticator.authenticate.bind(authenticator),
+      authenticate,
       pods: this.#pods,
       defaultTtl: settings.certificateTtl,
       maximumTtl: settings.maximumCertificateTtl,
@@ -237,7 +247,7 @@ export class Control {
         handler: debugHandler({
           pending: () => this.#pending,
           collections: () => this.#mesh.describe(),
-          conditions: () => this.#mesh.state.conditions,
+          conditions: () => [...this.#site.problems(), ...this.#mesh.state.conditions],
           clients: () => this.#discovery.status(),
           explain: (request) =>
             explainMesh(
@@ -251,7 +261,7 @@ export class Control {
         ...common,
         name: 'metrics',
         place: { kind: 'port', host, port: settings.metricsPort },
-        handler: metricsHandler(metrics.registry, logger),
+        handler: metricsHandler({ registry: metrics.registry, pending: () => this.#pending, logger }),
       }),
     ];
   }
@@ -264,19 +274,14 @@ export class Control {
     await Promise.all([
       ...(this.#started?.servers.map((server) => server.stop()) ?? []),
       ...this.#pages.map((page) => page.stop()),
+      this.#started?.attended,
     ]);
   }
 }
 
-function manifestInput({ settings, logging, metrics, timers }: ControlDependencies): MeshInput {
-  return new ManifestInput({
-    path: settings.manifests,
-    stateDir: settings.stateDir,
-    pollInterval: settings.manifestPoll,
-    timers,
-    logger: logging.component('manifests'),
-    metrics,
-  });
+/** Names of the Service by which agents reach a control plane of that namespace. */
+function namesIn(namespace: string): readonly string[] {
+  return ['svc', 'svc.cluster.local'].map((suffix) => `istiod.${namespace}.${suffix}`);
 }
 
 function xdsObserver(metrics: ControlMetrics): ConstructorParameters<typeof DiscoveryService>[0]['observer'] {

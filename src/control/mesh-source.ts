@@ -1,7 +1,8 @@
 import type { MeshInput } from '../config/mesh-input.ts';
 import type { CollectionDescription } from '../derive/collections/collection.ts';
 import { MeshDerivation } from '../derive/mesh-derivation.ts';
-import type { StateDifference } from '../model/state-difference.ts';
+import type { Captured } from '../derive/context.ts';
+import type { DerivedDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
 import { StatePump } from '../process/state-pump.ts';
 import type { ControlMetrics } from '../telemetry/control-metrics.ts';
@@ -13,12 +14,13 @@ import type { ResourceStore } from './resources/resource-store.ts';
 
 export interface MeshSourceDependencies {
   readonly input: MeshInput;
+  readonly captured: Captured;
   readonly store: ResourceStore;
   readonly timers: Pick<Timers, 'now'>;
   readonly logger: Logger;
   readonly metrics: ControlMetrics;
   /** Told of every change when it has come into force; clients are told once this resolves. */
-  readonly onChange: (difference: StateDifference) => Promise<void>;
+  readonly onChange: (difference: DerivedDifference) => Promise<void>;
 }
 
 /** From documents to resources, one update after the other. */
@@ -28,7 +30,11 @@ export class MeshSource {
 
   constructor(dependencies: MeshSourceDependencies) {
     this.#dependencies = dependencies;
-    this.#derivation = new MeshDerivation({ node: null, now: () => dependencies.timers.now() });
+    this.#derivation = new MeshDerivation({
+      node: null,
+      captured: dependencies.captured,
+      now: () => dependencies.timers.now(),
+    });
   }
 
   /** What is in force. */
@@ -72,7 +78,7 @@ export class MeshSource {
     return [...this.#derivation.describe(), ...served];
   }
 
-  async #apply(difference: StateDifference): Promise<void> {
+  async #apply(difference: DerivedDifference): Promise<void> {
     const { store, metrics, onChange } = this.#dependencies;
     await onChange(difference);
     await store.commit(difference);

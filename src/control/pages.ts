@@ -6,6 +6,7 @@ import { explainRoute } from '../explain/page.ts';
 import type { Explanation } from '../explain/shape.ts';
 import type { Condition } from '../model/workload.ts';
 import { routeRequests, sendText } from '../process/http-routes.ts';
+import type { Route } from '../process/http-routes.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ClientStatus } from './discovery/discovery-service.ts';
 
@@ -31,15 +32,7 @@ export function debugHandler(dependencies: DebugPagesDependencies): RequestListe
   });
   return routeRequests(
     [
-      {
-        method: 'GET',
-        path: '/ready',
-        handle: (_url, response) => {
-          const missing = pending();
-          if (missing.length === 0) sendText(response, 200, 'ready\n');
-          else sendText(response, 503, `not ready, pending: ${missing.join(', ')}\n`);
-        },
-      },
+      readyRoute(pending),
       json('/debug/collections', collections),
       json('/debug/status', conditions),
       json('/debug/syncz', clients),
@@ -49,20 +42,38 @@ export function debugHandler(dependencies: DebugPagesDependencies): RequestListe
   );
 }
 
-/** `GET /metrics` in Prometheus' text form. */
-export function metricsHandler(registry: Registry, logger: Logger): RequestListener {
+export interface MetricsPagesDependencies {
+  readonly registry: Registry;
+  readonly pending: () => readonly string[];
+  readonly logger: Logger;
+}
+
+/** `GET /metrics` in Prometheus' text form, and readiness for a kubelet, which reaches no debug page. */
+export function metricsHandler({ registry, pending, logger }: MetricsPagesDependencies): RequestListener {
   return routeRequests(
     [
+      readyRoute(pending),
       {
         method: 'GET',
         path: '/metrics',
         handle: async (_url, response) => {
           const page = await registry.metrics();
-          response.writeHead(200, { 'content-type': registry.contentType });
-          response.end(page);
+          sendText(response, 200, page, registry.contentType);
         },
       },
     ],
     logger,
   );
+}
+
+function readyRoute(pending: () => readonly string[]): Route {
+  return {
+    method: 'GET',
+    path: '/ready',
+    handle: (_url, response) => {
+      const missing = pending();
+      if (missing.length === 0) sendText(response, 200, 'ready\n');
+      else sendText(response, 503, `not ready, pending: ${missing.join(', ')}\n`);
+    },
+  };
 }

@@ -12,7 +12,14 @@ export interface Context {
   readonly settings: MeshSettings;
   readonly namespaceLabels: Lookup<Labels>;
   readonly localities: Lookup<Locality>;
+  readonly captured: Captured;
 }
+
+/**
+ * By what a pod counts as captured: `wanted`, by what its labels ask for, where agents read the same manifests; `annotated`, by what
+ * its agent has written on it, where it may ask for it long before or after.
+ */
+export type Captured = 'wanted' | 'annotated';
 
 export const unknownLocality: Locality = { region: '', zone: '', subzone: '' };
 

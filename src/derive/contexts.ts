@@ -4,7 +4,7 @@ import type { AnyCollection, Collection } from './collections/collection.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
 import type { Read } from './collections/derived-collection.ts';
 import { localityOf } from './context.ts';
-import type { Context, Lookup } from './context.ts';
+import type { Captured, Context, Lookup } from './context.ts';
 import type { Labels } from './selectors.ts';
 import { settingsKey } from './sources.ts';
 import type { Sources } from './sources.ts';
@@ -14,8 +14,10 @@ export class Contexts {
   readonly settings: Collection<MeshSettings>;
   readonly #labels: Collection<Labels>;
   readonly #localities: Collection<Locality>;
+  readonly #captured: Captured;
 
-  constructor(graph: CollectionGraph, sources: Sources) {
+  constructor(graph: CollectionGraph, sources: Sources, captured: Captured) {
+    this.#captured = captured;
     this.settings = graph.derive({
       name: 'settings',
       from: sources.MeshSettings,
@@ -48,6 +50,7 @@ export class Contexts {
       settings: this.settingsFor(read),
       namespaceLabels: lookup(this.#labels, read),
       localities: lookup(this.#localities, read),
+      captured: this.#captured,
     };
   }
 }

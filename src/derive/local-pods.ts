@@ -1,12 +1,28 @@
 import type { ContainerDocument, HandlerDocument, PodDocument } from '../config/manifests/schemas/pod.ts';
 import { formatSpiffeId } from '../model/identity.ts';
-import type { Condition, LocalPod } from '../model/workload.ts';
+import type { Condition, LocalPod, NodePod } from '../model/workload.ts';
 import { addressesOf, condition, resourceText, workloadUid } from './context.ts';
 import type { Context } from './context.ts';
 import { isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 
 const netnsAnnotation = 'ambit.dev/netns';
+
+/** A pod that may have a certificate on its node; undefined for one that has no node yet, has ended, or lives in its node's network. */
+export function deriveNodePod(pod: PodDocument, { settings, namespaceLabels }: Context): NodePod | undefined {
+  const { metadata, spec, status } = pod;
+  const { namespace, name } = metadata;
+  const ended = status.phase === 'Succeeded' || status.phase === 'Failed';
+  if (spec.nodeName === null || spec.hostNetwork || ended) return undefined;
+  return {
+    uid: podUid(pod),
+    node: spec.nodeName,
+    namespace,
+    name,
+    identity: { trustDomain: settings.trustDomain, namespace, serviceAccount: spec.serviceAccountName },
+    wanted: isWanted(pod, namespaceLabels.get(namespace) ?? {}, settings),
+  };
+}
 
 /** A pod of this node. Pods of the host's network are not asked for: there is nothing of their own to enrol. */
 function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
@@ -17,11 +33,12 @@ function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
     workload: workloadUid(context.settings, pod),
     namespace: metadata.namespace,
     name: metadata.name,
-    netns: netnsOf(pod),
+    // In a cluster whoever may annotate a pod must not name another's namespace as its own.
+    netns: context.captured === 'wanted' ? netnsOf(pod) : null,
     addresses: addressesOf(pod),
     identity: formatSpiffeId({ trustDomain, namespace: metadata.namespace, serviceAccount: spec.serviceAccountName }),
     probePorts: probePortsOf(pod),
-    wanted: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}),
+    wanted: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}, context.settings),
   };
 }
 
@@ -37,7 +54,7 @@ export function deriveLocalPods(pods: readonly PodDocument[], context: Context):
   const [first] = pods;
   if (first === undefined || pods.length > 1) return { pod: null, conditions: pods.map(duplicateUid) };
   const pod = deriveLocalPod(first, context);
-  return { pod, conditions: localPodConditions(first, pod) };
+  return { pod, conditions: context.captured === 'wanted' ? localPodConditions(first, pod) : [] };
 }
 
 function duplicateUid(pod: PodDocument): Condition {

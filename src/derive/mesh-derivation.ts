@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
 import { defaultMeshSettings } from '../config/manifests/schemas/mesh-settings.ts';
 import type { DocumentChanges } from '../config/mesh-input.ts';
-import type { StagedState, StateDifference } from '../model/state-difference.ts';
+import type { DerivedDifference, StagedState } from '../model/state-difference.ts';
 import type { Condition, MeshSettings, MeshState } from '../model/workload.ts';
 import type { CollectionDescription } from './collections/collection.ts';
 import { CollectionGraph } from './collections/collection-graph.ts';
+import type { Captured } from './context.ts';
 import { Contexts } from './contexts.ts';
 import { createOutputs } from './mesh-outputs.ts';
 import type { MeshOutputs } from './mesh-outputs.ts';
@@ -14,6 +15,8 @@ import type { Sources } from './sources.ts';
 export interface MeshDerivationOptions {
   /** Name of the node whose pods become `localPods`; null: of every node, as the control plane tells each its own. */
   readonly node: string | null;
+  /** `wanted` if not given. */
+  readonly captured?: Captured;
   /** Milliseconds since the epoch, for descriptions. */
   readonly now: () => number;
 }
@@ -26,10 +29,10 @@ export class MeshDerivation {
   readonly #outputs: MeshOutputs;
   #state: MeshState;
 
-  constructor({ node, now }: MeshDerivationOptions) {
+  constructor({ node, captured = 'wanted', now }: MeshDerivationOptions) {
     this.#graph = new CollectionGraph(now);
     this.#sources = createSources(this.#graph);
-    this.#contexts = new Contexts(this.#graph, this.#sources);
+    this.#contexts = new Contexts(this.#graph, this.#sources, captured);
     this.#outputs = createOutputs(this.#graph, this.#sources, this.#contexts, node);
     this.#state = this.#stateWith(defaultMeshSettings, []);
     // Settings hold whether a document says something of them or not.
@@ -61,8 +64,8 @@ export class MeshDerivation {
       yield;
     }
     const failures = yield* this.#graph.settle();
-    const { workloads, services, policies, localPods } = this.#outputs;
-    for (const map of [workloads, services, policies, localPods]) yield* map.stage();
+    const { workloads, services, policies, localPods, nodePods } = this.#outputs;
+    for (const map of [workloads, services, policies, localPods, nodePods]) yield* map.stage();
     const conditions = yield* this.#outputs.conditions.stage();
     const appeared = conditions.flatMap(({ before, after }) => (before === null && after !== null ? [after] : []));
     const gone = conditions.filter(({ after }) => after === null);
@@ -75,7 +78,7 @@ export class MeshDerivation {
     };
   }
 
-  #commit(): StateDifference {
+  #commit(): DerivedDifference {
     const before = this.#state;
     const settings = this.#contexts.settings.get(settingsKey) ?? defaultMeshSettings;
     const changes = {
@@ -83,6 +86,7 @@ export class MeshDerivation {
       services: this.#outputs.services.commit(),
       policies: this.#outputs.policies.commit(),
       localPods: this.#outputs.localPods.commit(),
+      nodePods: this.#outputs.nodePods.commit(),
     };
     const conditionsChanged = this.#outputs.conditions.commit().length > 0;
     this.#state = this.#stateWith(

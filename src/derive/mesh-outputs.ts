@@ -1,5 +1,5 @@
 import type { Policy } from '../model/policy.ts';
-import type { Condition, LocalPod, Service, Workload } from '../model/workload.ts';
+import type { Condition, LocalPod, NodePod, Service, Workload } from '../model/workload.ts';
 import { policyKey } from './attachment.ts';
 import type { DerivedPolicies } from './attachment.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
@@ -10,7 +10,7 @@ import type { Contexts } from './contexts.ts';
 import { createEndpointSlices, createEndpointSliceWorkloads } from './endpoint-slice-collections.ts';
 import { createServiceEntryEndpoints, createWorkloadEntries } from './external-collections.ts';
 import { createNamespaceFacts } from './namespace-facts.ts';
-import { createLocalPods, createPodWorkloads } from './pod-collections.ts';
+import { createLocalPods, createNodePods, createPodWorkloads } from './pod-collections.ts';
 import { PolicyCollections } from './policy-collections.ts';
 import { createRemarks } from './remark-collections.ts';
 import { ServiceCollections, serviceEntriesOf } from './service-collections.ts';
@@ -24,6 +24,8 @@ export interface MeshOutputs {
   readonly services: StagedMap<Service>;
   readonly policies: StagedMap<Policy>;
   readonly localPods: StagedMap<LocalPod>;
+  /** Of every node; empty where only one node is of interest. */
+  readonly nodePods: StagedMap<NodePod>;
   readonly conditions: StagedMap<Condition>;
 }
 
@@ -69,6 +71,11 @@ export function createOutputs(
       contribution(authorization, policyEntries),
     ]),
     localPods: new StagedMap([contribution(localPods, ({ pod }) => (pod === null ? [] : [[pod.uid, pod]]))]),
+    nodePods: new StagedMap(
+      node === null
+        ? [contribution(createNodePods(graph, sources, contexts), (pod) => [[`${pod.namespace}/${pod.name}`, pod]])]
+        : [],
+    ),
     conditions: new StagedMap([
       ...[kubernetes, entries].map(conditionsOf),
       ...[peers, authorization].map(conditionsOf),

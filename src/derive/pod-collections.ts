@@ -1,10 +1,10 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
-import type { Condition, Workload } from '../model/workload.ts';
+import type { Condition, NodePod, Workload } from '../model/workload.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
 import type { DerivedCollection } from './collections/derived-collection.ts';
 import { isRunning } from './context.ts';
 import type { Contexts } from './contexts.ts';
-import { deriveLocalPods } from './local-pods.ts';
+import { deriveLocalPods, deriveNodePod } from './local-pods.ts';
 import type { LocalPods } from './local-pods.ts';
 import type { NamespaceFacts } from './namespace-facts.ts';
 import { podUid } from './pod-uid.ts';
@@ -56,6 +56,20 @@ export function createLocalPods(
     from: [byUid],
     reads: contexts.collections,
     compute: (uid, read) => deriveLocalPods(read.byIndex(byUid, uid), contexts.contextFor(read)),
+  });
+}
+
+/** Pods that have a node and have not ended, of every node; those of the host's network have no identity of their own. */
+export function createNodePods(
+  graph: CollectionGraph,
+  sources: Sources,
+  contexts: Contexts,
+): DerivedCollection<NodePod> {
+  return graph.derive({
+    name: 'node pods',
+    from: sources.Pod,
+    reads: contexts.collections,
+    compute: (pod, read) => deriveNodePod(pod, contexts.contextFor(read)),
   });
 }
 

@@ -36,7 +36,7 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     namespace: metadata.namespace,
     addresses: addressesOf(pod),
     hostNetwork: spec.hostNetwork,
-    protocol: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}) ? 'hbone' : tunnel.protocol,
+    protocol: isCaptured(pod, context) ? 'hbone' : tunnel.protocol,
     nativeTunnel: tunnel.nativeTunnel,
     trustDomain: context.settings.trustDomain,
     serviceAccount: spec.serviceAccountName,
@@ -50,6 +50,10 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     podUid: podUid(pod),
     ...facts,
   };
+}
+
+function isCaptured(pod: PodDocument, { captured, namespaceLabels, settings }: Context): boolean {
+  return captured === 'wanted' && isWanted(pod, namespaceLabels.get(pod.metadata.namespace) ?? {}, settings);
 }
 
 const canonicalNameLabels = ['service.istio.io/canonical-name', 'app.kubernetes.io/name', 'app'];

@@ -40,11 +40,6 @@ export const valuesSchema = z.strictObject({
       accessLog: z.enum(['stdout', 'off']).default('stdout'),
       accessLogFormat: logFormat.default('plain'),
       threads: z.int().min(0).max(4).default(0).describe('That move bytes; 0: one for each core, at most 4'),
-      excludeNamespaces: z.array(z.string()).default(['kube-system']).describe('Whose pods never join'),
-      injectionLabel: z
-        .enum(['ignore', 'join'])
-        .default('ignore')
-        .describe('join: istio-injection=enabled joins the mesh like the label of ambient'),
       drainSeconds: z
         .int()
         .min(1)

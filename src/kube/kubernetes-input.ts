@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { classify } from '../config/manifests/kinds.ts';
 import type { KindDefinition } from '../config/manifests/kinds.ts';
-import type { Resource } from '../config/manifests/resources.ts';
+import type { Resource, ResourceKind } from '../config/manifests/resources.ts';
 import type { DocumentChange, DocumentChanges, MeshInput } from '../config/mesh-input.ts';
 import type { KubeClient } from './kube-client.ts';
 import { objectKey } from './objects.ts';
@@ -36,6 +36,7 @@ export class KubernetesInput implements MeshInput {
   readonly #dependencies: KubernetesInputDependencies;
   readonly #running: Promise<void>[] = [];
   #reflectors: readonly { readonly size: number }[] = [];
+  readonly #byKind = new Map<string, Reflector<Resource>>();
 
   constructor(dependencies: KubernetesInputDependencies) {
     this.#dependencies = dependencies;
@@ -68,6 +69,11 @@ export class KubernetesInput implements MeshInput {
     await Promise.all(this.#running);
   }
 
+  /** Keys of the objects of a kind that are in force. */
+  keysOf(kind: ResourceKind): readonly string[] {
+    return this.#byKind.get(kind)?.keys() ?? [];
+  }
+
   /** Objects that are held of all kinds. */
   get size(): number {
     return this.#reflectors.reduce((sum, { size }) => sum + size, 0);
@@ -87,6 +93,7 @@ export class KubernetesInput implements MeshInput {
       random,
       observer: observe(watched.plural),
     });
+    this.#byKind.set(watched.kind, reflector);
     reflector.listen((changes) => {
       this.#forgetProblems(watched, changes);
       hand(changes.map((change) => documentChange(watched, change)));

@@ -111,6 +111,11 @@ export class Reflector<T> {
     return this.#objects.get(key)?.value ?? null;
   }
 
+  /** Of the objects that are kept. */
+  keys(): readonly string[] {
+    return [...this.#objects].flatMap(([key, { value }]) => (value === null ? [] : [key]));
+  }
+
   /** Tells of what is known already, then of each change, batch by batch. Call before `run` to miss nothing. */
   listen(listener: Listener<T>): void {
     this.#listeners.push(listener);

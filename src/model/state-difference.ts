@@ -1,4 +1,4 @@
-import type { Condition, MeshState } from './workload.ts';
+import type { Condition, MeshState, NodePod } from './workload.ts';
 
 export interface Change<T> {
   readonly key: string;
@@ -18,6 +18,12 @@ export interface StateDifference {
   readonly localPods: readonly Change<MapOf<'localPods'>>[];
 }
 
+/** What of the cluster has changed beside the state of the mesh. */
+export interface DerivedDifference extends StateDifference {
+  /** By `namespace/name`. */
+  readonly nodePods: readonly Change<NodePod>[];
+}
+
 /** A state that is worked out and not in force yet. */
 export interface StagedState {
   /** How many conditions there will be. */
@@ -27,5 +33,5 @@ export interface StagedState {
   /** Items that could not be worked out and stay as they were. */
   readonly failures: readonly { readonly item: string; readonly error: unknown }[];
   /** Puts it in force: the maps of the state change here, and at no other time. To be called once, before the next is staged. */
-  commit(): StateDifference;
+  commit(): DerivedDifference;
 }

@@ -1,3 +1,4 @@
+import type { SpiffeId } from './identity.ts';
 import type { Policy } from './policy.ts';
 
 /** A place of traffic: a pod, a WorkloadEntry, an inline endpoint. The shape is that of Istio's WDS `Workload`. */
@@ -91,6 +92,17 @@ export interface LocalPod {
   readonly wanted: boolean;
 }
 
+/** A pod as the CA needs it: it counts before it has an address, for its certificate must be there when it gets one. */
+export interface NodePod {
+  readonly uid: string;
+  readonly node: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: SpiffeId;
+  /** The labels say that the pod belongs to the mesh. */
+  readonly wanted: boolean;
+}
+
 /** Mesh-wide settings: the document `kind: MeshSettings` of `ambit.dev/v1alpha1`. */
 export interface MeshSettings {
   readonly trustDomain: string;
@@ -105,6 +117,10 @@ export interface MeshSettings {
   readonly unenforceable: 'deny' | 'ignore';
   /** The widest that a ServiceEntry may be seen: by all namespaces, by its own, or by nobody. */
   readonly serviceEntryVisibility: 'public' | 'namespace' | 'none';
+  /** Whose pods never join. */
+  readonly excludedNamespaces: readonly string[];
+  /** Whether `istio-injection: enabled` on a namespace asks for the mesh, as in the days of sidecars. */
+  readonly injectionLabel: 'ignore' | 'join';
 }
 
 /** Everything that a node's decisions stand on. */

@@ -21,6 +21,13 @@ export interface ControlMetrics {
   readonly inspections: Counter<'result'>;
   readonly rootExpiry: Gauge;
   readonly chainExpiry: Gauge;
+  readonly leader: Gauge;
+  readonly statusWrites: Counter;
+  readonly admissions: Counter<'result'>;
+  readonly kubeLists: Counter<'kind'>;
+  readonly kubeWatches: Counter<'kind'>;
+  readonly kubeEvents: Counter<'kind' | 'type'>;
+  readonly kubeFailures: Counter<'kind'>;
   readonly loopLagSeconds: Histogram;
   readonly uncaughtErrors: Counter;
 }
@@ -72,6 +79,13 @@ export function createControlMetrics(version: string): ControlMetrics {
       'citadel_server_cert_chain_expiry_timestamp',
       'When the first certificate on the way to the root ends, seconds since the epoch.',
     ),
+    leader: gauge('ambit_leader', 'Whether this replica writes roots and status: 1 or 0.'),
+    statusWrites: counter('ambit_status_writes_total', 'Status conditions written to the API server.'),
+    admissions: counter('ambit_admission_reviews_total', 'Objects that the API server has asked about.', ['result']),
+    kubeLists: counter('ambit_kubernetes_lists_total', 'Whole lists that the API server has given.', ['kind']),
+    kubeWatches: counter('ambit_kubernetes_watches_total', 'Watches opened.', ['kind']),
+    kubeEvents: counter('ambit_kubernetes_events_total', 'Events of watches, bookmarks too.', ['kind', 'type']),
+    kubeFailures: counter('ambit_kubernetes_failures_total', 'Lists and watches that failed.', ['kind']),
     loopLagSeconds: histogram('ambit_event_loop_lag_seconds', 'How late a timer of JavaScript fires.', LAG_BUCKETS),
     uncaughtErrors: counter('ambit_uncaught_errors_total', 'Errors that nothing caught.'),
   };

@@ -34,6 +34,8 @@ export function encodeMeshSettings(settings: MeshSettings): MeshSettingsMessage 
     sameNode: sameNode.encode(settings.sameNode),
     unenforceable: settings.unenforceable === 'ignore' ? Unenforceable.IGNORE : Unenforceable.DENY,
     serviceEntryVisibility: visibilities.encode(settings.serviceEntryVisibility),
+    excludedNamespaces: [...settings.excludedNamespaces],
+    injectionLabelJoins: settings.injectionLabel === 'join',
   });
 }
 
@@ -51,6 +53,8 @@ export function decodeMeshSettings(message: MeshSettingsMessage): Decoded<MeshSe
     sameNode: sameNode.decode(message.sameNode) ?? 'tls',
     unenforceable: message.unenforceable === Unenforceable.IGNORE ? 'ignore' : 'deny',
     serviceEntryVisibility: visibilities.decode(message.serviceEntryVisibility) ?? 'none',
+    excludedNamespaces: message.excludedNamespaces,
+    injectionLabel: message.injectionLabelJoins ? 'join' : 'ignore',
   };
   return { value, problems: [] };
 }

@@ -12,6 +12,7 @@ import { loadTokenKeys } from '../../src/control/certificates/token-keys.ts';
 import { createToken } from '../../src/control/certificates/tokens.ts';
 import type { TokenRequest } from '../../src/control/certificates/tokens.ts';
 import { Control } from '../../src/control/control.ts';
+import { manifestSite } from '../../src/control/manifest-site.ts';
 import type { ControlPorts } from '../../src/control/control.ts';
 import { IstioCertificateRequestSchema, IstioCertificateService } from '../../src/proto/gen/istio/v1/auth/ca_pb.ts';
 import { grpcMethod } from '../../src/proto/grpc.ts';
@@ -92,15 +93,14 @@ export class ControlHarness {
         done();
       },
     });
-    const control = new Control({
+    const common = {
       settings,
-      version: 'test',
       logging: new Logging({ level: 'info', format: 'json', destination }),
       metrics: this.metrics,
       timers: systemTimers,
-      random: () => 0.5,
-      events: this.#events,
-    });
+    };
+    const site = manifestSite({ ...common, manifests: this.manifests.path });
+    const control = new Control({ ...common, site, version: 'test', random: () => 0.5, events: this.#events });
     this.#ended = control.run();
     await Promise.race([control.ready.then((ports) => (this.ports = ports)), this.#ended]);
     this.debug = `http://127.0.0.1:${String(await control.debugPort)}`;

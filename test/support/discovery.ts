@@ -71,7 +71,7 @@ export class DiscoveryHarness extends StateStore {
       host: '127.0.0.1',
       port: 0,
       credentials: ServerCredentials.createInsecure(),
-      services: [{ definition, implementation: this.service.implementation(() => this.caller) }],
+      services: [{ definition, implementation: this.service.implementation(() => Promise.resolve(this.caller)) }],
     });
   }
 

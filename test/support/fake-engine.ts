@@ -1,10 +1,8 @@
 import type {
-  AccessLogFilter,
   Answer,
   EngineEvent,
   EngineOptions,
   FlowInfo,
-  InboundFlows,
   NativeEngine,
   NativeModule,
   PodSpec,
@@ -16,13 +14,11 @@ export class FakeEngine implements NativeEngine {
   readonly identities = new Set<string>();
   readonly pods = new Map<string, PodSpec>();
   readonly answers: Answer[] = [];
-  /** What `flows` lists, in order of the ids. */
+  /** What `flows` lists. */
   readonly open: FlowInfo[] = [];
+  readonly closed: { readonly ids: readonly number[]; readonly reason: string }[] = [];
   readonly emit: (event: EngineEvent) => void;
   readonly options: EngineOptions;
-  /** What `inboundFlows` lists, in one page. */
-  readonly inbound: InboundFlows[] = [];
-  accessLogFilter: AccessLogFilter | null = null;
   adopted: readonly string[] = [];
   #started = false;
 
@@ -56,10 +52,6 @@ export class FakeEngine implements NativeEngine {
     return Promise.resolve();
   }
 
-  setAccessLogFilter: NativeEngine['setAccessLogFilter'] = (filter) => {
-    this.accessLogFilter = filter;
-  };
-
   setIdentity: NativeEngine['setIdentity'] = ({ spiffeId }) => {
     this.identities.add(spiffeId);
   };
@@ -90,17 +82,9 @@ export class FakeEngine implements NativeEngine {
     return '';
   }
 
-  flows: NativeEngine['flows'] = (pod, after, limit) =>
-    this.open.filter((flow) => flow.pod === pod && flow.id > after).slice(0, limit);
-
-  inboundFlows: NativeEngine['inboundFlows'] = (pod) => ({
-    flows: this.inbound.filter(({ question }) => question.pod === pod),
-    next: null,
-  });
-
-  closeInboundFlows: NativeEngine['closeInboundFlows'] = (pod, ids, reason) => {
-    this.calls.push(`close ${ids.join()} of ${pod}: ${reason}`);
-  };
+  flows(): ReturnType<NativeEngine['flows']> {
+    return [...this.open];
+  }
 
   setWorkloads(): void {
     this.#note();
@@ -122,6 +106,14 @@ export class FakeEngine implements NativeEngine {
   }
   invalidate(): void {
     this.#note();
+  }
+  closeFlows(ids: readonly number[], reason: string): void {
+    this.closed.push({ ids, reason });
+    for (const id of ids)
+      this.open.splice(
+        this.open.findIndex((flow) => flow.id === id),
+        1,
+      );
   }
 
   /** What the cache holds is the matter of `CacheModel`. */

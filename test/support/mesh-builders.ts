@@ -14,6 +14,8 @@ export function meshSettings(overrides: Partial<MeshSettings> = {}): MeshSetting
     sameNode: 'auto',
     unenforceable: 'deny',
     serviceEntryVisibility: 'public',
+    excludedNamespaces: ['kube-system'],
+    injectionLabel: 'ignore',
     ...overrides,
   };
 }

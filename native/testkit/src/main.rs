@@ -21,7 +21,6 @@ mod storm;
 mod stream;
 mod system;
 mod uring;
-mod watch;
 mod workers;
 
 use std::process::ExitCode;

@@ -2,12 +2,10 @@ import type { Metadata } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
 import { parseSpiffeId } from '../../model/identity.ts';
 import type { SpiffeId } from '../../model/identity.ts';
+import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Caller } from '../caller.ts';
 import { GrpcError } from '../grpc-error.ts';
-import type { LivePods } from './live-pods.ts';
-import { readToken } from './tokens.ts';
-import type { TokenKeys } from './token-keys.ts';
 
 /** What a call brings to prove who makes it. */
 export interface CallCredentials {
@@ -18,11 +16,15 @@ export interface CallCredentials {
   readonly peer: string;
 }
 
+/** @throws GrpcError `UNAUTHENTICATED`, or `UNAVAILABLE` where it cannot be told now */
+export type Authenticate = (call: CallCredentials) => Promise<Caller>;
+
+/** Whose a bearer token is; or why it proves nothing. Rejects where that cannot be told now. */
+export type TokenVerifier = (token: string) => Promise<Caller | { readonly refused: string }>;
+
 export interface AuthenticatorDependencies {
-  readonly keys: Pick<TokenKeys, 'publicKey'>;
-  readonly pods: LivePods;
+  readonly verify: TokenVerifier;
   readonly trustDomains: () => readonly string[];
-  readonly now: () => number;
   readonly logger: Logger;
   readonly onFailure: () => void;
 }
@@ -35,22 +37,23 @@ export class Authenticator {
     this.#dependencies = dependencies;
   }
 
-  /** @throws GrpcError `UNAUTHENTICATED` */
-  authenticate(call: CallCredentials): Caller {
+  readonly authenticate: Authenticate = async (call) => {
     const token = bearerToken(call.metadata);
-    const caller = token === null ? this.#byCertificate(call) : this.#byToken(token, call.peer);
+    const caller = token === null ? this.#byCertificate(call) : await this.#byToken(token, call.peer);
     if (caller !== null) return caller;
     return this.#fail(call.peer, 'neither a token nor a client certificate');
-  }
+  };
 
-  #byToken(token: string, peer: string): Caller {
-    const reading = readToken(this.#dependencies.keys, token, this.#dependencies.now());
-    if (!reading.ok) return this.#fail(peer, reading.reason);
-    const { node, pod } = reading.subject;
-    if (pod === null) return { kind: 'node', node };
-    const identity = this.#dependencies.pods.identityOf(node, pod);
-    if (identity === null) return this.#fail(peer, `the token's pod ${pod} does not run on node ${node}`);
-    return { kind: 'workload', identity, pod };
+  async #byToken(token: string, peer: string): Promise<Caller> {
+    const { verify, logger } = this.#dependencies;
+    try {
+      const result = await verify(token);
+      return 'refused' in result ? this.#fail(peer, result.refused) : result;
+    } catch (error) {
+      if (error instanceof GrpcError) throw error;
+      logger.warn({ ...errorFields(error), peer }, 'a token could not be looked at');
+      throw new GrpcError(status.UNAVAILABLE, 'tokens cannot be looked at now: try again');
+    }
   }
 
   #byCertificate({ authContext, peer }: CallCredentials): Caller | null {

@@ -15,12 +15,12 @@ import { ConcurrencyLimit } from '../../timing/concurrency-limit.ts';
 import type { Caller } from '../caller.ts';
 import { describeCaller } from '../caller.ts';
 import { GrpcError } from '../grpc-error.ts';
-import type { CallCredentials } from './authenticator.ts';
+import type { Authenticate } from './authenticator.ts';
 import type { LivePods } from './live-pods.ts';
 
 export interface CertificateServiceDependencies {
   readonly authority: Pick<Authority, 'certify'>;
-  readonly authenticate: (call: CallCredentials) => Caller;
+  readonly authenticate: Authenticate;
   readonly pods: LivePods;
   /** Milliseconds. */
   readonly defaultTtl: number;
@@ -75,7 +75,7 @@ export class CertificateService {
 
   async #create(call: CreateCall): Promise<IstioCertificateResponse> {
     const { authenticate, authority, logger, observer } = this.#dependencies;
-    const caller = authenticate({
+    const caller = await authenticate({
       metadata: call.metadata,
       authContext: call.getAuthContext(),
       peer: call.getPeer(),

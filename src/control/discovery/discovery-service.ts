@@ -15,7 +15,7 @@ import { Turns } from '../../timing/turns.ts';
 import { partialResponses } from '../../wds/names.ts';
 import type { Caller } from '../caller.ts';
 import { describeCaller } from '../caller.ts';
-import type { CallCredentials } from '../certificates/authenticator.ts';
+import type { Authenticate, CallCredentials } from '../certificates/authenticator.ts';
 import { GrpcError } from '../grpc-error.ts';
 import type { ResourceStore } from '../resources/resource-store.ts';
 import { DeltaStream } from './delta-stream.ts';
@@ -96,10 +96,10 @@ export class DiscoveryService {
   }
 
   /** The service as one port offers it. @param authenticate throws GrpcError */
-  implementation(authenticate: (call: CallCredentials) => Caller): UntypedServiceImplementation {
+  implementation(authenticate: Authenticate): UntypedServiceImplementation {
     return {
       deltaAggregatedResources: (call: DiscoveryCall) => {
-        this.#serve(call, authenticate);
+        void this.#serve(call, authenticate);
       },
     };
   }
@@ -118,12 +118,14 @@ export class DiscoveryService {
     for (const { call } of this.#clients) end(call, new GrpcError(status.UNAVAILABLE, 'the control plane stops'));
   }
 
-  #serve(call: DiscoveryCall, authenticate: (call: CallCredentials) => Caller): void {
+  async #serve(call: DiscoveryCall, authenticate: Authenticate): Promise<void> {
     const { logger } = this.#dependencies;
     try {
       if (this.#clients.size >= mostStreams)
         throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
-      const caller = authenticate(credentialsOf(call));
+      const caller = await authenticate(credentialsOf(call));
+      // Whoever has gone meanwhile would never be detached again.
+      if (call.cancelled) return;
       if (caller.kind === 'workload')
         throw new GrpcError(status.PERMISSION_DENIED, 'resources are for agents of nodes, not for workloads');
       this.#endOldest(caller);

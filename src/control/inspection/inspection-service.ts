@@ -9,7 +9,7 @@ import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Timers } from '../../timing/timers.ts';
 import type { Caller } from '../caller.ts';
-import type { CallCredentials } from '../certificates/authenticator.ts';
+import type { Authenticate } from '../certificates/authenticator.ts';
 import { GrpcError } from '../grpc-error.ts';
 import { InspectionStream } from './inspection-stream.ts';
 
@@ -45,10 +45,10 @@ export class InspectionService {
   }
 
   /** The service as one port offers it. @param authenticate throws GrpcError */
-  implementation(authenticate: (call: CallCredentials) => Caller): UntypedServiceImplementation {
+  implementation(authenticate: Authenticate): UntypedServiceImplementation {
     return {
       serve: (call: InspectionCall) => {
-        this.#serve(call, authenticate);
+        void this.#serve(call, authenticate);
       },
     };
   }
@@ -73,12 +73,14 @@ export class InspectionService {
     for (const { end } of this.#nodes.values()) end(new GrpcError(status.UNAVAILABLE, 'the control plane stops'));
   }
 
-  #serve(call: InspectionCall, authenticate: (call: CallCredentials) => Caller): void {
+  async #serve(call: InspectionCall, authenticate: Authenticate): Promise<void> {
     try {
       const peer = call.getPeer();
       if (this.#open >= mostStreams)
         throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
-      const caller = authenticate({ metadata: call.metadata, authContext: call.getAuthContext(), peer });
+      const caller = await authenticate({ metadata: call.metadata, authContext: call.getAuthContext(), peer });
+      // Whoever has gone meanwhile would never be detached again.
+      if (call.cancelled) return;
       if (caller.kind === 'workload') throw new GrpcError(status.PERMISSION_DENIED, 'only agents of nodes are asked');
       this.#attach(call, caller);
     } catch (error) {

@@ -1,4 +1,6 @@
+import { AmbitError } from '../../config/errors.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
+import { ConcurrencyLimit } from '../../timing/concurrency-limit.ts';
 import type { Timers } from '../../timing/timers.ts';
 
 /** Whom a token of the cluster proves. */
@@ -32,9 +34,15 @@ interface Status {
 const KEPT_MS = 10_000;
 const MOST_KEPT = 2048;
 
+/** Anybody can send tokens that nobody has seen: the API server is not to be flooded with them. */
+const CONCURRENCY = 8;
+const MOST_WAITING = 256;
+
 /** Asks the API server whose a token is. Concurrent questions about one token are one. */
 export class TokenReviewer {
   readonly #dependencies: TokenReviewerDependencies;
+  readonly #limit = new ConcurrencyLimit(CONCURRENCY);
+  #waiting = 0;
   readonly #reviews = new Map<string, { readonly until: number; readonly review: Promise<TokenReview> }>();
 
   constructor(dependencies: TokenReviewerDependencies) {
@@ -67,6 +75,16 @@ export class TokenReviewer {
   }
 
   async #ask(token: string): Promise<TokenReview> {
+    if (this.#waiting >= MOST_WAITING) throw new AmbitError('TOKEN_REVIEWS_BUSY', 'too many tokens are to be reviewed');
+    this.#waiting++;
+    try {
+      return await this.#limit.run(() => this.#request(token));
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  async #request(token: string): Promise<TokenReview> {
     const { client, audience } = this.#dependencies;
     const answer = (await client.send({
       method: 'POST',

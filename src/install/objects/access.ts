@@ -85,6 +85,7 @@ function controlNamespaceRules(): readonly Rule[] {
 function agentRules(): readonly Rule[] {
   return [
     { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: watch },
+    { apiGroups: ['ambit.dev'], resources: ['meshsettings'], verbs: watch },
     { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
     { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
     // Whether it ends for good: then the node is left as it was.

@@ -1,5 +1,5 @@
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
-import { asText, joined, plus } from '../symbolic.ts';
+import { asText, plus } from '../symbolic.ts';
 import {
   agentLabels,
   agentName,
@@ -94,7 +94,7 @@ function container(site: Site): object {
     name: 'istio-proxy',
     image: imageOf(site),
     imagePullPolicy: values.image.pullPolicy,
-    args: ['agent', '--kubernetes'],
+    args: ['agent'],
     env: variables(site),
     ports: [
       { name: 'ztunnel-stats', containerPort: ports.agentMetrics },
@@ -134,6 +134,7 @@ function variables({ values, namespace }: Site): readonly object[] {
     fromField('POD_NAMESPACE', 'metadata.namespace'),
     fromField('INSTANCE_IP', 'status.podIP'),
     ...environment({
+      AMBIT_KUBERNETES: 'true',
       AMBIT_CONTROL: `${controlName}.${namespace}.svc:${ports.xds}`,
       AMBIT_TOKEN_FILE: '/var/run/secrets/tokens/istio-token',
       AMBIT_ROOT_FILE: '/var/run/secrets/istio/root-cert.pem',
@@ -143,8 +144,6 @@ function variables({ values, namespace }: Site): readonly object[] {
       AMBIT_ACCESS_LOG_FORMAT: agent.accessLogFormat,
       AMBIT_DRAIN_DEADLINE: `${agent.drainSeconds}s`,
       AMBIT_THREADS: asText(agent.threads),
-      AMBIT_EXCLUDE_NAMESPACES: joined(agent.excludeNamespaces),
-      AMBIT_INJECTION_LABEL: agent.injectionLabel,
       AMBIT_STATE_DIR: `${places.run}/state`,
       AMBIT_RUN_DIR: places.run,
       AMBIT_HOST_PROC: places.proc,

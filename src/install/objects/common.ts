@@ -18,7 +18,7 @@ export const ports = {
   xds: 15012,
   controlMetrics: 15014,
   webhook: 15017,
-  debug: 8080,
+
   agentMetrics: 15020,
   ready: 15021,
 };

@@ -97,13 +97,13 @@ function podSpec(site: Site): object {
         name: 'discovery',
         image: imageOf(site),
         imagePullPolicy: values.image.pullPolicy,
-        args: ['control', '--kubernetes'],
+        args: ['control'],
         env: [
           fromField('POD_NAME', 'metadata.name'),
           fromField('POD_NAMESPACE', 'metadata.namespace'),
           ...environment({
             AMBIT_STATE_DIR: '/var/lib/ambit/control',
-            AMBIT_DEBUG_ADDRESS: '0.0.0.0',
+            AMBIT_KUBERNETES: 'true',
             AMBIT_LOG_LEVEL: values.control.logLevel,
             AMBIT_LOG_FORMAT: values.control.logFormat,
             AMBIT_CERTIFICATE_TTL: values.control.certificateTtl,
@@ -113,9 +113,12 @@ function podSpec(site: Site): object {
           { name: 'https-dns', containerPort: ports.xds },
           { name: 'https-webhook', containerPort: ports.webhook },
           { name: 'monitoring', containerPort: ports.controlMetrics },
-          { name: 'debug', containerPort: ports.debug },
         ],
-        readinessProbe: { httpGet: { path: '/ready', port: ports.debug }, periodSeconds: 3, failureThreshold: 3 },
+        readinessProbe: {
+          httpGet: { path: '/ready', port: ports.controlMetrics },
+          periodSeconds: 3,
+          failureThreshold: 3,
+        },
         resources: values.control.resources,
         securityContext: {
           allowPrivilegeEscalation: false,

@@ -71,7 +71,7 @@ export function networkPolicyGroup({ namespace }: Site): ObjectGroup {
     name: 'network-policies',
     when: 'networkPolicy.enabled',
     objects: [
-      policy('istiod', controlSelector, [ports.xds, ports.webhook, ports.controlMetrics, ports.debug]),
+      policy('istiod', controlSelector, [ports.xds, ports.webhook, ports.controlMetrics]),
       policy('ztunnel', agentSelector, [ports.agentMetrics, ports.ready]),
     ],
   };

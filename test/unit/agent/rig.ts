@@ -16,6 +16,7 @@ import { resolveAgentSettings } from '../../../src/config/settings.ts';
 import { loadTokenKeys } from '../../../src/control/certificates/token-keys.ts';
 import { createToken } from '../../../src/control/certificates/tokens.ts';
 import { Control } from '../../../src/control/control.ts';
+import { manifestSite } from '../../../src/control/manifest-site.ts';
 import { deriveMeshState } from '../../../src/derive/mesh-state.ts';
 import type { MeshState } from '../../../src/model/workload.ts';
 import { createControlMetrics } from '../../../src/telemetry/control-metrics.ts';
@@ -137,18 +138,15 @@ async function controlSource(context: TestContext, folder: string, options: Agen
   const stateDir = join(folder, 'control');
   const events = new EventEmitter();
   const ports = { xdsPort: '0', plaintextPort: '0', metricsPort: '0', debugPort: '0' };
-  const control = new Control({
-    settings: controlPlaneSettings.resolve(
-      { manifests: path, stateDir, manifestPoll: '100ms', address: '127.0.0.1', ...ports },
-      {},
-    ),
-    version: 'test',
+  const flags = { manifests: path, stateDir, manifestPoll: '100ms', address: '127.0.0.1', ...ports };
+  const common = {
+    settings: controlPlaneSettings.resolve(flags, {}),
     logging: silentLogging(),
     metrics: createControlMetrics('test'),
     timers: systemTimers,
-    random: Math.random,
-    events,
-  });
+  };
+  const site = manifestSite({ ...common, manifests: path });
+  const control = new Control({ ...common, site, version: 'test', random: Math.random, events });
   const run = control.run();
   context.after(async () => {
     events.emit('SIGTERM', 'SIGTERM');

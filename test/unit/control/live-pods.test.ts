@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LivePods } from '../../../src/control/certificates/live-pods.ts';
-import type { Workload } from '../../../src/model/workload.ts';
-import { NODE, workload } from '../../support/mesh-builders.ts';
+import type { NodePod } from '../../../src/model/workload.ts';
+import { NODE } from '../../support/mesh-builders.ts';
 
-const web = workload('web', { node: NODE });
 const id = { trustDomain: 'cluster.local', namespace: 'default', serviceAccount: 'web' };
+const web: NodePod = { uid: 'uid-web', node: NODE, namespace: 'default', name: 'web', identity: id, wanted: true };
 
-function runs(...workloads: readonly Workload[]): boolean {
-  const pods = new LivePods();
-  for (const after of workloads) update(pods, null, after);
-  return pods.runsOn(NODE, id);
+function runs(...pods: readonly NodePod[]): boolean {
+  const live = new LivePods();
+  for (const after of pods) update(live, null, after);
+  return live.runsOn(NODE, id);
 }
 
-function update(pods: LivePods, before: Workload | null, after: Workload | null): void {
-  const steps = pods.update([{ key: (after ?? before)?.uid ?? '', before, after }]);
+function update(live: LivePods, before: NodePod | null, after: NodePod | null): void {
+  const steps = live.update([{ key: 'default/web', before, after }]);
   while (steps.next().done !== true);
 }
 
@@ -24,36 +24,43 @@ test('a pod of the mesh runs on its node, and on no other', () => {
 });
 
 for (const [what, changed] of [
-  ['of the host network', { hostNetwork: true }],
-  ['outside the mesh', { protocol: 'tcp' }],
-  ['that is no pod', { podUid: null }],
-  ['of another trust domain', { trustDomain: 'other.org' }],
-] satisfies readonly (readonly [string, Partial<Workload>])[]) {
-  test(`a workload ${what} has no identity to give`, () => {
+  ['outside the mesh', { wanted: false }],
+  ['of another trust domain', { identity: { ...id, trustDomain: 'other.org' } }],
+] satisfies readonly (readonly [string, Partial<NodePod>])[]) {
+  test(`a pod ${what} has no identity to give`, () => {
     assert.ok(!runs({ ...web, ...changed }));
   });
 }
 
+test('a pod is found by its UID, in the mesh or not', () => {
+  const live = new LivePods();
+  const outside = { ...web, wanted: false };
+  update(live, null, outside);
+  assert.deepEqual(live.withUid('uid-web'), outside);
+  update(live, outside, null);
+  assert.equal(live.withUid('uid-web'), null);
+});
+
 test('the answer follows what changes', () => {
-  const pods = new LivePods();
-  update(pods, null, web);
-  assert.deepEqual(pods.identityOf(NODE, 'default/web'), id);
+  const live = new LivePods();
+  update(live, null, web);
+  assert.deepEqual(live.identityOf(NODE, 'default/web'), id);
   const moved = { ...web, node: 'elsewhere' };
-  update(pods, web, moved);
-  assert.equal(pods.identityOf(NODE, 'default/web'), null);
-  assert.ok(!pods.runsOn(NODE, id));
-  assert.ok(pods.runsOn('elsewhere', id));
-  update(pods, moved, null);
-  assert.ok(!pods.runs(id));
+  update(live, web, moved);
+  assert.equal(live.identityOf(NODE, 'default/web'), null);
+  assert.ok(!live.runsOn(NODE, id));
+  assert.ok(live.runsOn('elsewhere', id));
+  update(live, moved, null);
+  assert.ok(!live.runs(id));
 });
 
 test('an identity runs as long as one of its pods does', () => {
-  const pods = new LivePods();
-  const second = { ...web, uid: 'Kubernetes//Pod/default/second', name: 'second' };
-  update(pods, null, web);
-  update(pods, null, second);
-  update(pods, web, null);
-  assert.ok(pods.runsOn(NODE, id));
-  update(pods, second, { ...second, protocol: 'tcp' });
-  assert.ok(!pods.runs(id));
+  const live = new LivePods();
+  const second = { ...web, uid: 'uid-second', name: 'second' };
+  update(live, null, web);
+  update(live, null, second);
+  update(live, web, null);
+  assert.ok(live.runsOn(NODE, id));
+  update(live, second, { ...second, wanted: false });
+  assert.ok(!live.runs(id));
 });

@@ -27,7 +27,15 @@ function stagedState(overrides: Partial<StagedState> = {}): StagedState {
     conditions: 0,
     newConditions: [],
     failures: [],
-    commit: () => ({ next, settingsChanged: false, workloads: [], services: [], policies: [], localPods: [] }),
+    commit: () => ({
+      next,
+      settingsChanged: false,
+      workloads: [],
+      services: [],
+      policies: [],
+      localPods: [],
+      nodePods: [],
+    }),
     ...overrides,
   };
 }

@@ -10,10 +10,8 @@ use std::time::Duration;
 use ambit_intercept::Netns;
 use ambit_intercept::sockets::PortRing;
 
-use super::admissions::Admissions;
 use super::capacity::{Capacity, Place};
 use super::gate::{Gate, Pass};
-use super::handshakes::{Handshake, Handshakes};
 use super::refusal::{Reason, RefusalCounters, Refused};
 use crate::api::{PodSpec, WorkloadDescriptor};
 use crate::decisions::Decisions;
@@ -31,7 +29,6 @@ const MAX_HANDSHAKES: usize = 512;
 pub struct Shared {
     pub identities: IdentityStore,
     pub decisions: Arc<Decisions>,
-    pub admissions: Arc<Admissions>,
     pub directory: Arc<Directory>,
     pub telemetry: Arc<Telemetry>,
     pub refusals: RefusalCounters,
@@ -60,7 +57,7 @@ pub struct Pod {
     pub ports: PortRing,
     pub drain: Arc<Drain>,
     capacity: Arc<Capacity>,
-    handshakes: Arc<Handshakes>,
+    handshakes: Arc<Gate>,
     unsettled: Arc<Gate>,
 }
 
@@ -81,7 +78,7 @@ impl Pod {
             ports: PortRing::default(),
             drain,
             capacity,
-            handshakes: Handshakes::new(MAX_HANDSHAKES),
+            handshakes: Gate::new(MAX_HANDSHAKES),
             unsettled: Gate::for_unsettled(),
         })
     }
@@ -134,8 +131,8 @@ impl Pod {
         }
     }
 
-    pub fn begin_handshake(&self, source: IpAddr) -> Handshake {
-        self.handshakes.enter(source)
+    pub fn begin_handshake(&self) -> Option<Pass> {
+        self.handshakes.enter()
     }
 
     /// A place for a flow that looks for its way.

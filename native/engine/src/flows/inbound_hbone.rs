@@ -10,13 +10,12 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::admissions::Admission;
 use super::capacity::Place;
 use super::client::while_wanted;
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
-use super::handshakes::Handshake;
-use super::inbound_plaintext::admit;
+use super::gate::Pass;
+use super::inbound_plaintext::permitted;
 use super::join::join;
 use super::refusal::{Reason, Refused};
 use crate::api::{InboundQuestion, Transport};
@@ -45,7 +44,10 @@ pub async fn serve(
     let Ok(hit) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
     };
-    let handshake = pod.begin_handshake(canonical(peer).ip());
+    let Some(handshake) = pod.begin_handshake() else {
+        reset(&socket);
+        return context.count(Reason::TooManyHandshakes);
+    };
     let shaking = shake_hands(&context, &pod, socket, handshake);
     match Box::pin(pod.while_here(shaking)).await {
         Err(reason) => context.count(reason),
@@ -71,7 +73,7 @@ async fn shake_hands(
     context: &ThreadContext,
     pod: &Pod,
     socket: TcpStream,
-    handshake: Handshake,
+    handshake: Pass,
 ) -> Result<(ServerConnection, TunnelPeer), Reason> {
     let limit = context.shared.connect_timeout;
     socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
@@ -89,11 +91,11 @@ async fn shake_hands(
                 AcceptError::Http2(_) => Reason::Http2Failed,
             })
     };
-    match timeout(limit, handshake.while_there_is_room(shaking)).await {
-        Ok(Some(shaken)) => shaken,
-        Ok(None) => Err(Reason::TooManyHandshakes),
-        Err(_) => Err(Reason::HandshakeTimeout),
-    }
+    let shaken = timeout(limit, shaking)
+        .await
+        .unwrap_or(Err(Reason::HandshakeTimeout));
+    drop(handshake);
+    shaken
 }
 
 async fn carry(
@@ -169,7 +171,7 @@ async fn stream(
             incoming.refuse(status);
             context.shared.refuse(&description, &refused);
         }
-        Ok((socket, admission)) => {
+        Ok((socket, question)) => {
             let mut headers = HeaderMap::new();
             response_headers(&mut headers, description.destination_workload.as_deref());
             match incoming.accept(headers) {
@@ -177,7 +179,7 @@ async fn stream(
                     join(
                         context,
                         description,
-                        Some(admission),
+                        Some(question),
                         stream_leg(send, receive, ()),
                         tcp_leg(socket),
                         place.into(),
@@ -221,7 +223,7 @@ async fn connect(
     tunnel: &Tunnel,
     request: &Request<RecvStream>,
     description: &mut FlowDescription,
-) -> Result<(TcpStream, Admission), Answer> {
+) -> Result<(TcpStream, InboundQuestion), Answer> {
     let _pass = pod.begin_flow()?;
     let target = requested(pod, tunnel, request)?;
     description.hbone_address = Some(target);
@@ -234,12 +236,17 @@ async fn connect(
         port: target.port(),
         transport: Transport::MutualTls,
     };
-    let admission = admit(context, question, description).await?;
+    permitted(context, &question, description).await?;
     let own_port = forwarded_port(request.headers());
-    let limit = context.shared.connect_timeout;
-    let dialling = dial_application(pod, tunnel.peer, own_port, target, limit);
-    let socket = admission.while_allowed(dialling).await?;
-    Ok((socket, admission))
+    let socket = dial_application(
+        pod,
+        tunnel.peer,
+        own_port,
+        target,
+        context.shared.connect_timeout,
+    )
+    .await?;
+    Ok((socket, question))
 }
 
 /// The target, once it is certain that it is this pod's application and nothing else.

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use super::admissions::Admission;
 use super::capacity::Place;
 use super::context::{Pod, ThreadContext};
 use super::dial::dial_application;
-use super::inbound_plaintext::admit;
+use super::inbound_plaintext::permitted;
 use super::refusal::{Reason, Refused};
 use crate::api::{Endpoint, InboundQuestion, Transport};
 use crate::drain::Phase;
@@ -36,7 +35,7 @@ pub fn neighbour(
 /// A connection to a neighbour's application; the place keeps what answers in its namespace need.
 pub struct Neighbour {
     pub stream: TcpStream,
-    pub admission: Admission,
+    pub question: InboundQuestion,
     pub place: Place,
 }
 
@@ -74,15 +73,13 @@ pub async fn dial(
     })?;
     let limit = context.shared.connect_timeout;
     let dialling = async {
-        let admission = admit(context, question, description).await?;
-        let dialling = dial_application(neighbour, client, Some(client.port()), target, limit);
-        let stream = admission.while_allowed(dialling).await?;
-        Ok::<_, Refused>((stream, admission))
+        permitted(context, &question, description).await?;
+        dial_application(neighbour, client, Some(client.port()), target, limit).await
     };
-    let (stream, admission) = neighbour.while_here(dialling).await?;
+    let stream = neighbour.while_here(dialling).await?;
     Ok(Neighbour {
         stream,
-        admission,
+        question,
         place,
     })
 }

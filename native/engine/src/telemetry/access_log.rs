@@ -7,13 +7,12 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::log_filter::Fate;
 use super::log_line::LogRecord;
 use super::registry::{Counter, Registry};
-use crate::api::{AccessLogFilter, LogFormat};
+use crate::api::LogFormat;
 
 const QUEUE: usize = 16_384;
 const BATCH: usize = 512;
@@ -29,7 +28,6 @@ pub(super) struct AccessLog {
     sender: Option<SyncSender<Message>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     dropped: Counter,
-    filter: Arc<Mutex<Arc<AccessLogFilter>>>,
 }
 
 impl AccessLog {
@@ -38,13 +36,9 @@ impl AccessLog {
             return Ok(Self::off(registry));
         };
         let (sender, receiver) = sync_channel(QUEUE);
-        let filter: Arc<Mutex<Arc<AccessLogFilter>>> = Arc::default();
         let writer = Writer {
             output,
             format,
-            filter: filter.clone(),
-            filtered: left_out(registry, "filter"),
-            not_sampled: left_out(registry, "sampling"),
             lost: lost(registry, "write_failed"),
         };
         let thread = std::thread::Builder::new()
@@ -54,7 +48,6 @@ impl AccessLog {
             sender: Some(sender),
             thread: Mutex::new(Some(thread)),
             dropped: lost(registry, "queue_full"),
-            filter,
         })
     }
 
@@ -63,12 +56,7 @@ impl AccessLog {
             sender: None,
             thread: Mutex::default(),
             dropped: lost(registry, "queue_full"),
-            filter: Arc::default(),
         }
-    }
-
-    pub(super) fn set_filter(&self, filter: AccessLogFilter) {
-        *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(filter);
     }
 
     /// Never waits; a full queue drops the record and counts it.
@@ -98,14 +86,6 @@ fn lost(registry: &Registry, reason: &str) -> Counter {
     registry.counter(
         "ambit_access_log_dropped",
         "Lines of the access log that were lost.",
-        &[("reason", reason)],
-    )
-}
-
-fn left_out(registry: &Registry, reason: &str) -> Counter {
-    registry.counter(
-        "ambit_access_log_left_out",
-        "Lines that the access log's settings leave out.",
         &[("reason", reason)],
     )
 }
@@ -141,9 +121,6 @@ fn open(target: &str) -> io::Result<Option<Output>> {
 struct Writer {
     output: Output,
     format: LogFormat,
-    filter: Arc<Mutex<Arc<AccessLogFilter>>>,
-    filtered: Counter,
-    not_sampled: Counter,
     lost: Counter,
 }
 
@@ -171,27 +148,15 @@ impl Writer {
         text: &mut String,
         lines: &mut u64,
     ) -> bool {
-        let filter = self.filter();
         let rest = receiver.try_iter().take(BATCH - 1);
         for message in std::iter::once(first).chain(rest) {
-            let Message::Record(record) = message else {
-                return true;
-            };
-            match filter.fate(&record) {
-                Fate::Filtered => self.filtered.increment(),
-                Fate::NotSampled => self.not_sampled.increment(),
-                Fate::Written => {
-                    record.write(text, self.format);
-                    *lines += 1;
-                }
+            match message {
+                Message::Record(record) => record.write(text, self.format),
+                Message::Stop => return true,
             }
+            *lines += 1;
         }
         false
-    }
-
-    fn filter(&self) -> Arc<AccessLogFilter> {
-        let filter = self.filter.lock();
-        filter.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {

@@ -6,7 +6,6 @@ mod flow;
 mod flow_table;
 mod histogram;
 mod labels;
-mod log_filter;
 mod log_line;
 mod registry;
 #[cfg(test)]
@@ -20,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use crate::api::{AccessLogFilter, FlowInfo, LogFormat};
+use crate::api::{FlowInfo, LogFormat};
 
 use access_log::AccessLog;
 use flow::{OpenFlow, Report, Reporter};
@@ -88,6 +87,7 @@ impl Telemetry {
         let flow = Arc::new(OpenFlow {
             reports: reports.collect(),
             description,
+            question: start.question,
             cancel: start.cancel,
             opened: Instant::now(),
             opened_at: SystemTime::now(),
@@ -102,18 +102,21 @@ impl Telemetry {
     pub fn reject(&self, flow: &FlowDescription, end: &FlowEnd) {
         let description = Arc::new(flow.clone());
         let end = Arc::new(end.clone());
-        let id = self.next_id();
         for reporter in flow.reporters.each() {
             self.failed(&description, *reporter, &end);
-            self.log(id, &description, *reporter, &end, None);
+            self.log(&description, *reporter, &end, None);
         }
     }
 
-    /// At most `limit` open flows of a pod, in order of their ids from the one that follows `after`; a node-local join has
-    /// a row at each of its pods.
+    /// The open flows; both rows of a node-local join.
     #[must_use]
-    pub fn flows(&self, pod: &str, after: u64, limit: usize) -> Vec<FlowInfo> {
-        self.table.infos(pod, after, limit)
+    pub fn flows(&self) -> Vec<FlowInfo> {
+        self.table.infos()
+    }
+
+    /// Cancels the flows with these ids; unknown ids are ignored. Returns how many were cancelled.
+    pub fn close_flows(&self, ids: &[u64], reason: &str) -> usize {
+        self.table.cancel_ids(ids, reason)
     }
 
     /// Cancels every flow of a pod. Returns how many.
@@ -147,11 +150,6 @@ impl Telemetry {
         out
     }
 
-    /// Holds for lines that are not written yet, also for those that are queued already.
-    pub fn set_access_log_filter(&self, filter: AccessLogFilter) {
-        self.log.set_filter(filter);
-    }
-
     /// Writes what is queued and joins the log's thread; later flows are counted but not logged.
     pub fn shut_down(&self) {
         self.log.stop();
@@ -159,14 +157,10 @@ impl Telemetry {
 
     fn report(&self, description: &FlowDescription, reporter: Reporter) -> Report {
         Report {
-            id: self.next_id(),
+            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
             reporter,
             series: self.traffic.opened(description, reporter),
         }
-    }
-
-    fn next_id(&self) -> u64 {
-        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn close(&self, flow: &OpenFlow, end: FlowEnd) {
@@ -177,14 +171,12 @@ impl Telemetry {
             duration: flow.opened.elapsed(),
         };
         let end = Arc::new(end);
-        let id = flow.reports.first().map_or(0, |report| report.id);
         for report in &flow.reports {
             self.traffic.closed(&report.series, report.reporter);
             if end.error.is_some() {
                 self.failed(&flow.description, report.reporter, &end);
             }
-            let (description, reporter) = (&flow.description, report.reporter);
-            self.log(id, description, reporter, &end, Some(transfer));
+            self.log(&flow.description, report.reporter, &end, Some(transfer));
         }
     }
 
@@ -202,7 +194,6 @@ impl Telemetry {
 
     fn log(
         &self,
-        flow: u64,
         description: &Arc<FlowDescription>,
         reporter: Reporter,
         end: &Arc<FlowEnd>,
@@ -210,7 +201,6 @@ impl Telemetry {
     ) {
         self.log.write(LogRecord {
             time: SystemTime::now(),
-            flow,
             description: description.clone(),
             reporter,
             end: end.clone(),

@@ -37,6 +37,13 @@ export const meshSettingsSpec = closed({
   serviceEntryVisibility: choice(['public', 'namespace', 'none'])
     .default('public')
     .describe('The widest that a ServiceEntry may be seen: by all namespaces, by its own, by none.'),
+  excludedNamespaces: z
+    .array(namespaceName)
+    .default(['kube-system'])
+    .describe('Namespaces whose pods never join, whatever their labels say.'),
+  injectionLabel: choice(['ignore', 'join'])
+    .default('ignore')
+    .describe('`join`: a namespace with `istio-injection: enabled` joins, as one with the label of ambient does.'),
 });
 
 export const meshSettingsSchema = closed({
@@ -44,6 +51,7 @@ export const meshSettingsSchema = closed({
   kind: text,
   metadata: optionalObject(clusterMetadata.partial({ name: true })),
   spec: optionalObject(meshSettingsSpec),
+  status: z.unknown().optional(),
 });
 
 export type MeshSettingsDocument = z.output<typeof meshSettingsSchema>;

@@ -1,0 +1,210 @@
+import type { ControlPlaneSettings } from '../../config/control-plane-settings.ts';
+import { loadAuthority } from '../../ca/authority.ts';
+import { KubernetesInput } from '../../kube/kubernetes-input.ts';
+import type { KubeClient } from '../../kube/kube-client.ts';
+import { LeaderElection } from '../../kube/leader-election.ts';
+import type { ReflectorObserver } from '../../kube/reflector.ts';
+import type { Condition } from '../../model/workload.ts';
+import type { ControlMetrics } from '../../telemetry/control-metrics.ts';
+import { errorFields } from '../../telemetry/error-fields.ts';
+import type { Logging } from '../../telemetry/logger.ts';
+import { pause } from '../../timing/pause.ts';
+import type { Random, Timers } from '../../timing/timers.ts';
+import type { ControlSite, SiteParts } from '../site.ts';
+import { openClusterAuthority } from './authority-secret.ts';
+import { clusterTokens } from './cluster-tokens.ts';
+import { RootPublisher } from './root-publisher.ts';
+import { apiConditions, StatusWriter } from './status-writer.ts';
+import { TokenReviewer } from './token-reviewer.ts';
+import { isUnreadablePolicy, watchedKinds } from './watched-kinds.ts';
+import { keepWebhookBundle } from './webhook-bundle.ts';
+import { WebhookServer } from './webhook-server.ts';
+
+export interface ClusterSiteDependencies {
+  readonly settings: ControlPlaneSettings;
+  readonly client: KubeClient;
+  readonly logging: Logging;
+  readonly metrics: ControlMetrics;
+  readonly timers: Timers;
+  readonly random: Random;
+}
+
+/** Of the tokens that are made for us: that of Istio, so that a stock peer's is taken, too. */
+export const tokenAudience = 'istio-ca';
+const lease = 'ambit-leader';
+/** How often what policies have become is compared with what their status says. */
+const STATUS_EVERY_MS = 1000;
+
+/** A mesh of a cluster: documents from its API, a CA in a Secret, tokens of its service accounts. */
+export class ClusterSite implements ControlSite {
+  readonly task = 'the API server';
+  readonly captured = 'annotated';
+  readonly input: KubernetesInput;
+  readonly #dependencies: ClusterSiteDependencies;
+  /** By `Kind namespace/name`. */
+  readonly #problems = new Map<string, string>();
+
+  constructor(dependencies: ClusterSiteDependencies) {
+    this.#dependencies = dependencies;
+    const { client, timers, random } = dependencies;
+    this.input = new KubernetesInput({
+      kinds: watchedKinds,
+      isUnreadablePolicy,
+      client,
+      timers,
+      random,
+      observe: this.#observe,
+      onProblem: (resource, problem) => {
+        this.#onProblem(resource, problem);
+      },
+    });
+  }
+
+  readonly problems = (): readonly Condition[] =>
+    [...this.#problems].map(([resource, message]) => ({
+      resource,
+      type: 'ZtunnelAccepted',
+      reason: 'Invalid',
+      message: `${message} (its last good version stays in force, if there was one)`,
+    }));
+
+  openAuthority(): ReturnType<typeof openClusterAuthority> {
+    const { settings, client, logging, timers } = this.#dependencies;
+    if (settings.ca !== null) return loadAuthority(settings.ca);
+    const logger = logging.component('ca');
+    return openClusterAuthority({ client, namespace: settings.podNamespace, logger, now: () => timers.now() });
+  }
+
+  openVerifier(pods: Parameters<ControlSite['openVerifier']>[0]): ReturnType<ControlSite['openVerifier']> {
+    const { settings, client, timers } = this.#dependencies;
+    const reviewer = new TokenReviewer({ client, audience: tokenAudience, timers });
+    const agents = new Set([`${settings.podNamespace}/${settings.agentAccount}`]);
+    return Promise.resolve(clusterTokens({ reviewer, pods, agents }));
+  }
+
+  async attend(parts: SiteParts, signal: AbortSignal): Promise<void> {
+    const { settings, logging, metrics } = this.#dependencies;
+    const webhook = new WebhookServer({
+      host: settings.address,
+      port: settings.webhookPort,
+      certificate: parts.certificate,
+      logger: logging.component('webhook'),
+      onReview: (allowed) => {
+        metrics.admissions.inc({ result: allowed ? 'allowed' : 'refused' });
+      },
+    });
+    await webhook.start();
+    await this.#electionFor(parts).run(signal);
+    await webhook.stop();
+    await this.input.stopped();
+  }
+
+  #electionFor(parts: SiteParts): LeaderElection {
+    const { settings, client, logging, metrics, timers } = this.#dependencies;
+    const logger = logging.component('leader');
+    return new LeaderElection({
+      client,
+      namespace: settings.podNamespace,
+      name: lease,
+      identity: settings.podName,
+      timers,
+      lead: (signal) => this.#lead(parts, signal),
+      observer: {
+        leads: (leading) => {
+          metrics.leader.set(leading ? 1 : 0);
+          logger.info({ leading }, leading ? 'leads: writes roots and status' : 'leads no more');
+        },
+        failed: (error) => {
+          logger.warn(errorFields(error), 'the lease could not be read or written; tried again');
+        },
+      },
+    });
+  }
+
+  /** Everything that is written, and by one replica only. */
+  async #lead({ authority, mesh }: SiteParts, signal: AbortSignal): Promise<void> {
+    const { settings, client, timers, random, logging } = this.#dependencies;
+    const logger = logging.component('writer');
+    const onFailure = (name: string, error: unknown, failures: number): void => {
+      logger.warn({ ...errorFields(error), name, failures }, 'a write failed; tried again');
+    };
+    const common = { client, roots: authority.roots, timers, random, observe: this.#observe, onFailure };
+    await Promise.all([
+      new RootPublisher(common).run(signal),
+      keepWebhookBundle({ ...common, name: `ambit-validator-${settings.podNamespace}` }, signal),
+      this.#writeStatus(mesh, onFailure, signal),
+    ]);
+  }
+
+  /** Once a second at most: what changes in a burst is written once. */
+  async #writeStatus(
+    mesh: SiteParts['mesh'],
+    onFailure: (name: string, error: unknown, failures: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, timers, random, metrics } = this.#dependencies;
+    const onWritten = (): void => {
+      metrics.statusWrites.inc();
+    };
+    const writer = new StatusWriter({ client, timers, random, onWritten, onFailure });
+    for (let seen = ''; !signal.aborted;) {
+      const wanted = apiConditions(acceptedOf(this.input), [...mesh().conditions, ...this.problems()]);
+      const now = JSON.stringify([...wanted]);
+      if (now !== seen) writer.update(wanted);
+      seen = now;
+      await pause(STATUS_EVERY_MS, timers, signal);
+    }
+    await writer.stop();
+  }
+
+  #onProblem(resource: string, problem: string | null): void {
+    const { logging, metrics } = this.#dependencies;
+    const known = this.#problems.get(resource);
+    if (problem === null) this.#problems.delete(resource);
+    else this.#problems.set(resource, problem);
+    metrics.manifestErrors.set(this.#problems.size);
+    if (problem !== null && problem !== known) {
+      logging
+        .component('kubernetes')
+        .error({ resource, problem }, 'an object cannot be read; its last good version stays');
+    }
+  }
+
+  /** Failures are told when they begin and when they end, not each time. */
+  readonly #observe = (kind: string): ReflectorObserver => {
+    const { logging, metrics } = this.#dependencies;
+    const logger = logging.component('kubernetes');
+    return {
+      listed: (objects, pages) => {
+        metrics.kubeLists.inc({ kind });
+        logger.debug({ kind, objects, pages }, 'listed');
+      },
+      watchOpened: () => {
+        metrics.kubeWatches.inc({ kind });
+      },
+      event: (type) => {
+        metrics.kubeEvents.inc({ kind, type });
+      },
+      failed: (error, repeated) => {
+        metrics.kubeFailures.inc({ kind });
+        if (repeated === 1)
+          logger.warn({ ...errorFields(error), kind }, 'the API server does not answer well; tried again');
+        else logger.debug({ ...errorFields(error), kind, repeated }, 'the API server still does not answer well');
+      },
+      recovered: () => {
+        logger.info({ kind }, 'the API server answers again');
+      },
+      listenerFailed: (error) => {
+        logger.error({ ...errorFields(error), kind }, 'an object could not be taken in');
+      },
+    };
+  };
+}
+
+/** Objects that are in force unless something is noted of them, each with the type of condition that says so. */
+function acceptedOf(input: KubernetesInput): ReadonlyMap<string, string> {
+  const kinds = ['AuthorizationPolicy', 'PeerAuthentication'] as const;
+  return new Map(
+    kinds.flatMap((kind) => input.keysOf(kind).map((key) => [`${kind} ${key}`, 'ZtunnelAccepted'] as const)),
+  );
+}

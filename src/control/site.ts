@@ -1,0 +1,27 @@
+import type { Authority } from '../ca/authority.ts';
+import type { MeshInput } from '../config/mesh-input.ts';
+import type { Captured } from '../derive/context.ts';
+import type { Condition, MeshState } from '../model/workload.ts';
+import type { TokenVerifier } from './certificates/authenticator.ts';
+import type { LivePods } from './certificates/live-pods.ts';
+import type { ServingCertificate } from './serving-certificate.ts';
+
+/** What of a control plane differs between a folder of manifests and a cluster. */
+export interface ControlSite {
+  /** What is waited for at first, for readiness. */
+  readonly task: string;
+  readonly input: MeshInput;
+  readonly captured: Captured;
+  /** What cannot be read at all, beside what derivations say of what can be. */
+  readonly problems: () => readonly Condition[];
+  openAuthority(): Promise<Authority>;
+  openVerifier(pods: LivePods): Promise<TokenVerifier>;
+  /** What runs beside serving; resolves when it has ended after the signal. */
+  attend(parts: SiteParts, signal: AbortSignal): Promise<void>;
+}
+
+export interface SiteParts {
+  readonly authority: Authority;
+  readonly certificate: ServingCertificate;
+  readonly mesh: () => MeshState;
+}
