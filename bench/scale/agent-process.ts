@@ -2,7 +2,8 @@
 
 import 'reflect-metadata';
 import { EventEmitter } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -43,6 +44,7 @@ const { native, engine } = fakeNative();
 /** New addresses of one pod come at 100 a second. */
 const demandInterval = 12;
 const settling = 2000;
+/** Removed at the end of the process, however that comes. */
 let folder = '';
 let running: Promise<void> = Promise.resolve();
 
@@ -89,10 +91,12 @@ async function demand({ pod, destinations }: Demand): Promise<DemandResult> {
 async function stop(): Promise<void> {
   events.emit('SIGTERM', 'SIGTERM');
   await running;
-  await rm(folder, { recursive: true, force: true });
 }
 
 const agentCommands = { start, demand, stop };
 export type AgentCommands = typeof agentCommands;
 
+process.on('exit', () => {
+  if (folder !== '') rmSync(folder, { recursive: true, force: true });
+});
 obey(agentCommands);

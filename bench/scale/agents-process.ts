@@ -37,7 +37,6 @@ export interface SyncResult {
 }
 
 interface SimulatedAgent {
-  stop(): void;
   /** What tells its state from another's. */
   fingerprint(): string;
 }
@@ -113,15 +112,11 @@ async function light(access: ControlAccess, node: NodeIdentity): Promise<Simulat
   });
   agent.connect();
   return {
-    stop: () => {
-      agent.stop();
-    },
     fingerprint: () => `${agent.resources} ${agent.digest}`,
   };
 }
 
 function full(access: ControlAccess, node: NodeIdentity, { kind, names }: Population): SimulatedAgent {
-  const ending = new AbortController();
   const replica = new MeshReplica(meshSettings());
   const client = new XdsClient({
     access,
@@ -144,11 +139,8 @@ function full(access: ControlAccess, node: NodeIdentity, { kind, names }: Popula
     logger: silentLogger,
     metrics,
   });
-  void client.run(ending.signal);
+  void client.run(new AbortController().signal);
   return {
-    stop: () => {
-      ending.abort();
-    },
     fingerprint: () => {
       const { workloads, services, policies } = replica.state;
       // Agents that ask for what they need have the pods of their own nodes, which differ.
@@ -157,11 +149,7 @@ function full(access: ControlAccess, node: NodeIdentity, { kind, names }: Popula
   };
 }
 
-function stop(): void {
-  for (const agent of agents.splice(0)) agent.stop();
-}
-
-const agentsCommands = { connect, expectReconnect, result, stop };
+const agentsCommands = { connect, expectReconnect, result };
 export type AgentsCommands = typeof agentsCommands;
 
 obey(agentsCommands);

@@ -15,15 +15,16 @@ export interface CellSize {
 /** As many pods as a node usually carries. */
 const podsPerNode = 100;
 /** So many full replicas of the mesh are cheap enough to be kept: beyond, agents count instead of decoding. */
-const mostReplicated = Number(process.env['MR'] ?? 250_000);
+const mostReplicated = 250_000;
 /** What an agent that asks for what it needs is made to need. */
 const demandedServices = 20;
 const destinationsOfOneAgent = 200;
 const changes = 100;
 const mebibyte = 2 ** 20;
 
-/** Control has the flags of `bin/ambit`; the agents' process only has to be large. */
+/** The variable is for trying flags of the runtime, and for profiles. */
 const controlFlags = ['--expose-gc', ...(process.env['AMBIT_BENCH_CONTROL_FLAGS']?.split(' ') ?? [])];
+/** Holds many replicas. */
 const agentsFlags = ['--max-old-space-size=8192'];
 
 /** One control plane over one mesh: what it costs by itself, with agents that keep everything, and with such that ask. */

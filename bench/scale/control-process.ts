@@ -1,7 +1,8 @@
 /** `ambit control` as it is, over a synthetic mesh, in a process of its own. */
 
 import { EventEmitter } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -58,6 +59,7 @@ const events = new EventEmitter();
 const pause = 10;
 const longestChange = 30_000;
 let lastUsage = { cpu: 0, traffic: { received: 0, sent: 0 } };
+/** Removed at the end of the process, however that comes. */
 let folder = '';
 let running: Promise<void> = Promise.resolve();
 
@@ -181,10 +183,12 @@ function cut(): void {
 async function stop(): Promise<void> {
   events.emit('SIGTERM', 'SIGTERM');
   await running;
-  await rm(folder, { recursive: true, force: true });
 }
 
 const controlCommands = { start, change, usage, memory, cut, stop };
 export type ControlCommands = typeof controlCommands;
 
+process.on('exit', () => {
+  if (folder !== '') rmSync(folder, { recursive: true, force: true });
+});
 obey(controlCommands);

@@ -59,7 +59,6 @@ export class LightAgent {
   readonly #dependencies: LightAgentDependencies;
   /** Pods of its node, which no other agent is sent. */
   readonly #own = new SharedVersions();
-  #client: Client | null = null;
   #synced = 0;
   #wasSynced = false;
   /** Sum of the versions that came: agents that were sent the same have the same. */
@@ -72,7 +71,6 @@ export class LightAgent {
 
   connect(): void {
     const { client, metadata } = this.#dependencies.open();
-    this.#client = client;
     this.#synced = 0;
     const call = client.makeBidiStreamRequest(path, raw, raw, metadata);
     call.on('data', (bytes: Buffer) => {
@@ -81,21 +79,14 @@ export class LightAgent {
     call.on('error', () => undefined);
     call.on('status', () => {
       client.close();
-      if (this.#client === client)
-        setTimeout(
-          () => {
-            this.connect();
-          },
-          10 * (0.8 + 0.4 * Math.random()),
-        );
+      setTimeout(
+        () => {
+          this.connect();
+        },
+        10 * (0.8 + 0.4 * Math.random()),
+      );
     });
     this.#subscribe(call, true);
-  }
-
-  stop(): void {
-    const client = this.#client;
-    this.#client = null;
-    client?.close();
   }
 
   #subscribe(call: ClientDuplexStream<Buffer, Buffer>, first: boolean): void {

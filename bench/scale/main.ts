@@ -16,7 +16,7 @@ import type { Measure } from './table.ts';
 
 const presets: Readonly<Record<string, readonly string[]>> = {
   quick: ['1000x10', '10000x10'],
-  full: ['1000x10', '10000x10', '10000x100', '100000x10', '100000x100'],
+  full: ['1000x10', '10000x1', '10000x10', '10000x100', '100000x1', '100000x10', '100000x100'],
 };
 const mebibyte = 2 ** 20;
 
