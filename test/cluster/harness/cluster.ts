@@ -83,6 +83,11 @@ export class Cluster {
     await run(['reboot', String(n)]);
   }
 
+  /** A folder that the machine and the nodes see alike, for sockets between them; gone with the cluster. */
+  stateFolder(): Promise<string> {
+    return pathOf('state');
+  }
+
   /** Gives an image archive to every node. */
   async import(archive: string): Promise<void> {
     await run(['import', archive]);
@@ -109,7 +114,7 @@ function run(args: readonly string[], options: ExecOptions = {}): Promise<Finish
 }
 
 /** Helm may have to be built first. */
-async function pathOf(what: 'kubectl' | 'kubeconfig' | 'helm'): Promise<string> {
+async function pathOf(what: 'kubectl' | 'kubeconfig' | 'helm' | 'state'): Promise<string> {
   return (await exec([script, 'path', what], { timeout: 900_000 })).stdout.trim();
 }
 

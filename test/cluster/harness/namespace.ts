@@ -54,7 +54,8 @@ export class TestNamespace {
   async ready(name: string): Promise<Pod> {
     return this.cluster.until(`the readiness of pod ${this.name}/${name}`, async () => {
       const pod = await this.get<Pod>(['pod', name]);
-      return holds(pod.status.conditions, 'Ready') ? pod : null;
+      if (!holds(pod.status.conditions, 'Ready')) throw new Error(whyNotReady(pod));
+      return pod;
     });
   }
 
@@ -85,4 +86,11 @@ export class TestNamespace {
   async remove(): Promise<void> {
     await this.cluster.kubectl(['delete', 'namespace', this.name, '--wait=false', '--ignore-not-found']);
   }
+}
+
+/** For the message of a test that waited in vain. */
+function whyNotReady({ status }: Pod): string {
+  const waiting = status.containerStatuses?.flatMap(({ state }) => state?.waiting ?? []) ?? [];
+  const reasons = waiting.map(({ reason = '', message = '' }) => `${reason} ${message}`.trim());
+  return [status.phase ?? 'not seen by its node yet', ...reasons].join(': ');
 }

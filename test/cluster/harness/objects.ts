@@ -30,6 +30,7 @@ export interface Pod extends KubernetesObject {
       readonly ready: boolean;
       readonly restartCount: number;
       readonly containerID?: string;
+      readonly state?: { readonly waiting?: { readonly reason?: string; readonly message?: string } };
     }[];
   };
 }
