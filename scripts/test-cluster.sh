@@ -10,6 +10,7 @@ if ! test/cluster/cluster.sh status; then
   trap 'test/cluster/cluster.sh down' EXIT
   test/cluster/cluster.sh up
 fi
+test/cluster/cluster.sh path helm >/dev/null # built before the tests, whose time it would take
 test/cluster/cluster.sh import "$PWD/build/ambit-image.tar" "$PWD/build/ambit-testkit-image.tar"
 
 chosen=("$@")

@@ -54,17 +54,19 @@ make_daemons_cgroup() { # NAME
   pass_controllers_on "/sys/fs/cgroup/$1"
 }
 
-# Moves the calling shell into a node that is up. From outside the node: inside its cgroup namespace the kernel refuses
-# to move a process that comes from elsewhere (`nsdelegate`).
+# Moves the calling (sub)shell into a node that is up. From outside the node: inside its cgroup namespace the kernel
+# refuses to move a process that comes from elsewhere (`nsdelegate`).
 join_cgroups() { # NAME
+  local pid=$BASHPID
   if is_pure; then
-    echo $$ >"/sys/fs/cgroup/$1/daemons/cgroup.procs"
+    echo "$pid" >"/sys/fs/cgroup/$1/daemons/cgroup.procs"
   else
-    cgroups_of "$1" | grep "/$1\$" | while read -r folder; do echo $$ >"$folder/cgroup.procs"; done
+    cgroups_of "$1" | grep "/$1\$" | while read -r folder; do echo "$pid" >"$folder/cgroup.procs"; done
   fi
 }
 
-mount_cgroups() {
+# Over /sys/fs/cgroup, in the node's cgroup namespace.
+mount_cgroups() { # pure|hybrid HIERARCHIES
   local hierarchy folder
   if [ "$1" = pure ]; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
