@@ -22,7 +22,8 @@ make_netns() { # NAME
 link_node() { # N COUNT
   local netns other
   netns=$(node_netns "$1")
-  ip -n "$netns" link add eth0 type veth peer name "node$1" netns "$lan_netns"
+  # As with a real card, a reboot keeps the hardware address: neighbours would send to the old one for seconds.
+  ip -n "$netns" link add eth0 address "$(printf '02:00:00:00:00:%02x' "$1")" type veth peer name "node$1" netns "$lan_netns"
   ip -n "$netns" address add "$(node_address "$1")/24" dev eth0
   ip -n "$netns" address add "$(node_address6 "$1")/64" dev eth0 nodad
   ip -n "$netns" link set eth0 up
