@@ -11,6 +11,7 @@ import type { DocumentChange, DocumentChanges, MeshInput } from '../../src/confi
 import { loadTokenKeys } from '../../src/control/certificates/token-keys.ts';
 import { createToken } from '../../src/control/certificates/tokens.ts';
 import { Control } from '../../src/control/control.ts';
+import { manifestSite } from '../../src/control/manifest-site.ts';
 import { createControlMetrics } from '../../src/telemetry/control-metrics.ts';
 import type { ControlMetrics } from '../../src/telemetry/control-metrics.ts';
 import { Logging } from '../../src/telemetry/logger.ts';
@@ -114,16 +115,15 @@ async function start(size: MeshSize): Promise<Started> {
 function newControl(): Control {
   const ports = { xdsPort: '0', plaintextPort: '0', metricsPort: '0', debugPort: '0' };
   const paths = { manifests: folder, stateDir: folder };
-  return new Control({
+  const common = {
     settings: controlPlaneSettings.resolve({ ...ports, ...paths, address: '127.0.0.1', connectionAge: '24h' }, {}),
-    version: 'bench',
     logging: new Logging({ level: 'error', format: 'json', destination: process.stderr }),
     metrics: noting(createControlMetrics('bench')),
     timers: systemTimers,
-    random: Math.random,
-    events,
-    input,
-  });
+  };
+  // Without a cluster, and with another source of documents.
+  const site = { ...manifestSite({ ...common, manifests: folder }), input };
+  return new Control({ ...common, site, version: 'bench', random: Math.random, events });
 }
 
 /** ACKs are counted where control itself measures them. */

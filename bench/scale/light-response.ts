@@ -1,3 +1,9 @@
+import {
+  DeltaDiscoveryResponseSchema,
+  ResourceSchema,
+} from '../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { FieldCursor } from '../../src/proto/field-cursor.ts';
+
 /** A response, of which only what a count needs was read. */
 export interface LightResponse {
   readonly type: string;
@@ -11,11 +17,8 @@ export interface LightResponse {
   readonly removed: readonly string[];
 }
 
-/** Field numbers of DeltaDiscoveryResponse. */
-const responseFields = { info: 1, resource: 2, type: 4, nonce: 5, removed: 6 } as const;
-const resourceFields = { version: 1, name: 3 } as const;
-
-type Field = readonly [number: number, start: number, end: number];
+const responseFields = DeltaDiscoveryResponseSchema.field;
+const resourceFields = ResourceSchema.field;
 
 /** @param withNames also gives the names, which costs the most */
 export function readResponse(bytes: Buffer, withNames: boolean): LightResponse {
@@ -24,42 +27,30 @@ export function readResponse(bytes: Buffer, withNames: boolean): LightResponse {
   const names: (readonly [string, string])[] = [];
   let count = 0;
   let digest = 0;
-  for (const [number, start, end] of fieldsOf(bytes, 0, bytes.length)) {
-    if (number !== responseFields.resource) {
-      if (number === responseFields.removed) removed.push(bytes.toString('utf8', start, end));
-      else texts.set(number, bytes.toString('utf8', start, end));
-      continue;
-    }
-    count++;
-    const found = new Map<number, Field>();
-    for (const field of fieldsOf(bytes, start, end)) found.set(field[0], field);
-    const [, from, to] = found.get(resourceFields.version) ?? [0, 0, 0];
-    digest += to - from >= 4 ? bytes.readUInt32LE(from) : 0;
-    const name = found.get(resourceFields.name);
-    if (withNames && name !== undefined)
-      names.push([bytes.toString('utf8', name[1], name[2]), bytes.toString('utf8', from, to)]);
+  const cursor = new FieldCursor(bytes, 0, bytes.length);
+  while (cursor.next()) {
+    const { field, start, end } = cursor;
+    if (field === responseFields.resources.number) {
+      const { name, version } = readResource(bytes, start, end);
+      count++;
+      digest += version.length >= 4 ? version.readUInt32LE() : 0;
+      if (withNames) names.push([name.toString(), version.toString()]);
+    } else if (field === responseFields.removedResources.number) removed.push(bytes.toString('utf8', start, end));
+    else texts.set(field, bytes.toString('utf8', start, end));
   }
-  const text = (number: number): string => texts.get(number) ?? '';
-  const { type, nonce, info } = responseFields;
-  return { type: text(type), nonce: text(nonce), complete: text(info) === '', count, digest, names, removed };
+  const text = ({ number }: { readonly number: number }): string => texts.get(number) ?? '';
+  const { typeUrl, nonce, systemVersionInfo } = responseFields;
+  const complete = text(systemVersionInfo) === '';
+  return { type: text(typeUrl), nonce: text(nonce), complete, count, digest, names, removed };
 }
 
-/** Fields that have a length; messages of xDS have no others at these places. */
-function* fieldsOf(bytes: Buffer, start: number, end: number): Generator<Field> {
-  let at = start;
-  while (at < end) {
-    const tag = bytes[at] ?? 0;
-    if ((tag & 7) !== 2 || tag > 127) throw new Error(`tag ${tag} is not expected here`);
-    let length = 0;
-    let shift = 0;
-    let byte: number;
-    do {
-      byte = bytes[++at] ?? 0;
-      length |= (byte & 127) << shift;
-      shift += 7;
-    } while (byte > 127);
-    at++;
-    yield [tag >> 3, at, at + length];
-    at += length;
+function readResource(bytes: Buffer, start: number, end: number): { readonly name: Buffer; readonly version: Buffer } {
+  let name = bytes.subarray(0, 0);
+  let version = name;
+  const cursor = new FieldCursor(bytes, start, end);
+  while (cursor.next()) {
+    if (cursor.field === resourceFields.name.number) name = bytes.subarray(cursor.start, cursor.end);
+    else if (cursor.field === resourceFields.version.number) version = bytes.subarray(cursor.start, cursor.end);
   }
+  return { name, version };
 }
