@@ -20,6 +20,7 @@ const USAGE_CODES = new Set([
   'CA_INSECURE',
   'CA_INVALID',
   'CA_EXPIRED',
+  'KUBECONFIG_UNUSABLE',
 ]);
 const UNSUPPORTED_CODES = new Set([
   'ROOT_NEEDED',

@@ -8,9 +8,26 @@ import type { CommandContext } from './command.ts';
 import { registerControl } from './control.ts';
 import { registerDetach } from './detach.ts';
 import { registerExplain } from './explain.ts';
+import { registerInstall } from './install.ts';
+import { registerManifest } from './manifest.ts';
+import { registerProfile } from './profile.ts';
+import { registerUninstall } from './uninstall.ts';
+import { registerVerifyInstall } from './verify-install.ts';
 import { registerVersion } from './version.ts';
 
-const commands = [registerAgent, registerCa, registerControl, registerDetach, registerExplain, registerVersion];
+const commands = [
+  registerInstall,
+  registerVerifyInstall,
+  registerUninstall,
+  registerManifest,
+  registerProfile,
+  registerVersion,
+  registerExplain,
+  registerAgent,
+  registerControl,
+  registerCa,
+  registerDetach,
+];
 
 /** @param commandArguments without the names of node and script. @returns the exit status */
 export async function main(commandArguments: readonly string[], context: CommandContext): Promise<number> {

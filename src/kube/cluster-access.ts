@@ -4,11 +4,15 @@ import { AmbitError } from '../config/errors.ts';
 
 /** How the API server is reached. What may change on disk is a function, asked for each new connection. */
 export interface ClusterAccess {
-  /** `https://host:port`. */
+  /** `https://host:port`, of a proxy with a path behind it. */
   readonly server: string;
   readonly certificateAuthority: () => Promise<string | null>;
   readonly clientCertificate: { readonly certificate: string; readonly key: string } | null;
   readonly token: () => Promise<string | null>;
+  /** In the server's certificate, where it is not the host's name. */
+  readonly serverName?: string;
+  /** Takes every server for the right one: only where a kubeconfig says so. */
+  readonly insecure?: boolean;
 }
 
 const serviceAccountFolder = '/var/run/secrets/kubernetes.io/serviceaccount';

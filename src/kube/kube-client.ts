@@ -98,18 +98,29 @@ export class KubeClient {
     throw await refusalOf(answer, request);
   }
 
-  async #tlsOptions(): Promise<{ readonly ca?: string; readonly cert?: string; readonly key?: string }> {
-    const { certificateAuthority, clientCertificate } = this.#options.access;
+  async #tlsOptions(): Promise<TlsOptions> {
+    const { certificateAuthority, clientCertificate, serverName, insecure = false } = this.#options.access;
     const ca = await certificateAuthority();
     return {
       ...(ca === null ? {} : { ca }),
       ...(clientCertificate === null ? {} : { cert: clientCertificate.certificate, key: clientCertificate.key }),
+      ...(serverName === undefined ? {} : { servername: serverName }),
+      ...(insecure ? { rejectUnauthorized: false } : {}),
     };
   }
 }
 
+interface TlsOptions {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly servername?: string;
+  readonly rejectUnauthorized?: boolean;
+}
+
+/** Proxies for many clusters tell them apart by what stands before the path. */
 function urlOf(server: string, { path, query = {} }: KubeRequest): URL {
-  const url = new URL(path, server);
+  const url = new URL(server.replace(/\/+$/, '') + path);
   for (const [name, value] of Object.entries(query)) {
     if (value !== null) url.searchParams.set(name, String(value));
   }
@@ -135,6 +146,7 @@ async function refusalOf(answer: IncomingMessage, request: KubeRequest): Promise
     status,
     reason: known?.reason ?? '',
     retryAfter: Number.isFinite(seconds) && seconds >= 0 ? seconds * 1000 : null,
+    causes: known?.details?.causes ?? [],
   });
 }
 

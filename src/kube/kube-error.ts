@@ -8,6 +8,8 @@ export class KubeError extends AmbitError {
   readonly reason: string;
   /** How long the server wants to be left alone. Milliseconds. */
   readonly retryAfter: number | null;
+  /** What the `Status` object gives as the single reasons, such as each field that another manager owns. */
+  readonly causes: readonly StatusCause[];
 
   constructor(message: string, details: KubeErrorDetails) {
     super('KUBERNETES_API', message, details.cause === undefined ? {} : { cause: details.cause });
@@ -15,6 +17,7 @@ export class KubeError extends AmbitError {
     this.status = details.status;
     this.reason = details.reason ?? '';
     this.retryAfter = details.retryAfter ?? null;
+    this.causes = details.causes ?? [];
   }
 }
 
@@ -22,7 +25,14 @@ interface KubeErrorDetails {
   readonly status: number | null;
   readonly reason?: string;
   readonly retryAfter?: number | null;
+  readonly causes?: readonly StatusCause[];
   readonly cause?: unknown;
+}
+
+export interface StatusCause {
+  readonly reason?: string;
+  readonly message?: string;
+  readonly field?: string;
 }
 
 /** The body of every refusal, and of an ERROR event in a watch. */
@@ -31,6 +41,7 @@ export interface StatusObject {
   readonly code?: number;
   readonly reason?: string;
   readonly message?: string;
+  readonly details?: { readonly causes?: readonly StatusCause[] };
 }
 
 export function isStatusObject(value: unknown): value is StatusObject {

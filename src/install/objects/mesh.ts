@@ -12,11 +12,12 @@ export function meshGroup({ values }: Site): ObjectGroup {
   return { name: 'mesh-settings', when: null, objects: [settings] };
 }
 
-export function strictGroup({ namespace }: Site): ObjectGroup {
+/** In the root namespace, where alone it holds for the whole mesh. */
+export function strictGroup({ values }: Site): ObjectGroup {
   const policy: ManifestObject = {
     apiVersion: 'security.istio.io/v1',
     kind: 'PeerAuthentication',
-    metadata: { name: 'default', namespace, labels: commonLabels() },
+    metadata: { name: 'default', namespace: values.mesh.rootNamespace, labels: commonLabels() },
     spec: { mtls: { mode: 'STRICT' } },
   };
   return { name: 'strict', when: 'strict', objects: [policy] };

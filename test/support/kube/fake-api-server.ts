@@ -57,7 +57,7 @@ export class FakeApiServer {
   });
 
   /** An object that a GET of a path gives, where it is no collection; null: there is none. */
-  onRead: (path: string) => unknown = () => null;
+  onRead: (path: string, query: SeenRequest['query']) => unknown = () => null;
 
   constructor() {
     this.#server = createServer((request, response) => {
@@ -158,7 +158,7 @@ export class FakeApiServer {
     const fault = this.#faults[seen.kind].shift();
     if (fault !== undefined) this.#fail(fault, response);
     else if (seen.kind === 'write') this.#write(seen, response);
-    else if (!this.#collections.has(seen.path)) this.#read(seen.path, response);
+    else if (!this.#collections.has(seen.path)) this.#read(seen, response);
     else if (seen.kind === 'list') this.#list(seen, response);
     else this.#watch(seen, response);
   }
@@ -186,8 +186,8 @@ export class FakeApiServer {
     response.end(JSON.stringify(body));
   }
 
-  #read(path: string, response: ServerResponse): void {
-    const object = this.onRead(path);
+  #read({ path, query }: SeenRequest, response: ServerResponse): void {
+    const object = this.onRead(path, query);
     if (object === null) {
       sendStatus(response, 404, 'NotFound');
       return;
