@@ -8,6 +8,7 @@ import process from 'node:process';
 import { root } from '../test/support/paths.ts';
 import { cells } from './cells.ts';
 import type { Cell, Effort, Measures, Place } from './cells.ts';
+import { closingText, measureClosing } from './closing.ts';
 import { measureAgent } from './idle.ts';
 import { buildBench, congestionControl } from './site.ts';
 import type { Bench } from './site.ts';
@@ -83,12 +84,17 @@ async function main(mode = 'full', only = ''): Promise<void> {
   const rows = await measureTraffic(effort, new RegExp(only));
   progress('an idle agent');
   const { idle, upcalls } = await measureAgent(100, mode === 'quick' ? 5 : 30);
+  progress('a policy edit under open connections');
+  const closing = await measureClosing(mode === 'quick' ? 500 : 5_000);
   const [cpu] = cpus();
   const about = { date: new Date().toISOString(), kernel: release(), cores: cpus().length, cpu: cpu?.model ?? '' };
   const folder = join(root, 'bench/results');
   await mkdir(folder, { recursive: true });
   const file = join(folder, `${about.date.replaceAll(':', '-')}.json`);
-  await writeFile(file, `${JSON.stringify({ ...about, congestionControl, effort, rows, idle, upcalls }, null, 2)}\n`);
+  await writeFile(
+    file,
+    `${JSON.stringify({ ...about, congestionControl, effort, rows, idle, upcalls, closing }, null, 2)}\n`,
+  );
   console.log(
     `${about.cores} cores, kernel ${about.kernel}, congestion control ${congestionControl} in every namespace`,
   );
@@ -96,6 +102,7 @@ async function main(mode = 'full', only = ''): Promise<void> {
   console.log(formatTable(rows));
   console.table(idle);
   console.log(upcallText(upcalls));
+  console.log(closingText(closing));
   console.log(`written to ${file}`);
 }
 

@@ -7,6 +7,7 @@ import { isLogLevel, LOG_LEVELS } from '../telemetry/logger.ts';
 import type { Logger, Logging, LogLevel } from '../telemetry/logger.ts';
 import { Slices } from '../timing/slices.ts';
 import { configDump } from './config-dump.ts';
+import type { AccessLogSettings } from './access-log-settings.ts';
 import type { AgentDump } from './agent-servers.ts';
 import type { DumpSources } from './config-dump.ts';
 import { routeRequests, sendText } from '../process/http-routes.ts';
@@ -15,6 +16,7 @@ export interface AdminServerDependencies {
   readonly dump: () => AgentDump;
   readonly explain: (request: Request) => Promise<Explanation>;
   readonly logging: Pick<Logging, 'setLevel' | 'setComponentLevel' | 'reset' | 'describe' | 'componentNames'>;
+  readonly accessLog: Pick<AccessLogSettings, 'change' | 'reset' | 'describe'>;
   readonly logger: Logger;
 }
 
@@ -39,7 +41,7 @@ export function adminHandler(dependencies: AdminServerDependencies): RequestList
         method: 'POST',
         path: '/logging',
         handle: (url, response) => {
-          setLogging(dependencies.logging, url.searchParams, response);
+          setLogging(dependencies, url.searchParams, response);
         },
       },
     ],
@@ -53,7 +55,8 @@ const INDEX = `<!doctype html>
 <ul>
 <li><a href="config_dump">config_dump</a>: workloads, services, policies, certificates and connections as JSON</li>
 <li>explain?source=NAMESPACE/POD&amp;destination=NAME:PORT: what happens to a connection, as far as this agent knows</li>
-<li>POST logging: show the log levels; ?level=LEVEL, ?level=COMPONENT=LEVEL,… or ?reset change them</li>
+<li>POST logging: show the log levels; ?level=LEVEL, ?level=COMPONENT=LEVEL,… changes them, ?access-log-sampling=PERCENT and
+?access-log-filter=CONDITIONS what the access log tells of, ?reset both</li>
 </ul>
 `;
 
@@ -95,11 +98,14 @@ async function drained(response: ServerResponse, closed: AbortSignal): Promise<v
 }
 
 function setLogging(
-  logging: AdminServerDependencies['logging'],
+  { logging, accessLog }: AdminServerDependencies,
   parameters: URLSearchParams,
   response: ServerResponse,
 ): void {
-  if (parameters.has('reset')) logging.reset();
+  if (parameters.has('reset')) {
+    logging.reset();
+    accessLog.reset();
+  }
   const wanted = parameters.get('level');
   const changes = wanted === null ? [] : parseLevels(wanted);
   if (changes === null) {
@@ -107,12 +113,18 @@ function setLogging(
     sendText(response, 400, `not a list of levels: write ${expected}\n`);
     return;
   }
+  const mistake = accessLog.change(parameters.get('access-log-sampling'), parameters.get('access-log-filter'));
+  if (mistake !== null) {
+    sendText(response, 400, `${mistake}\n`);
+    return;
+  }
   for (const { component, level } of changes) {
     if (component === null) logging.setLevel(level);
     else logging.setComponentLevel(component, level);
   }
   const components = logging.componentNames().join(', ');
-  sendText(response, 200, `current log level is ${logging.describe()}\ncomponents: ${components}\n`);
+  const levels = `current log level is ${logging.describe()}\ncomponents: ${components}\n`;
+  sendText(response, 200, `${levels}access log: ${accessLog.describe()}\n`);
 }
 
 interface LevelChange {

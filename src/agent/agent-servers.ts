@@ -5,6 +5,7 @@ import type { MeshState } from '../model/workload.ts';
 import type { NativeEngine } from '../native/binding.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { Random, Timers } from '../timing/timers.ts';
+import type { AccessLogSettings } from './access-log-settings.ts';
 import { adminHandler } from './admin-server.ts';
 import type { AdminServerDependencies } from './admin-server.ts';
 import type { DumpSources } from './config-dump.ts';
@@ -20,6 +21,7 @@ export type AgentDump = Omit<DumpSources, 'state'> & { readonly state: MeshState
 export interface AgentServersDependencies {
   readonly settings: Pick<AgentSettings, 'adminPort' | 'metricsPort' | 'readinessPort' | 'stateDir'>;
   readonly logging: Logging;
+  readonly accessLog: AccessLogSettings;
   readonly timers: Timers;
   readonly random: Random;
   readonly registry: Registry;
@@ -58,7 +60,7 @@ export class AgentServers {
 }
 
 function listenerOptions(dependencies: AgentServersDependencies): readonly [ListenerOptions, ...ListenerOptions[]] {
-  const { settings, logging, timers, random, registry, readiness, engine, dump, explain } = dependencies;
+  const { settings, logging, accessLog, timers, random, registry, readiness, engine, dump, explain } = dependencies;
   const logger = logging.component('servers');
   const common = { timers, random, logger };
   const anywhere = (port: number): ListenerOptions['place'] => ({ kind: 'port', host: null, port });
@@ -69,7 +71,7 @@ function listenerOptions(dependencies: AgentServersDependencies): readonly [List
       ...common,
       name: 'admin',
       place: { kind: 'port', host: '127.0.0.1', port: settings.adminPort },
-      handler: adminHandler({ dump, explain, logging, logger }),
+      handler: adminHandler({ dump, explain, logging, accessLog, logger }),
     },
     {
       ...common,

@@ -12,6 +12,7 @@ import { sampleLoopLag } from '../telemetry/loop-lag.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import type { CertificateSigner } from '../ztunnel/certificates.ts';
+import { AccessLogSettings } from './access-log-settings.ts';
 import { AgentServers } from './agent-servers.ts';
 import { cgroupRoot, ensureBpffs } from './host.ts';
 import type { Host } from './host.ts';
@@ -52,6 +53,7 @@ export class Agent {
   readonly #readiness: Readiness;
   readonly #servers: AgentServers;
   readonly #feed: StateFeed;
+  readonly #accessLog: AccessLogSettings;
   #node: Node | null = null;
   #closeSigner: () => void = () => undefined;
 
@@ -75,6 +77,9 @@ export class Agent {
         metrics.uncaughtErrors.inc();
         this.#readiness.setFault(error);
       },
+    });
+    this.#accessLog = new AccessLogSettings(dependencies.settings, (filter) => {
+      this.#node?.engine.setAccessLogFilter(filter);
     });
     this.#servers = this.#createServers();
   }
@@ -143,6 +148,7 @@ export class Agent {
   async #startEngine(state: MeshState, cgroup: string, signer: CertificateSigner | null): Promise<void> {
     const node = createNode(this.#dependencies, { initial: state, cgroup, signer, addresses: this.#feed.addresses });
     this.#node = node;
+    node.engine.setAccessLogFilter(this.#accessLog.filter);
     const adopted = await node.engine.start();
     this.#readiness.done('engine');
     if (adopted.length > 0) {
@@ -183,6 +189,7 @@ export class Agent {
     return new AgentServers({
       settings,
       logging,
+      accessLog: this.#accessLog,
       timers,
       random,
       registry: metrics.registry,
@@ -191,7 +198,7 @@ export class Agent {
       dump: () => ({
         state: this.#node?.plane.state ?? null,
         certificates: this.#node?.certificates?.status() ?? [],
-        flows: this.#node?.engine.flows() ?? [],
+        flows: (...page) => this.#node?.engine.flows(...page) ?? [],
         pods: this.#node?.enrolment.status() ?? [],
         settings: { ...settings },
         version,

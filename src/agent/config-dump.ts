@@ -1,15 +1,16 @@
 import { X509Certificate } from 'node:crypto';
 import type { Match, Policy, Rule, StringMatch } from '../model/policy.ts';
-import type { LocalPod, MeshState, Service, Workload } from '../model/workload.ts';
-import type { FlowInfo } from '../native/binding.ts';
+import type { MeshState, Service, Workload } from '../model/workload.ts';
+import type { FlowInfo, NativeEngine } from '../native/binding.ts';
 import type { CertificateStatus } from '../ztunnel/certificates.ts';
 import type { PodStatus } from './enrolment.ts';
+import { flowsOf } from './flow-pages.ts';
 
 /** Everything that the dump shows. */
 export interface DumpSources {
   readonly state: MeshState;
   readonly certificates: readonly CertificateStatus[];
-  readonly flows: readonly FlowInfo[];
+  readonly flows: NativeEngine['flows'];
   readonly pods: readonly PodStatus[];
   readonly settings: Readonly<Record<string, unknown>>;
   readonly version: string;
@@ -177,48 +178,46 @@ function certificatesIn(pem: string | null): readonly object[] {
 }
 
 function* workloadStates(sources: DumpSources): Generator<string> {
-  const flows = flowsByPod(sources.flows);
   yield '"workloadState":{';
   let separator = '';
   for (const pod of sources.pods) {
-    const local = sources.state.localPods.get(pod.uid);
     yield `${separator}${JSON.stringify(pod.uid)}:`;
-    yield JSON.stringify(dumpWorkloadState(pod, local, sources.state, flows.get(pod.uid) ?? []));
+    yield* workloadState(pod, sources);
     separator = ',';
   }
   yield '}';
 }
 
-function flowsByPod(flows: readonly FlowInfo[]): ReadonlyMap<string, readonly FlowInfo[]> {
-  const byPod = new Map<string, FlowInfo[]>();
-  for (const flow of flows) {
-    const known = byPod.get(flow.pod);
-    if (known === undefined) byPod.set(flow.pod, [flow]);
-    else known.push(flow);
-  }
-  return byPod;
+function* workloadState(pod: PodStatus, { state, flows }: DumpSources): Generator<string> {
+  const local = state.localPods.get(pod.uid);
+  const workload = local === undefined ? undefined : state.workloads.get(local.workload);
+  const info = {
+    name: local?.name ?? pod.name,
+    namespace: local?.namespace ?? '',
+    trustDomain: workload?.trustDomain ?? '',
+    serviceAccount: workload?.serviceAccount ?? '',
+  };
+  yield `{"state":"${pod.enrolled ? 'Up' : 'Pending'}","connections":{`;
+  yield* connections(pod.uid, flows);
+  yield `},"info":${JSON.stringify(info)},"lastError":${JSON.stringify(pod.lastError)}}`;
 }
 
-function dumpWorkloadState(
-  pod: PodStatus,
-  local: LocalPod | undefined,
-  state: MeshState,
-  flows: readonly FlowInfo[],
-): object {
-  const workload = local === undefined ? undefined : state.workloads.get(local.workload);
-  const connections = (direction: FlowInfo['direction']): readonly object[] =>
-    flows.filter((flow) => flow.direction === direction).map(dumpFlow);
-  return {
-    state: pod.enrolled ? 'Up' : 'Pending',
-    connections: { inbound: connections('inbound'), outbound: connections('outbound') },
-    info: {
-      name: local?.name ?? pod.name,
-      namespace: local?.namespace ?? '',
-      trustDomain: workload?.trustDomain ?? '',
-      serviceAccount: workload?.serviceAccount ?? '',
-    },
-    lastError: pod.lastError,
-  };
+function* connections(pod: string, flows: NativeEngine['flows']): Generator<string> {
+  const outbound: string[] = [];
+  yield '"inbound":[';
+  let separator = '';
+  for (const flow of flowsOf(pod, flows)) {
+    const text = JSON.stringify(dumpFlow(flow));
+    if (flow.direction === 'inbound') {
+      yield separator + text;
+      separator = ',';
+    } else {
+      outbound.push(text);
+      // It is written later, but others get their turn now.
+      yield '';
+    }
+  }
+  yield `],"outbound":[${outbound.join(',')}]`;
 }
 
 function dumpFlow(flow: FlowInfo): object {

@@ -1,6 +1,6 @@
 import type { AgentSettings } from '../config/settings.ts';
 import type { MeshState } from '../model/workload.ts';
-import type { EngineEvent, EngineOptions, NativeEngine, NativeModule } from '../native/binding.ts';
+import type { EngineEvent, EngineOptions, FlowInfo, NativeEngine, NativeModule } from '../native/binding.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Random, Timers } from '../timing/timers.ts';
@@ -14,6 +14,7 @@ import { PolicyWatcher } from '../ztunnel/policy-watcher.ts';
 import { QuestionAnswerer } from '../ztunnel/questions.ts';
 import { engineEventHandler } from './engine-events.ts';
 import { Enrolment } from './enrolment.ts';
+import { flowsOf } from './flow-pages.ts';
 
 export interface NodeDependencies {
   readonly settings: AgentSettings;
@@ -74,10 +75,8 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
   const policies: PolicyWatcher = new PolicyWatcher({
     plane,
     engine,
-    timers,
     metrics,
     logger: logging.component('policy'),
-    dialDeadline: settings.connectTimeout,
   });
   const answerer = new QuestionAnswerer({
     decider: plane,
@@ -117,12 +116,16 @@ function createDemand(
     plane,
     answerer,
     source,
-    flows: () => engine.flows(),
+    flows: () => allFlows(engine, plane.state),
     timers,
     metrics,
     logger: logging.component('on-demand'),
     patience: settings.questionTimeout * PATIENCE,
   });
+}
+
+function* allFlows(engine: NativeEngine, { localPods }: MeshState): Generator<FlowInfo> {
+  for (const pod of localPods.keys()) yield* flowsOf(pod, (...page) => engine.flows(...page));
 }
 
 function createEnrolment(

@@ -11,6 +11,8 @@ import {
   threadCount,
   waitingTime,
 } from './setting-parsers.ts';
+import { accessLogConditions, samplingShare } from './access-log-filter.ts';
+import type { AccessLogConditions } from './access-log-filter.ts';
 import { withoutLiteralToken } from './control-credentials.ts';
 import { controlDefinitions, controlMistakes } from './control-settings.ts';
 import type { ControlSettings } from './control-settings.ts';
@@ -34,6 +36,9 @@ export interface AgentSettings extends ControlSettings {
   readonly threads: number;
   readonly accessLog: string;
   readonly accessLogFormat: 'json' | 'plain';
+  /** Of 10,000 connections that ended well. */
+  readonly accessLogSampling: number;
+  readonly accessLogFilter: AccessLogConditions;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
   readonly logFormat: 'json' | 'plain';
   readonly adminPort: number;
@@ -92,6 +97,20 @@ const table = new SettingTable<AgentSettings>(
     threads: optional('threads', 'N', '0', 'Threads that move bytes, 1 to 4; 0: one per core, at most 4.', threadCount),
     accessLog: optional('access-log', 'TARGET', 'stdout', 'A file, `stdout` or `off`.', accessLogTarget),
     accessLogFormat: optional('access-log-format', 'FORMAT', 'json', 'json or plain.', oneOf('json', 'plain')),
+    accessLogSampling: optional(
+      'access-log-sampling',
+      'PERCENT',
+      '100',
+      'Share of the connections that ended well; all others are always told of.',
+      samplingShare,
+    ),
+    accessLogFilter: optional(
+      'access-log-filter',
+      'CONDITIONS',
+      'all',
+      'errors, denied, direction=inbound, direction=outbound, namespace=NAME, by commas; `all` for none.',
+      accessLogConditions,
+    ),
     logLevel: optional(
       'log-level',
       'LEVEL',

@@ -35,6 +35,18 @@ export interface EngineOptions {
   readonly clusterId: string;
 }
 
+/** Which lines the access log gets; metrics count everything all the same. */
+export interface AccessLogFilter {
+  /** How many of 10,000 connections that ended well; the others are always told of. */
+  readonly sampling: number;
+  /** How a connection must have ended; `denied`: refused or ended by policy. */
+  readonly outcome: 'any' | 'errors' | 'denied';
+  /** Empty: both. */
+  readonly directions: readonly ('inbound' | 'outbound')[];
+  /** Of either end; empty: all. */
+  readonly namespaces: readonly string[];
+}
+
 /** A pod to take in. Its certificate is given apart by `setIdentity`, before or after. */
 export interface PodSpec {
   /** The pod's Kubernetes UID; a new UID at an old address is another pod. */
@@ -204,8 +216,20 @@ export interface FlowInfo {
   readonly bytesSent: number;
   readonly bytesReceived: number;
   readonly openedAt: number;
-  /** The inbound question that let the flow in, kept so that a changed policy can be asked again. */
-  readonly question: InboundQuestion | null;
+}
+
+/** Flows into a pod that ask the same: open ones, and those that are still on their way. */
+export interface InboundFlows {
+  /** Its `id` is 0: it waits for no answer. */
+  readonly question: InboundQuestion;
+  /** For `closeInboundFlows`; not the ids of `FlowInfo`. */
+  readonly ids: readonly number[];
+}
+
+export interface InboundFlowPage {
+  readonly flows: readonly InboundFlows[];
+  /** Where to go on; null after the last flow. */
+  readonly next: number | null;
 }
 
 export interface HealthReport {
@@ -247,8 +271,15 @@ export interface NativeEngine {
   answer(answers: readonly Answer[]): void;
   /** Drops what is cached or under way and read one of the keys at an older generation. */
   invalidate(generation: number, keys: readonly string[]): void;
-  flows(): readonly FlowInfo[];
-  closeFlows(ids: readonly number[], reason: string): void;
+  /** At most `limit` open flows of a pod, in order of their ids from the one that follows `after`. */
+  flows(pod: string, after: number, limit: number): readonly FlowInfo[];
+  /** At most `limit` flows into a pod, likewise. A flow is listed before it asks whether it may enter: after `invalidate`,
+   * each one is listed here or asks anew. */
+  inboundFlows(pod: string, after: number, limit: number): InboundFlowPage;
+  /** Ends flows into a pod, also those still on their way; ids that are not there any more are left out. */
+  closeInboundFlows(pod: string, ids: readonly number[], reason: string): void;
+  /** Everything, until it is told; may be told before `start`. */
+  setAccessLogFilter(filter: AccessLogFilter): void;
   /** Prometheus text of the engine's families. */
   metricsText(): string;
   health(): Promise<HealthReport>;

@@ -28,7 +28,7 @@ export interface DemandGateDependencies {
   readonly answerer: Pick<QuestionAnswerer, 'submit' | 'refuse'>;
   readonly source: AddressSource;
   /** Open connections: what they use is not let go of. */
-  readonly flows: () => readonly FlowInfo[];
+  readonly flows: () => Iterable<FlowInfo>;
   readonly timers: Timers;
   readonly logger: Logger;
   readonly metrics: Pick<AgentMetrics, 'onDemandAddresses' | 'onDemandFetches' | 'onDemandSeconds' | 'onDemandRefused'>;
@@ -241,7 +241,9 @@ export class DemandGate {
 
   #addressesInUse(now: number): ReadonlySet<string> {
     if (this.#inUse === null || now - this.#inUse.at >= IN_USE_INTERVAL) {
-      this.#inUse = { at: now, addresses: new Set(this.#dependencies.flows().map(remoteOf)) };
+      const addresses = new Set<string>();
+      for (const flow of this.#dependencies.flows()) addresses.add(remoteOf(flow));
+      this.#inUse = { at: now, addresses };
     }
     return this.#inUse.addresses;
   }

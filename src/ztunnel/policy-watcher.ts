@@ -1,9 +1,8 @@
-import type { FlowInfo, InboundQuestion, NativeEngine } from '../native/binding.ts';
+import type { InboundFlowPage, InboundFlows, InboundQuestion, NativeEngine } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import { Slices } from '../timing/slices.ts';
-import type { Timers } from '../timing/timers.ts';
 import type { DecisionPlane } from './decision-plane.ts';
 import { isAllowed } from './inbound.ts';
 import type { PodPolicies } from './inbound.ts';
@@ -11,36 +10,32 @@ import { keys } from './keys.ts';
 
 export interface PolicyWatcherDependencies {
   readonly plane: Pick<DecisionPlane, 'podPolicies' | 'generation' | 'state'>;
-  readonly engine: Pick<NativeEngine, 'flows' | 'closeFlows'>;
-  readonly timers: Timers;
+  readonly engine: Pick<NativeEngine, 'inboundFlows' | 'closeInboundFlows'>;
   readonly logger: Logger;
   readonly metrics: Pick<AgentMetrics, 'policySweepSeconds' | 'policyExaminedFlows' | 'policyClosedFlows'>;
-  /**
-   * A flow that was let in just before a change is listed only once its application has been dialled: this long after the
-   * change, those that were opened since are looked at again. Milliseconds.
-   */
-  readonly dialDeadline: number;
 }
 
 /** What the access log says of a connection that a change of policy ended. */
 export const POLICY_CHANGED = 'policy_changed';
 
-interface Sweep {
-  readonly pods: ReadonlySet<string>;
-  /** Only flows that were opened at this time or later. Milliseconds since the epoch. */
-  readonly openedSince: number;
+/** Flows asked for at once: the call is short, and few calls are enough for many. */
+const PAGE = 1000;
+
+/** What a sweep did. */
+interface Tally {
+  examined: number;
+  closed: number;
 }
 
 /**
- * Has open connections follow policy: after a change, those into pods whose policies it touched are decided again, and the
- * ones that are now denied are closed.
+ * Has connections follow policy: after a change, those into pods whose policies it touched are decided again, and the
+ * ones that are now denied are closed. One that is still on its way is listed like an open one, and before it asks: each is
+ * found here, or asks after the change.
  */
 export class PolicyWatcher {
   readonly #dependencies: PolicyWatcherDependencies;
   readonly #podKey = keys.pod('');
   #affected = new Set<string>();
-  #late: { readonly pods: Set<string>; readonly since: number } | null = null;
-  #cancelLate: (() => void) | null = null;
   #sweeping: Promise<void> | null = null;
   #stopped = false;
 
@@ -54,7 +49,6 @@ export class PolicyWatcher {
     const pods = this.#podsTouched(touched);
     if (pods.size === 0) return;
     for (const pod of pods) this.#affected.add(pod);
-    this.#planLateLook(pods);
     this.#sweeping ??= this.#sweepAll();
   }
 
@@ -65,7 +59,6 @@ export class PolicyWatcher {
 
   stop(): void {
     this.#stopped = true;
-    this.#cancelLate?.();
   }
 
   /** A pod that is gone is named by its key alone. */
@@ -79,74 +72,76 @@ export class PolicyWatcher {
     return pods;
   }
 
-  #planLateLook(pods: ReadonlySet<string>): void {
-    const { timers } = this.#dependencies;
-    // A millisecond earlier: the engine reads its clock apart from ours.
-    this.#late ??= { pods: new Set(), since: timers.now() - 1 };
-    for (const pod of pods) this.#late.pods.add(pod);
-    if (this.#cancelLate === null) this.#armLateLook();
-  }
-
-  #armLateLook(): void {
-    const due = this.#late;
-    this.#late = null;
-    if (due === null) return;
-    this.#cancelLate = this.#dependencies.timers.after(this.#dependencies.dialDeadline, () => {
-      this.#cancelLate = null;
-      void this.#attempt({ pods: due.pods, openedSince: due.since });
-      this.#armLateLook();
-    });
-  }
-
   async #sweepAll(): Promise<void> {
+    const { metrics, logger } = this.#dependencies;
     const started = performance.now();
+    const tally: Tally = { examined: 0, closed: 0 };
     while (this.#affected.size > 0 && !this.#stopped) {
       const pods = this.#affected;
       this.#affected = new Set();
-      await this.#attempt({ pods, openedSince: 0 });
+      await this.#attempt(pods, tally);
     }
     this.#sweeping = null;
-    this.#dependencies.metrics.policySweepSeconds.observe((performance.now() - started) / 1000);
+    const milliseconds = performance.now() - started;
+    metrics.policySweepSeconds.observe(milliseconds / 1000);
+    if (tally.closed > 0) logger.info({ ...tally, milliseconds }, 'a change of policy closed connections');
   }
 
-  async #attempt(sweep: Sweep): Promise<void> {
+  async #attempt(pods: ReadonlySet<string>, tally: Tally): Promise<void> {
+    const decisions = new SweepDecisions(this.#dependencies);
+    const slices = new Slices();
     try {
-      await this.#sweep(sweep);
+      for (const pod of pods) await this.#sweepPod(pod, { decisions, slices, tally });
     } catch (error) {
       // Only the engine's calls can fail here, and then it is stopped: no flow is open any more.
       this.#dependencies.logger.error(errorFields(error), 'open connections could not be looked at');
     }
   }
 
-  async #sweep({ pods, openedSince }: Sweep): Promise<void> {
-    const { engine, metrics } = this.#dependencies;
-    const slices = new Slices();
-    const decisions = new SweepDecisions(this.#dependencies);
+  async #sweepPod(pod: string, sweep: Sweep): Promise<void> {
+    const { engine } = this.#dependencies;
+    let next: number | null = 0;
+    while (next !== null) {
+      const page: InboundFlowPage = engine.inboundFlows(pod, next, PAGE);
+      await this.#sweepPage(pod, page.flows, sweep);
+      next = page.next;
+    }
+  }
+
+  async #sweepPage(pod: string, flows: readonly InboundFlows[], { decisions, slices, tally }: Sweep): Promise<void> {
     let denied: number[] = [];
-    let examined = 0;
     const close = (): void => {
-      if (denied.length > 0) engine.closeFlows(denied, POLICY_CHANGED);
-      metrics.policyClosedFlows.inc(denied.length);
+      this.#close(pod, denied, tally);
       denied = [];
     };
-    for (const flow of engine.flows()) {
-      if (flow.question === null || !pods.has(flow.question.pod) || flow.openedAt < openedSince) continue;
-      examined++;
-      if (!decisions.allows(flow.question)) denied.push(this.#told(flow));
+    for (const { question, ids } of flows) {
+      this.#count(ids.length, tally);
+      if (!decisions.allows(question)) denied.push(...ids);
       if (!slices.exhausted) continue;
       // Closed before giving way: until then the flow carries bytes that policy forbids.
       close();
       await slices.pause();
     }
     close();
-    metrics.policyExaminedFlows.inc(examined);
   }
 
-  #told(flow: FlowInfo): number {
-    const { id, pod, source, originalDestination } = flow;
-    this.#dependencies.logger.debug({ id, pod, source, originalDestination }, 'connection is now denied');
-    return flow.id;
+  #count(examined: number, tally: Tally): void {
+    tally.examined += examined;
+    this.#dependencies.metrics.policyExaminedFlows.inc(examined);
   }
+
+  #close(pod: string, denied: readonly number[], tally: Tally): void {
+    if (denied.length === 0) return;
+    this.#dependencies.engine.closeInboundFlows(pod, denied, POLICY_CHANGED);
+    this.#dependencies.metrics.policyClosedFlows.inc(denied.length);
+    tally.closed += denied.length;
+  }
+}
+
+interface Sweep {
+  readonly decisions: SweepDecisions;
+  readonly slices: Slices;
+  readonly tally: Tally;
 }
 
 /** Decisions of one sweep: the policies of a pod are found once, unless the state changes in between. */

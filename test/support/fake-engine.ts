@@ -1,8 +1,10 @@
 import type {
+  AccessLogFilter,
   Answer,
   EngineEvent,
   EngineOptions,
   FlowInfo,
+  InboundFlows,
   NativeEngine,
   NativeModule,
   PodSpec,
@@ -14,11 +16,13 @@ export class FakeEngine implements NativeEngine {
   readonly identities = new Set<string>();
   readonly pods = new Map<string, PodSpec>();
   readonly answers: Answer[] = [];
-  /** What `flows` lists. */
+  /** What `flows` lists, in order of the ids. */
   readonly open: FlowInfo[] = [];
-  readonly closed: { readonly ids: readonly number[]; readonly reason: string }[] = [];
   readonly emit: (event: EngineEvent) => void;
   readonly options: EngineOptions;
+  /** What `inboundFlows` lists, in one page. */
+  readonly inbound: InboundFlows[] = [];
+  accessLogFilter: AccessLogFilter | null = null;
   adopted: readonly string[] = [];
   #started = false;
 
@@ -52,6 +56,10 @@ export class FakeEngine implements NativeEngine {
     return Promise.resolve();
   }
 
+  setAccessLogFilter: NativeEngine['setAccessLogFilter'] = (filter) => {
+    this.accessLogFilter = filter;
+  };
+
   setIdentity: NativeEngine['setIdentity'] = ({ spiffeId }) => {
     this.identities.add(spiffeId);
   };
@@ -82,9 +90,17 @@ export class FakeEngine implements NativeEngine {
     return '';
   }
 
-  flows(): ReturnType<NativeEngine['flows']> {
-    return [...this.open];
-  }
+  flows: NativeEngine['flows'] = (pod, after, limit) =>
+    this.open.filter((flow) => flow.pod === pod && flow.id > after).slice(0, limit);
+
+  inboundFlows: NativeEngine['inboundFlows'] = (pod) => ({
+    flows: this.inbound.filter(({ question }) => question.pod === pod),
+    next: null,
+  });
+
+  closeInboundFlows: NativeEngine['closeInboundFlows'] = (pod, ids, reason) => {
+    this.calls.push(`close ${ids.join()} of ${pod}: ${reason}`);
+  };
 
   setWorkloads(): void {
     this.#note();
@@ -106,14 +122,6 @@ export class FakeEngine implements NativeEngine {
   }
   invalidate(): void {
     this.#note();
-  }
-  closeFlows(ids: readonly number[], reason: string): void {
-    this.closed.push({ ids, reason });
-    for (const id of ids)
-      this.open.splice(
-        this.open.findIndex((flow) => flow.id === id),
-        1,
-      );
   }
 
   /** What the cache holds is the matter of `CacheModel`. */

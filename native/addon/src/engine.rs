@@ -17,7 +17,7 @@ use crate::events::{Events, NextEvent};
 use crate::input;
 use crate::output::Encode;
 use crate::promise::{Settle, guarded};
-use crate::read::{Path, Read, Value};
+use crate::read::{Path, Read, Value, small};
 
 type Outcome<T> = std::result::Result<T, EngineError>;
 
@@ -169,18 +169,55 @@ impl NativeEngine {
     }
 
     #[napi]
-    pub fn flows<'env>(&self, env: &'env Env) -> Result<Vec<Object<'env>>> {
-        let flows = self.at_once(env, Engine::flows)?;
+    pub fn flows<'env>(
+        &self,
+        env: &'env Env,
+        pod: Unknown<'_>,
+        after: Unknown<'_>,
+        limit: Unknown<'_>,
+    ) -> Result<Vec<Object<'env>>> {
+        let flows = self.at_once(env, |engine| {
+            let (pod, after, limit) = page(pod, after, limit)?;
+            engine.flows(&pod, after, limit)
+        })?;
         flows.into_iter().map(|flow| flow.encode(env)).collect()
     }
 
     #[napi]
-    pub fn close_flows(&self, env: Env, ids: Unknown<'_>, reason: Unknown<'_>) -> Result<()> {
+    pub fn inbound_flows<'env>(
+        &self,
+        env: &'env Env,
+        pod: Unknown<'_>,
+        after: Unknown<'_>,
+        limit: Unknown<'_>,
+    ) -> Result<Object<'env>> {
+        let flows = self.at_once(env, |engine| {
+            let (pod, after, limit) = page(pod, after, limit)?;
+            engine.inbound_flows(&pod, after, limit)
+        })?;
+        flows.encode(env)
+    }
+
+    #[napi]
+    pub fn close_inbound_flows(
+        &self,
+        env: Env,
+        pod: Unknown<'_>,
+        ids: Unknown<'_>,
+        reason: Unknown<'_>,
+    ) -> Result<()> {
         self.at_once(&env, |engine| {
+            let pod = read(pod, "pod", |value| value.string())?;
             let ids = read_list(ids, "ids", |value| value.integer(u64::MAX))?;
             let reason = read(reason, "reason", |value| value.string())?;
-            engine.close_flows(&ids, &reason)
+            engine.close_inbound_flows(&pod, &ids, &reason)
         })
+    }
+
+    #[napi]
+    pub fn set_access_log_filter(&self, env: Env, filter: Unknown<'_>) -> Result<()> {
+        let read = || read(filter, "filter", input::access_log_filter);
+        self.at_once(&env, |engine| engine.set_access_log_filter(read()?))
     }
 
     #[napi]
@@ -289,6 +326,14 @@ fn stopped() -> EngineError {
 fn read<T>(value: Unknown<'_>, name: &str, read: impl Fn(Value<'_>) -> Read<T>) -> Read<T> {
     let path = Path::root(name);
     read(Value::new(value, &path))
+}
+
+/// Whose flows, behind which id, and how many.
+fn page(pod: Unknown<'_>, after: Unknown<'_>, limit: Unknown<'_>) -> Read<(String, u64, usize)> {
+    let pod = read(pod, "pod", |value| value.string())?;
+    let after = read(after, "after", |value| value.integer(u64::MAX))?;
+    let limit: u32 = read(limit, "limit", small)?;
+    Ok((pod, after, limit as usize))
 }
 
 fn read_list<T>(

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_engine::api::{
-    Answer, AnswerMask, Direction, Endpoint, EndpointSet, EngineOptions, IdentityCertificate,
-    InboundVerdict, LogFormat, OutboundAction, OutboundVerdict, PodSpec, Protocol,
-    ServiceDescriptor, Verdict, WorkloadDescriptor,
+    AccessLogFilter, Answer, AnswerMask, Direction, Endpoint, EndpointSet, EngineOptions,
+    IdentityCertificate, InboundVerdict, LogFormat, OutboundAction, OutboundVerdict, PodSpec,
+    Protocol, ServiceDescriptor, Verdict, WantedOutcome, WorkloadDescriptor,
 };
 
 use crate::read::{Fields, Read, Value, small};
@@ -37,6 +37,25 @@ pub(crate) fn engine_options(value: Value<'_>) -> Read<EngineOptions> {
         connect_timeout: milliseconds(&fields, "connectTimeout")?,
         version: fields.string("version")?,
         cluster_id: fields.string("clusterId")?,
+    })
+}
+
+pub(crate) fn access_log_filter(value: Value<'_>) -> Read<AccessLogFilter> {
+    let outcomes = [
+        ("any", WantedOutcome::Any),
+        ("errors", WantedOutcome::Errors),
+        ("denied", WantedOutcome::Denied),
+    ];
+    let directions = [
+        ("inbound", Direction::Inbound),
+        ("outbound", Direction::Outbound),
+    ];
+    let fields = value.object()?;
+    Ok(AccessLogFilter {
+        sampling: fields.small("sampling")?,
+        outcome: fields.get("outcome", |value| value.word(&outcomes))?,
+        directions: fields.get("directions", |value| value.list(|it| it.word(&directions)))?,
+        namespaces: fields.get("namespaces", |value| value.list(|it| it.text()))?,
     })
 }
 

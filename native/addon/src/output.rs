@@ -3,10 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ambit_engine::api::{
-    AdoptedPod, Direction, DrainReport, EngineEvent, FlowInfo, HealthReport, InboundQuestion,
-    LogLevel, OutboundQuestion, Question, QuestionId, Transport,
+    AdoptedPod, Direction, DrainReport, EngineEvent, FlowInfo, HealthReport, InboundFlowPage,
+    InboundFlows, InboundQuestion, LogLevel, OutboundQuestion, Question, QuestionId, Transport,
 };
-use napi::bindgen_prelude::{Null, Object, ToNapiValue};
+use napi::bindgen_prelude::{Object, ToNapiValue};
 use napi::{Env, Result};
 
 /// A number that JavaScript holds exactly: ids and counts stay far below 2^53.
@@ -117,11 +117,31 @@ impl Encode for FlowInfo {
         object.set("bytesSent", number(self.bytes_sent))?;
         object.set("bytesReceived", number(self.bytes_received))?;
         object.set("openedAt", number(self.opened_at))?;
-        // The question's id is long over; the flow's own stands in for it.
-        match self.question {
-            Some(question) => object.set("question", inbound(env, self.id, &question)?)?,
-            None => object.set("question", Null)?,
-        }
+        Ok(object)
+    }
+}
+
+impl Encode for InboundFlowPage {
+    type Value<'env> = Object<'env>;
+
+    fn encode(self, env: &Env) -> Result<Object<'_>> {
+        let flows = self.flows.into_iter().map(|flows| flows.encode(env));
+        let mut object = Object::new(env)?;
+        object.set("flows", flows.collect::<Result<Vec<_>>>()?)?;
+        object.set("next", self.next.map(number))?;
+        Ok(object)
+    }
+}
+
+impl Encode for InboundFlows {
+    type Value<'env> = Object<'env>;
+
+    fn encode(self, env: &Env) -> Result<Object<'_>> {
+        let ids: Vec<f64> = self.ids.into_iter().map(number).collect();
+        let mut object = Object::new(env)?;
+        // Nobody answers by this id: the question was asked long ago.
+        object.set("question", inbound(env, 0, &self.question)?)?;
+        object.set("ids", ids)?;
         Ok(object)
     }
 }

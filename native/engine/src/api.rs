@@ -20,6 +20,27 @@ pub enum LogFormat {
     Plain,
 }
 
+/// How a connection must have ended for its line to be wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedOutcome {
+    Any,
+    Errors,
+    /// Refused or ended by policy.
+    Denied,
+}
+
+/// Which lines the access log gets; metrics count everything all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLogFilter {
+    /// How many of 10,000 connections that ended well; the others are always told of.
+    pub sampling: u16,
+    pub outcome: WantedOutcome,
+    /// Empty: both.
+    pub directions: Vec<Direction>,
+    /// Of either end; empty: all.
+    pub namespaces: Vec<Arc<str>>,
+}
+
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
     pub node: String,
@@ -241,7 +262,20 @@ pub struct FlowInfo {
     pub bytes_received: u64,
     /// Milliseconds since the epoch.
     pub opened_at: u64,
-    pub question: Option<InboundQuestion>,
+}
+
+/// Flows into a pod that ask the same: open ones, and those that are still on their way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundFlows {
+    pub question: InboundQuestion,
+    pub ids: Vec<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundFlowPage {
+    pub flows: Vec<InboundFlows>,
+    /// Where to go on; `None` after the last flow.
+    pub next: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -179,8 +179,11 @@ fn an_open_join_outlives_the_un_enrolment_of_its_destination() {
     let address = mesh.serve(server, 8080);
     let held = Held::start(&mesh.netns(client), address);
     let engine = mesh.nodes[0].engine.clone();
-    eventually("the join", || !engine.flows().expect("flows").is_empty());
-    engine.unenrol(&mesh.pods[server].uid).expect("unenrolled");
+    let uid = mesh.pods[server].uid.clone();
+    eventually("the join", || {
+        !engine.flows(&uid, 0, 1).expect("flows").is_empty()
+    });
+    engine.unenrol(&uid).expect("unenrolled");
     let released = mesh.nodes[0].released.clone();
     assert!(released.lock().expect("released").is_empty());
     assert_eq!(held.end(), "hello from 10.9.0.2");

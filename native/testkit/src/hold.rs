@@ -15,14 +15,16 @@ use crate::address::expand_all;
 use crate::args::Arguments;
 use crate::connection::{self, Options};
 use crate::report::{error_name, line};
+use crate::watch::watch;
 
-pub const HELP: &str = "hold ADDRESS… [--count N each] [--duration MS] [connection options]: then on standard input, one a line: \
-exchange ID BYTES | send ID BYTES | read ID | half-close ID | close ID | reset ID; ends with its input";
+pub const HELP: &str = "hold ADDRESS… [--count N each] [--exchange BYTES on each before the next] [--duration MS] [connection options]: then on standard input, one a line: \
+exchange ID BYTES | send ID BYTES | receive ID BYTES | read ID | half-close ID | close ID | reset ID | watch COUNT MS; ends with its input";
 
 pub fn run(mut arguments: Arguments) -> Outcome {
     let addresses = expand_all(&arguments.words())?;
     let options = Options::take(&mut arguments)?;
     let count: usize = arguments.value("count", 1)?;
+    let exchanged: usize = arguments.value("exchange", 0)?;
     let duration = arguments.milliseconds("duration", 600_000)?;
     arguments.finish()?;
     let targets = addresses
@@ -31,7 +33,7 @@ pub fn run(mut arguments: Arguments) -> Outcome {
     let mut open = BTreeMap::new();
     let mut all = true;
     for (id, to) in targets.enumerate() {
-        all &= establish(id, to, &options, &mut open);
+        all &= establish(id, to, (&options, exchanged), &mut open);
     }
     line(&json!({ "event": "ready", "open": open.len() }));
     all &= obey(&mut open, duration);
@@ -41,10 +43,13 @@ pub fn run(mut arguments: Arguments) -> Outcome {
 fn establish(
     id: usize,
     to: SocketAddr,
-    options: &Options,
+    (options, exchanged): (&Options, usize),
     open: &mut BTreeMap<usize, Socket>,
 ) -> bool {
-    match connection::open(to, options) {
+    // A connect through a proxy has only reached the proxy: bytes that came back have been at the server.
+    let opened = connection::open(to, options)
+        .and_then(|mut socket| exchange(&mut socket, exchanged).map(|_| socket));
+    match opened {
         Ok(socket) => {
             let local = socket
                 .local_addr()
@@ -96,6 +101,9 @@ fn command(text: &str, open: &mut BTreeMap<usize, Socket>) -> Value {
     let (Some(id), Some(bytes)) = (id, bytes) else {
         return json!({ "event": verb, "error": "not understood" });
     };
+    if verb == "watch" {
+        return watch(open, id, Duration::from_millis(bytes as u64));
+    }
     if matches!(verb, "close" | "reset") {
         return json!({ "event": verb, "id": id, "error": close(open.remove(&id), verb == "reset") });
     }
@@ -106,6 +114,9 @@ fn command(text: &str, open: &mut BTreeMap<usize, Socket>) -> Value {
         "exchange" => exchange(socket, bytes),
         "send" => socket
             .write_all(&vec![b'x'; bytes])
+            .map(|()| (bytes, "open")),
+        "receive" => socket
+            .read_exact(&mut vec![0_u8; bytes])
             .map(|()| (bytes, "open")),
         "read" => read_to_end(socket),
         "half-close" => socket

@@ -21,6 +21,7 @@ mod storm;
 mod stream;
 mod system;
 mod uring;
+mod watch;
 mod workers;
 
 use std::process::ExitCode;

@@ -169,6 +169,9 @@ rootSuite('attacks on HBONE', () => {
   it('bounds half-open handshakes: others are served meanwhile, and the pod itself afterwards', async () => {
     await counted('too_many_handshakes', async () => {
       const running = await silent(700);
+      // The pod under attack as well: room is made at the cost of who holds the most.
+      const attacked = await attacker.open(mesh.pod('server').ipv4, client);
+      assert.equal((await attacker.connect(attacked, mesh.at('server', 8081))).status, 200);
       const others = whoIn(await call(mesh.netns('client'), mesh.at('other', 8080)));
       assert.equal(others.server, 'other');
       const tunnel = await attacker.open(mesh.pod('other').ipv4, client);

@@ -159,6 +159,27 @@ rootSuite('observability', () => {
     assert.equal(sum(await mesh.agent(0).metrics(), 'ambit_access_log_dropped_total'), 0);
   });
 
+  it('leaves out of the access log what its settings do not want, and counts it', async () => {
+    const agent = mesh.agent(0);
+    const left = async (reason: string): Promise<number> =>
+      sum(await agent.metrics(), 'ambit_access_log_left_out_total', { reason });
+    const set = async (query: string): Promise<void> => {
+      assert.equal((await agent.page('admin', `/logging?${query}`, 'POST')).status, 200);
+    };
+    const before = (await agent.accessLog()).length;
+    await set('access-log-filter=direction=inbound&access-log-sampling=0');
+    try {
+      assert.ok((await call(mesh.netns('client'), mesh.at('near', 8080))).ok);
+      await waitFor(async () => (await left('sampling')) >= 1, { what: 'the inbound line, not sampled' });
+      await waitFor(async () => (await left('filter')) >= 1, { what: 'the outbound line, filtered' });
+      assert.ok(!(await call(mesh.netns('client'), mesh.at('near', 1))).ok);
+      await mesh.line(0, { direction: 'inbound', error: /.+/, 'dst.addr': mesh.at('near', 1) });
+      assert.equal((await agent.accessLog()).length, before + 1);
+    } finally {
+      await set('reset');
+    }
+  });
+
   it('exposes engine, cache, upcall, loop-lag and eBPF counters', async () => {
     const samples = await mesh.agent(0).metrics();
     assertMetric(samples, 'ambit_intercept_events_total', { event: 'captured' });

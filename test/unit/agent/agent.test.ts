@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { errorCode } from '../../../src/config/errors.ts';
-import type { FlowInfo } from '../../../src/native/binding.ts';
+import type { InboundFlows } from '../../../src/native/binding.ts';
 import { newAgentRig, running, until } from './rig.ts';
 
 const namespace = 'apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n';
@@ -24,30 +24,19 @@ metadata: { name: default, namespace: shop }
 spec: { mtls: { mode: STRICT } }
 `;
 
-function inboundFlow(id: number): FlowInfo {
-  return {
-    id,
+const plaintextFlow: InboundFlows = {
+  question: {
+    kind: 'inbound',
+    id: 0,
     pod: UID,
-    direction: 'inbound',
-    source: '192.0.2.1:40000',
-    originalDestination: '10.1.0.1:80',
-    actualDestination: '10.1.0.1:80',
+    peer: null,
+    source: '192.0.2.1',
+    destination: '10.1.0.1',
+    port: 80,
     transport: 'plaintext',
-    bytesSent: 0,
-    bytesReceived: 0,
-    openedAt: 0,
-    question: {
-      kind: 'inbound',
-      id: 0,
-      pod: UID,
-      peer: null,
-      source: '192.0.2.1',
-      destination: '10.1.0.1',
-      port: 80,
-      transport: 'plaintext',
-    },
-  };
-}
+  },
+  ids: [1, 5],
+};
 
 for (const feed of ['manifests', 'told', 'control'] as const) {
   suite(`the agent, fed by ${feed}`, () => {
@@ -96,10 +85,9 @@ for (const feed of ['manifests', 'told', 'control'] as const) {
     test('closes open connections that an edited policy denies', async (context) => {
       const rig = await newAgentRig(context, { feed, manifests: `${labelled}---\n${pod}` });
       await running(rig, async () => {
-        rig.engine().open.push(inboundFlow(1));
+        rig.engine().inbound.push(plaintextFlow);
         rig.write(`${labelled}---\n${pod}---\n${strict}`);
-        await until(() => rig.engine().closed.length > 0);
-        assert.deepEqual(rig.engine().closed, [{ ids: [1], reason: 'policy_changed' }]);
+        await until(() => rig.engine().calls.includes(`close 1,5 of ${UID}: policy_changed`));
       });
     });
   });

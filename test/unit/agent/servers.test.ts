@@ -4,10 +4,12 @@ import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite, test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { AccessLogSettings } from '../../../src/agent/access-log-settings.ts';
 import { adminHandler } from '../../../src/agent/admin-server.ts';
 import type { AgentDump } from '../../../src/agent/agent-servers.ts';
 import { metricsHandler } from '../../../src/agent/metrics-server.ts';
 import { readinessHandler } from '../../../src/agent/readiness-server.ts';
+import type { AccessLogFilter, FlowInfo } from '../../../src/native/binding.ts';
 import { Logging } from '../../../src/telemetry/logger.ts';
 import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
 import { silentLogger } from '../../support/loggers.ts';
@@ -29,6 +31,25 @@ const server = workload('server', {
   services: new Map([[serviceKey(service('s')), new Map([[80, 8080]])]]),
 });
 
+function flow(id: number, direction: FlowInfo['direction'], source: string): FlowInfo {
+  return {
+    id,
+    pod: 'uid-server',
+    direction,
+    source,
+    originalDestination: '10.1.0.2:8080',
+    actualDestination: '10.1.0.2:8080',
+    transport: 'mutual_tls',
+    bytesSent: 1,
+    bytesReceived: 2,
+    openedAt: 0,
+  };
+}
+
+function listing(flows: readonly FlowInfo[]): AgentDump['flows'] {
+  return (pod, after, limit) => flows.filter((flow) => flow.pod === pod && flow.id > after).slice(0, limit);
+}
+
 const dump: AgentDump = {
   state: meshState({
     workloads: [server],
@@ -46,21 +67,7 @@ const dump: AgentDump = {
       notAfter: null,
     },
   ],
-  flows: [
-    {
-      id: 1,
-      pod: 'uid-server',
-      direction: 'inbound',
-      source: '10.1.0.1:40000',
-      originalDestination: '10.1.0.2:8080',
-      actualDestination: '10.1.0.2:8080',
-      transport: 'mutual_tls',
-      bytesSent: 1,
-      bytesReceived: 2,
-      openedAt: 0,
-      question: null,
-    },
-  ],
+  flows: listing([flow(1, 'inbound', '10.1.0.1:40000')]),
   pods: [
     {
       uid: 'uid-server',
@@ -83,7 +90,16 @@ function newLogging(lines: string[] = []): Logging {
 const unasked = (): Promise<never> => Promise.reject(new Error('not asked for here'));
 
 async function admin(context: TestContext, logging = newLogging(), shown = dump): Promise<string> {
-  return serve(context, adminHandler({ dump: () => shown, explain: unasked, logging, logger: silentLogger }));
+  return serve(
+    context,
+    adminHandler({ dump: () => shown, explain: unasked, logging, accessLog: newAccessLog(), logger: silentLogger }),
+  );
+}
+
+function newAccessLog(told: AccessLogFilter[] = []): AccessLogSettings {
+  const everything = { outcome: 'any', directions: [], namespaces: [] } as const;
+  const settings = { accessLogSampling: 10_000, accessLogFilter: everything };
+  return new AccessLogSettings(settings, (filter) => void told.push(filter));
 }
 
 interface Dump {
@@ -93,7 +109,11 @@ interface Dump {
   readonly certificates: readonly { readonly state: string }[];
   readonly workloadState: Record<
     string,
-    { readonly state: string; readonly connections: { readonly inbound: readonly { readonly src: string }[] } }
+    {
+      readonly state: string;
+      readonly connections: Record<'inbound' | 'outbound', readonly { readonly src: string }[]>;
+      readonly info: { readonly name: string };
+    }
   >;
 }
 
@@ -121,9 +141,50 @@ suite('the admin pages', () => {
     assert.equal(shown.workloads.length, 20_000);
   });
 
+  test('a dump lists every connection of a pod in its direction', async (context) => {
+    const flows = Array.from({ length: 1501 }, (_, index) =>
+      flow(index + 1, index % 3 === 0 ? 'outbound' : 'inbound', `10.1.0.1:${index + 1}`),
+    );
+    const url = await admin(context, newLogging(), { ...dump, flows: listing(flows) });
+    const shown = ((await (await fetch(`${url}/config_dump`)).json()) as Dump).workloadState['uid-server'];
+    assert.equal(shown?.info.name, 'server');
+    for (const direction of ['inbound', 'outbound'] as const) {
+      const expected = flows.filter((flow) => flow.direction === direction).map(({ source }) => source);
+      assert.deepEqual(
+        shown.connections[direction].map(({ src }) => src),
+        expected,
+      );
+    }
+  });
+
   test('before the manifests are read there is no dump', async (context) => {
     const response = await fetch(`${await admin(context, newLogging(), { ...dump, state: null })}/config_dump`);
     assert.equal(response.status, 503);
+  });
+
+  test('what the access log tells of is shown and changed while the agent runs', async (context) => {
+    const told: AccessLogFilter[] = [];
+    const accessLog = newAccessLog(told);
+    const dependencies = { dump: () => dump, explain: unasked, logging: newLogging(), accessLog, logger: silentLogger };
+    const url = await serve(context, adminHandler(dependencies));
+    const post = async (query: string): Promise<readonly [number, string]> => {
+      const response = await fetch(`${url}/logging?${query}`, { method: 'POST' });
+      return [response.status, (await response.text()).trimEnd().split('\n').at(-1) ?? ''];
+    };
+    assert.deepEqual(await post('access-log-filter=errors,namespace=shop'), [
+      200,
+      'access log: sampling 100 %, filter errors,namespace=shop',
+    ]);
+    assert.deepEqual(await post('access-log-sampling=0.5'), [
+      200,
+      'access log: sampling 0.5 %, filter errors,namespace=shop',
+    ]);
+    assert.deepEqual(told.at(-1), { sampling: 50, outcome: 'errors', directions: [], namespaces: ['shop'] });
+    const before = told.length;
+    assert.match((await post('access-log-filter=everything')).join(' '), /^400 access-log-filter is not `all`, or/);
+    assert.match((await post('level=debug&access-log-sampling=101')).join(' '), /^400 access-log-sampling is not a/);
+    assert.equal(told.length, before);
+    assert.deepEqual(await post('reset'), [200, 'access log: sampling 100 %, filter all']);
   });
 
   test('log levels are shown and changed while the agent runs', async (context) => {
@@ -166,6 +227,7 @@ suite('the admin pages', () => {
         throw new Error('broken');
       },
       explain: unasked,
+      accessLog: newAccessLog(),
       logging: newLogging(),
       logger: silentLogger,
     });

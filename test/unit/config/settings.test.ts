@@ -67,6 +67,12 @@ void describe('settings', () => {
     ['podsCgroup', '../other'],
     ['podsCgroup', '/'],
     ['accessLog', 'stderr'],
+    ['accessLogSampling', '101'],
+    ['accessLogSampling', '-1'],
+    ['accessLogSampling', '0.001'],
+    ['accessLogFilter', 'errors,'],
+    ['accessLogFilter', 'direction=both'],
+    ['accessLogFilter', 'namespace=Shop'],
     ['certificateTtl', '59s'],
     ['certificateTtl', '8d'],
     ['questionTimeout', '0s'],
@@ -79,6 +85,16 @@ void describe('settings', () => {
       assert.match(mistakesOf({ ...needed, [key]: value }), /^One setting is wrong/);
     });
   }
+
+  test('take conditions of the access log together', () => {
+    const text = 'denied,direction=inbound,namespace=shop, errors,namespace=bank';
+    const { accessLogFilter, accessLogSampling } = resolveAgentSettings(
+      { ...needed, accessLogFilter: text, accessLogSampling: '12.5' },
+      {},
+    );
+    assert.deepEqual(accessLogFilter, { outcome: 'errors', directions: ['inbound'], namespaces: ['shop', 'bank'] });
+    assert.equal(accessLogSampling, 1250);
+  });
 
   test('take a cgroup path as /proc writes it', () => {
     assert.equal(resolveAgentSettings({ ...needed, podsCgroup: '/kubepods.slice/' }, {}).podsCgroup, 'kubepods.slice');

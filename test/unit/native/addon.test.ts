@@ -204,7 +204,10 @@ suite('the addon', { skip: missing }, () => {
       } as const;
       engine.setEndpointSet({ id: 's', version: 1, endpoints: [endpoint] });
       engine.removeEndpointSet('s');
-      assert.deepEqual(engine.flows(), []);
+      assert.deepEqual(engine.flows('a', 0, 10), []);
+      assert.deepEqual(engine.inboundFlows('a', 0, 10), { flows: [], next: null });
+      engine.closeInboundFlows('a', [1, 2], 'policy_changed');
+      engine.setAccessLogFilter({ sampling: 1, outcome: 'denied', directions: ['inbound'], namespaces: ['a'] });
     }));
 
   test('a second stop is refused, as is every call after the first', async () => {

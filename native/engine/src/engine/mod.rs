@@ -10,8 +10,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::api::{
-    AdoptedPod, Answer, DrainReport, EndpointSet, EngineOptions, EventSink, FlowInfo, HealthReport,
-    IdentityCertificate, PodSpec, ServiceDescriptor, WorkloadDescriptor,
+    AccessLogFilter, AdoptedPod, Answer, DrainReport, EndpointSet, EngineOptions, EventSink,
+    FlowInfo, HealthReport, IdentityCertificate, InboundFlowPage, PodSpec, ServiceDescriptor,
+    WorkloadDescriptor,
 };
 use crate::decisions::{DecisionLimits, Decisions};
 use crate::directory::Directory;
@@ -66,6 +67,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             identities: IdentityStore::new(&options.trust_domains),
             decisions: Decisions::new(sink.clone(), limits, telemetry.registry()),
+            admissions: Arc::default(),
             directory: Arc::new(Directory::new()),
             refusals: RefusalCounters::new(telemetry.registry()),
             connect_timeout: options.connect_timeout,
@@ -208,12 +210,32 @@ impl Engine {
         Ok(())
     }
 
-    pub fn flows(&self) -> Result<Vec<FlowInfo>, EngineError> {
-        Ok(self.parts()?.telemetry.flows())
+    pub fn flows(&self, pod: &str, after: u64, limit: usize) -> Result<Vec<FlowInfo>, EngineError> {
+        Ok(self.parts()?.telemetry.flows(pod, after, limit))
     }
 
-    pub fn close_flows(&self, ids: &[u64], reason: &str) -> Result<(), EngineError> {
-        self.parts()?.telemetry.close_flows(ids, reason);
+    pub fn inbound_flows(
+        &self,
+        pod: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<InboundFlowPage, EngineError> {
+        Ok(self.parts()?.admissions.page(pod, after, limit))
+    }
+
+    pub fn close_inbound_flows(
+        &self,
+        pod: &str,
+        ids: &[u64],
+        reason: &str,
+    ) -> Result<(), EngineError> {
+        self.parts()?.admissions.close(pod, ids, reason);
+        Ok(())
+    }
+
+    /// May be told before `start`.
+    pub fn set_access_log_filter(&self, filter: AccessLogFilter) -> Result<(), EngineError> {
+        self.parts()?.telemetry.set_access_log_filter(filter);
         Ok(())
     }
 

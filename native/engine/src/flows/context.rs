@@ -10,8 +10,10 @@ use std::time::Duration;
 use ambit_intercept::Netns;
 use ambit_intercept::sockets::PortRing;
 
+use super::admissions::Admissions;
 use super::capacity::{Capacity, Place};
 use super::gate::{Gate, Pass};
+use super::handshakes::{Handshake, Handshakes};
 use super::refusal::{Reason, RefusalCounters, Refused};
 use crate::api::{PodSpec, WorkloadDescriptor};
 use crate::decisions::Decisions;
@@ -29,6 +31,7 @@ const MAX_HANDSHAKES: usize = 512;
 pub struct Shared {
     pub identities: IdentityStore,
     pub decisions: Arc<Decisions>,
+    pub admissions: Arc<Admissions>,
     pub directory: Arc<Directory>,
     pub telemetry: Arc<Telemetry>,
     pub refusals: RefusalCounters,
@@ -57,7 +60,7 @@ pub struct Pod {
     pub ports: PortRing,
     pub drain: Arc<Drain>,
     capacity: Arc<Capacity>,
-    handshakes: Arc<Gate>,
+    handshakes: Arc<Handshakes>,
     unsettled: Arc<Gate>,
 }
 
@@ -78,7 +81,7 @@ impl Pod {
             ports: PortRing::default(),
             drain,
             capacity,
-            handshakes: Gate::new(MAX_HANDSHAKES),
+            handshakes: Handshakes::new(MAX_HANDSHAKES),
             unsettled: Gate::for_unsettled(),
         })
     }
@@ -131,8 +134,8 @@ impl Pod {
         }
     }
 
-    pub fn begin_handshake(&self) -> Option<Pass> {
-        self.handshakes.enter()
+    pub fn begin_handshake(&self, source: IpAddr) -> Handshake {
+        self.handshakes.enter(source)
     }
 
     /// A place for a flow that looks for its way.

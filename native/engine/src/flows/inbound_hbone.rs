@@ -10,12 +10,13 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::admissions::Admission;
 use super::capacity::Place;
 use super::client::while_wanted;
 use super::context::{Pod, ThreadContext, canonical};
 use super::dial::dial_application;
-use super::gate::Pass;
-use super::inbound_plaintext::permitted;
+use super::handshakes::Handshake;
+use super::inbound_plaintext::admit;
 use super::join::join;
 use super::refusal::{Reason, Refused};
 use crate::api::{InboundQuestion, Transport};
@@ -44,10 +45,7 @@ pub async fn serve(
     let Ok(hit) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
     };
-    let Some(handshake) = pod.begin_handshake() else {
-        reset(&socket);
-        return context.count(Reason::TooManyHandshakes);
-    };
+    let handshake = pod.begin_handshake(canonical(peer).ip());
     let shaking = shake_hands(&context, &pod, socket, handshake);
     match Box::pin(pod.while_here(shaking)).await {
         Err(reason) => context.count(reason),
@@ -73,7 +71,7 @@ async fn shake_hands(
     context: &ThreadContext,
     pod: &Pod,
     socket: TcpStream,
-    handshake: Pass,
+    handshake: Handshake,
 ) -> Result<(ServerConnection, TunnelPeer), Reason> {
     let limit = context.shared.connect_timeout;
     socket.set_nodelay(true).map_err(|_| Reason::Socket)?;
@@ -91,11 +89,11 @@ async fn shake_hands(
                 AcceptError::Http2(_) => Reason::Http2Failed,
             })
     };
-    let shaken = timeout(limit, shaking)
-        .await
-        .unwrap_or(Err(Reason::HandshakeTimeout));
-    drop(handshake);
-    shaken
+    match timeout(limit, handshake.while_there_is_room(shaking)).await {
+        Ok(Some(shaken)) => shaken,
+        Ok(None) => Err(Reason::TooManyHandshakes),
+        Err(_) => Err(Reason::HandshakeTimeout),
+    }
 }
 
 async fn carry(
@@ -171,7 +169,7 @@ async fn stream(
             incoming.refuse(status);
             context.shared.refuse(&description, &refused);
         }
-        Ok((socket, question)) => {
+        Ok((socket, admission)) => {
             let mut headers = HeaderMap::new();
             response_headers(&mut headers, description.destination_workload.as_deref());
             match incoming.accept(headers) {
@@ -179,7 +177,7 @@ async fn stream(
                     join(
                         context,
                         description,
-                        Some(question),
+                        Some(admission),
                         stream_leg(send, receive, ()),
                         tcp_leg(socket),
                         place.into(),
@@ -223,7 +221,7 @@ async fn connect(
     tunnel: &Tunnel,
     request: &Request<RecvStream>,
     description: &mut FlowDescription,
-) -> Result<(TcpStream, InboundQuestion), Answer> {
+) -> Result<(TcpStream, Admission), Answer> {
     let _pass = pod.begin_flow()?;
     let target = requested(pod, tunnel, request)?;
     description.hbone_address = Some(target);
@@ -236,17 +234,12 @@ async fn connect(
         port: target.port(),
         transport: Transport::MutualTls,
     };
-    permitted(context, &question, description).await?;
+    let admission = admit(context, question, description).await?;
     let own_port = forwarded_port(request.headers());
-    let socket = dial_application(
-        pod,
-        tunnel.peer,
-        own_port,
-        target,
-        context.shared.connect_timeout,
-    )
-    .await?;
-    Ok((socket, question))
+    let limit = context.shared.connect_timeout;
+    let dialling = dial_application(pod, tunnel.peer, own_port, target, limit);
+    let socket = admission.while_allowed(dialling).await?;
+    Ok((socket, admission))
 }
 
 /// The target, once it is certain that it is this pod's application and nothing else.

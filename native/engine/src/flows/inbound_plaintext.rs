@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ambit_intercept::sockets::prepare_accepted;
 use tokio::net::TcpStream;
 
+use super::admissions::Admission;
 use super::capacity::Place;
 use super::client::{reset_by_client, while_wanted};
 use super::context::{Pod, ThreadContext, canonical};
@@ -31,7 +32,7 @@ pub async fn serve(
     let client = canonical(peer);
     let mut description = describe(&context, &pod, client, destination);
     let question = question(&pod, client, destination);
-    let connecting = connect(&context, &pod, &socket, &question, &mut description);
+    let connecting = connect(&context, &pod, &socket, question, &mut description);
     let connecting = while_wanted(reset_by_client(&socket), connecting);
     match Box::pin(pod.while_here(connecting)).await {
         Err(refused) => {
@@ -44,12 +45,12 @@ pub async fn serve(
                 .shared
                 .refuse(&description, &Refused::over_capacity());
         }
-        Ok(stream) => {
+        Ok((stream, admission)) => {
             let (client, server) = (tcp_leg(socket), tcp_leg(stream));
             join(
                 context,
                 description,
-                Some(question),
+                Some(admission),
                 client,
                 server,
                 place.into(),
@@ -98,9 +99,9 @@ async fn connect(
     context: &ThreadContext,
     pod: &Pod,
     socket: &TcpStream,
-    question: &InboundQuestion,
+    question: InboundQuestion,
     description: &mut FlowDescription,
-) -> Result<TcpStream, Refused> {
+) -> Result<(TcpStream, Admission), Refused> {
     let _pass = pod.begin_flow()?;
     let destination = description.original_destination;
     if pod.is_own_port(destination.port()) {
@@ -117,18 +118,21 @@ async fn connect(
         ));
     }
     prepare_accepted(socket).map_err(|error| Refused::new(Reason::Socket, error.to_string()))?;
-    permitted(context, question, description).await?;
+    let admission = admit(context, question, description).await?;
     let limit = context.shared.connect_timeout;
-    dial_application(pod, description.source, None, destination, limit).await
+    let dialling = dial_application(pod, description.source, None, destination, limit);
+    let stream = admission.while_allowed(dialling).await?;
+    Ok((stream, admission))
 }
 
 /// Asks whether a flow may enter, and fills in what the answer tells of it.
-pub async fn permitted(
+pub async fn admit(
     context: &ThreadContext,
-    question: &InboundQuestion,
+    question: InboundQuestion,
     description: &mut FlowDescription,
-) -> Result<(), Refused> {
-    let verdict = context.shared.decisions.inbound(question.clone()).await?;
+) -> Result<Admission, Refused> {
+    let admission = context.shared.admissions.list(question.clone());
+    let verdict = context.shared.decisions.inbound(question).await?;
     if description.source_workload.is_none() {
         description.source_workload = context.shared.workload(verdict.source_workload.as_ref());
     }
@@ -139,7 +143,7 @@ pub async fn permitted(
             .and_then(|key| context.shared.directory.service(key));
     }
     if verdict.allow {
-        return Ok(());
+        return Ok(admission);
     }
     let message = match (&verdict.policy, &verdict.reason) {
         (Some(policy), _) => format!("denied by the policy {policy}"),

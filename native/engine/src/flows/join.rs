@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use super::admissions::Admission;
 use super::capacity::Places;
 use super::context::ThreadContext;
-use crate::api::InboundQuestion;
 use crate::relay::{ByteSink, ByteSource, Leg, LegError, Relay, RelayError};
 use crate::telemetry::{CancelHandle, FlowDescription, FlowEnd, FlowStart, ResponseFlags};
 
@@ -12,7 +12,7 @@ use crate::telemetry::{CancelHandle, FlowDescription, FlowEnd, FlowStart, Respon
 pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
     context: Rc<ThreadContext>,
     description: FlowDescription,
-    question: Option<InboundQuestion>,
+    admission: Option<Admission>,
     client: Leg<ClientSource, ClientSink>,
     server: Leg<ServerSource, ServerSink>,
     places: Places,
@@ -22,10 +22,11 @@ pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
     ServerSource: ByteSource,
     ServerSink: ByteSink,
 {
-    let cancel = CancelHandle::new();
+    let cancel = admission
+        .as_ref()
+        .map_or_else(CancelHandle::new, |admission| admission.cancel().clone());
     let flow = context.shared.telemetry.open(FlowStart {
         description,
-        question,
         cancel: cancel.clone(),
     });
     // Only now is the flow one of those that are cut when a pod goes; the pod may have gone before.
@@ -37,12 +38,13 @@ pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
         biased;
         reason = cancel.cancelled() => {
             relay.reset();
-            FlowEnd::failed(ResponseFlags::None, &*reason)
+            let flags = admission.as_ref().map_or(ResponseFlags::None, Admission::flags);
+            FlowEnd::failed(flags, &*reason)
         }
         ended = relay.run(|bytes| flow.received(bytes), |bytes| flow.sent(bytes)) => end_of(ended),
     };
     flow.finish(end);
-    drop(places);
+    drop((admission, places));
 }
 
 /// A reset by either end is a way to say goodbye, as in stock peers' logs; everything else is an error.

@@ -1,11 +1,13 @@
 //! The way of each kind of flow from its listener to its relay.
 
 mod accept;
+mod admissions;
 mod capacity;
 mod client;
 mod context;
 mod dial;
 mod gate;
+mod handshakes;
 mod inbound_hbone;
 mod inbound_plaintext;
 mod join;
@@ -15,5 +17,6 @@ mod refusal;
 mod tunnel;
 
 pub use accept::{PodListeners, serve};
+pub use admissions::Admissions;
 pub use context::{Pod, Shared, ThreadContext};
 pub use refusal::{Reason, RefusalCounters, Refused};

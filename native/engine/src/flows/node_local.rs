@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
+use super::admissions::Admission;
 use super::capacity::Place;
 use super::context::{Pod, ThreadContext};
 use super::dial::dial_application;
-use super::inbound_plaintext::permitted;
+use super::inbound_plaintext::admit;
 use super::refusal::{Reason, Refused};
 use crate::api::{Endpoint, InboundQuestion, Transport};
 use crate::drain::Phase;
@@ -35,7 +36,7 @@ pub fn neighbour(
 /// A connection to a neighbour's application; the place keeps what answers in its namespace need.
 pub struct Neighbour {
     pub stream: TcpStream,
-    pub question: InboundQuestion,
+    pub admission: Admission,
     pub place: Place,
 }
 
@@ -73,13 +74,15 @@ pub async fn dial(
     })?;
     let limit = context.shared.connect_timeout;
     let dialling = async {
-        permitted(context, &question, description).await?;
-        dial_application(neighbour, client, Some(client.port()), target, limit).await
+        let admission = admit(context, question, description).await?;
+        let dialling = dial_application(neighbour, client, Some(client.port()), target, limit);
+        let stream = admission.while_allowed(dialling).await?;
+        Ok::<_, Refused>((stream, admission))
     };
-    let stream = neighbour.while_here(dialling).await?;
+    let (stream, admission) = neighbour.while_here(dialling).await?;
     Ok(Neighbour {
         stream,
-        question,
+        admission,
         place,
     })
 }

@@ -88,15 +88,15 @@ async fn relay(
         }
         Upstream::Neighbour(Neighbour {
             stream,
-            question,
+            admission,
             place: neighbour,
         }) => {
             let places = Places {
                 own: place,
                 neighbour: Some(neighbour),
             };
-            let (question, server) = (Some(question), tcp_leg(stream));
-            join(context, description, question, client, server, places).await;
+            let (admission, server) = (Some(admission), tcp_leg(stream));
+            join(context, description, admission, client, server, places).await;
         }
         Upstream::Stream(TunnelStream {
             send,

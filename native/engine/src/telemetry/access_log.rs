@@ -7,12 +7,13 @@ use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use super::log_filter::Fate;
 use super::log_line::LogRecord;
 use super::registry::{Counter, Registry};
-use crate::api::LogFormat;
+use crate::api::{AccessLogFilter, LogFormat};
 
 const QUEUE: usize = 16_384;
 const BATCH: usize = 512;
@@ -28,6 +29,7 @@ pub(super) struct AccessLog {
     sender: Option<SyncSender<Message>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     dropped: Counter,
+    filter: Arc<Mutex<Arc<AccessLogFilter>>>,
 }
 
 impl AccessLog {
@@ -36,9 +38,13 @@ impl AccessLog {
             return Ok(Self::off(registry));
         };
         let (sender, receiver) = sync_channel(QUEUE);
+        let filter: Arc<Mutex<Arc<AccessLogFilter>>> = Arc::default();
         let writer = Writer {
             output,
             format,
+            filter: filter.clone(),
+            filtered: left_out(registry, "filter"),
+            not_sampled: left_out(registry, "sampling"),
             lost: lost(registry, "write_failed"),
         };
         let thread = std::thread::Builder::new()
@@ -48,6 +54,7 @@ impl AccessLog {
             sender: Some(sender),
             thread: Mutex::new(Some(thread)),
             dropped: lost(registry, "queue_full"),
+            filter,
         })
     }
 
@@ -56,7 +63,12 @@ impl AccessLog {
             sender: None,
             thread: Mutex::default(),
             dropped: lost(registry, "queue_full"),
+            filter: Arc::default(),
         }
+    }
+
+    pub(super) fn set_filter(&self, filter: AccessLogFilter) {
+        *self.filter.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(filter);
     }
 
     /// Never waits; a full queue drops the record and counts it.
@@ -86,6 +98,14 @@ fn lost(registry: &Registry, reason: &str) -> Counter {
     registry.counter(
         "ambit_access_log_dropped",
         "Lines of the access log that were lost.",
+        &[("reason", reason)],
+    )
+}
+
+fn left_out(registry: &Registry, reason: &str) -> Counter {
+    registry.counter(
+        "ambit_access_log_left_out",
+        "Lines that the access log's settings leave out.",
         &[("reason", reason)],
     )
 }
@@ -121,6 +141,9 @@ fn open(target: &str) -> io::Result<Option<Output>> {
 struct Writer {
     output: Output,
     format: LogFormat,
+    filter: Arc<Mutex<Arc<AccessLogFilter>>>,
+    filtered: Counter,
+    not_sampled: Counter,
     lost: Counter,
 }
 
@@ -148,15 +171,27 @@ impl Writer {
         text: &mut String,
         lines: &mut u64,
     ) -> bool {
+        let filter = self.filter();
         let rest = receiver.try_iter().take(BATCH - 1);
         for message in std::iter::once(first).chain(rest) {
-            match message {
-                Message::Record(record) => record.write(text, self.format),
-                Message::Stop => return true,
+            let Message::Record(record) = message else {
+                return true;
+            };
+            match filter.fate(&record) {
+                Fate::Filtered => self.filtered.increment(),
+                Fate::NotSampled => self.not_sampled.increment(),
+                Fate::Written => {
+                    record.write(text, self.format);
+                    *lines += 1;
+                }
             }
-            *lines += 1;
         }
         false
+    }
+
+    fn filter(&self) -> Arc<AccessLogFilter> {
+        let filter = self.filter.lock();
+        filter.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {

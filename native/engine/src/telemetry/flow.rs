@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use super::traffic::Series;
 use super::{CancelHandle, Telemetry};
-use crate::api::{Direction, InboundQuestion, ServiceDescriptor, Transport, WorkloadDescriptor};
+use crate::api::{Direction, ServiceDescriptor, Transport, WorkloadDescriptor};
 
 /// Which sides of a flow this engine reports. A node-local join is one relay and two reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,8 +113,6 @@ impl FlowDescription {
 
 pub struct FlowStart {
     pub description: FlowDescription,
-    /// The inbound question that let the flow in.
-    pub question: Option<InboundQuestion>,
     pub cancel: CancelHandle,
 }
 
@@ -158,7 +156,6 @@ pub(super) struct Report {
 pub(super) struct OpenFlow {
     pub(super) description: Arc<FlowDescription>,
     pub(super) reports: Vec<Report>,
-    pub(super) question: Option<InboundQuestion>,
     pub(super) cancel: CancelHandle,
     pub(super) opened: Instant,
     pub(super) opened_at: SystemTime,

@@ -1,51 +1,54 @@
-//! The open flows, for dumps and for closing them from outside. One entry for each report.
+//! The open flows, for dumps and for closing them from outside. One row for each report.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::flow::{OpenFlow, Report, Reporter};
+use super::flow::{OpenFlow, Report};
 use crate::api::FlowInfo;
 
-#[derive(Default)]
-struct Rows {
-    flows: HashMap<u64, Arc<OpenFlow>>,
-    per_pod: HashMap<Arc<str>, usize>,
-}
+/// Rows of each pod that has any, by id.
+type Pods = HashMap<Arc<str>, BTreeMap<u64, Arc<OpenFlow>>>;
 
 /// Locked when a flow opens and closes, never when bytes move.
 #[derive(Default)]
 pub(super) struct FlowTable {
-    rows: Mutex<Rows>,
+    pods: Mutex<Pods>,
 }
 
 impl FlowTable {
     pub(super) fn insert(&self, flow: &Arc<OpenFlow>) {
-        let mut rows = self.lock();
+        let mut pods = self.lock();
         for report in &flow.reports {
-            rows.flows.insert(report.id, flow.clone());
-            if let Some(pod) = flow.description.pod(report.reporter) {
-                *rows.per_pod.entry(pod.clone()).or_default() += 1;
-            }
+            let rows = pods.entry(pod(flow, report)).or_default();
+            rows.insert(report.id, flow.clone());
         }
     }
 
     pub(super) fn remove(&self, flow: &OpenFlow) {
-        let mut rows = self.lock();
+        let mut pods = self.lock();
         for report in &flow.reports {
-            rows.flows.remove(&report.id);
-            if let Some(pod) = flow.description.pod(report.reporter) {
-                rows.leave(pod);
+            let uid = pod(flow, report);
+            let Some(rows) = pods.get_mut(&uid) else {
+                continue;
+            };
+            rows.remove(&report.id);
+            if rows.is_empty() {
+                pods.remove(&uid);
             }
         }
     }
 
-    pub(super) fn infos(&self) -> Vec<FlowInfo> {
+    pub(super) fn infos(&self, uid: &str, after: u64, limit: usize) -> Vec<FlowInfo> {
         let flows: Vec<_> = {
-            let rows = self.lock();
-            rows.flows
-                .iter()
+            let pods = self.lock();
+            let Some(rows) = pods.get(uid) else {
+                return Vec::new();
+            };
+            let rows = rows.range((Bound::Excluded(after), Bound::Unbounded));
+            rows.take(limit)
                 .map(|(id, flow)| (*id, flow.clone()))
                 .collect()
         };
@@ -55,83 +58,56 @@ impl FlowTable {
             .collect()
     }
 
-    pub(super) fn cancel_ids(&self, ids: &[u64], reason: &str) -> usize {
-        let rows = self.lock();
-        let flows: Vec<_> = ids
-            .iter()
-            .filter_map(|id| rows.flows.get(id).cloned())
-            .collect();
-        drop(rows);
-        cancel(&flows, reason)
-    }
-
     pub(super) fn cancel_pod(&self, uid: &str, reason: &str) -> usize {
-        self.cancel_where(reason, |flow| {
-            let of_pod = |report: &Report| {
-                let pod = flow.description.pod(report.reporter);
-                pod.is_some_and(|pod| **pod == *uid)
-            };
-            flow.reports.iter().any(of_pod)
-        })
+        let rows = self.lock().get(uid).cloned().unwrap_or_default();
+        cancel(rows.values(), reason)
     }
 
     pub(super) fn cancel_all(&self, reason: &str) -> usize {
-        self.cancel_where(reason, |_| true)
-    }
-
-    pub(super) fn of_pod(&self, uid: &str) -> usize {
-        self.lock().per_pod.get(uid).copied().unwrap_or(0)
-    }
-
-    /// Flows, not reports: a node-local join is one.
-    pub(super) fn len(&self) -> usize {
-        let rows = self.lock();
-        let first = |(id, flow): &(&u64, &Arc<OpenFlow>)| {
-            flow.reports.first().is_some_and(|report| report.id == **id)
-        };
-        rows.flows.iter().filter(first).count()
-    }
-
-    fn cancel_where(&self, reason: &str, chosen: impl Fn(&OpenFlow) -> bool) -> usize {
-        let rows = self.lock();
-        let flows = rows.flows.values().filter(|flow| chosen(flow));
-        let flows: Vec<_> = flows.cloned().collect();
-        drop(rows);
+        let flows: Vec<_> = self
+            .lock()
+            .values()
+            .flat_map(BTreeMap::values)
+            .cloned()
+            .collect();
         cancel(&flows, reason)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn of_pod(&self, uid: &str) -> usize {
+        self.lock().get(uid).map_or(0, BTreeMap::len)
+    }
+
+    /// Flows, not rows: a node-local join is one.
+    pub(super) fn len(&self) -> usize {
+        let first = |(id, flow): &(&u64, &Arc<OpenFlow>)| {
+            flow.reports.first().is_some_and(|report| report.id == **id)
+        };
+        self.lock().values().flatten().filter(first).count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pods> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Rows {
-    fn leave(&mut self, pod: &Arc<str>) {
-        if let Some(count) = self.per_pod.get_mut(pod) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_pod.remove(pod);
-            }
-        }
-    }
+/// The reporter's pod; every flow has one at each side that reports it.
+fn pod(flow: &OpenFlow, report: &Report) -> Arc<str> {
+    let pod = flow.description.pod(report.reporter);
+    pod.cloned().unwrap_or_default()
 }
 
 /// Outside the lock: cancelling wakes tasks.
-fn cancel(flows: &[Arc<OpenFlow>], reason: &str) -> usize {
-    flows
-        .iter()
-        .filter(|flow| flow.cancel.cancel(reason))
-        .count()
+fn cancel<'flow>(flows: impl IntoIterator<Item = &'flow Arc<OpenFlow>>, reason: &str) -> usize {
+    let cancelled = flows.into_iter().filter(|flow| flow.cancel.cancel(reason));
+    cancelled.count()
 }
 
 fn info(id: u64, flow: &OpenFlow) -> Option<FlowInfo> {
     let report = flow.reports.iter().find(|report| report.id == id)?;
     let description = &flow.description;
-    let pod = description.pod(report.reporter).cloned();
-    let inbound = report.reporter == Reporter::Destination;
     Some(FlowInfo {
         id,
-        pod: pod.unwrap_or_default(),
+        pod: pod(flow, report),
         direction: report.reporter.direction(),
         source: description.source,
         original_destination: description.original_destination,
@@ -140,7 +116,6 @@ fn info(id: u64, flow: &OpenFlow) -> Option<FlowInfo> {
         bytes_sent: flow.sent.load(Ordering::Relaxed),
         bytes_received: flow.received.load(Ordering::Relaxed),
         opened_at: milliseconds(flow.opened_at),
-        question: flow.question.clone().filter(|_| inbound),
     })
 }
 

@@ -10,6 +10,8 @@ use crate::api::{LogFormat, ServiceDescriptor, WorkloadDescriptor};
 
 pub(super) struct LogRecord {
     pub(super) time: SystemTime,
+    /// The same for both lines of a node-local join.
+    pub(super) flow: u64,
     pub(super) description: Arc<FlowDescription>,
     pub(super) reporter: Reporter,
     pub(super) end: Arc<FlowEnd>,

@@ -6,6 +6,7 @@ mod flow;
 mod flow_table;
 mod histogram;
 mod labels;
+mod log_filter;
 mod log_line;
 mod registry;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
-use crate::api::{FlowInfo, LogFormat};
+use crate::api::{AccessLogFilter, FlowInfo, LogFormat};
 
 use access_log::AccessLog;
 use flow::{OpenFlow, Report, Reporter};
@@ -87,7 +88,6 @@ impl Telemetry {
         let flow = Arc::new(OpenFlow {
             reports: reports.collect(),
             description,
-            question: start.question,
             cancel: start.cancel,
             opened: Instant::now(),
             opened_at: SystemTime::now(),
@@ -102,21 +102,18 @@ impl Telemetry {
     pub fn reject(&self, flow: &FlowDescription, end: &FlowEnd) {
         let description = Arc::new(flow.clone());
         let end = Arc::new(end.clone());
+        let id = self.next_id();
         for reporter in flow.reporters.each() {
             self.failed(&description, *reporter, &end);
-            self.log(&description, *reporter, &end, None);
+            self.log(id, &description, *reporter, &end, None);
         }
     }
 
-    /// The open flows; both rows of a node-local join.
+    /// At most `limit` open flows of a pod, in order of their ids from the one that follows `after`; a node-local join has
+    /// a row at each of its pods.
     #[must_use]
-    pub fn flows(&self) -> Vec<FlowInfo> {
-        self.table.infos()
-    }
-
-    /// Cancels the flows with these ids; unknown ids are ignored. Returns how many were cancelled.
-    pub fn close_flows(&self, ids: &[u64], reason: &str) -> usize {
-        self.table.cancel_ids(ids, reason)
+    pub fn flows(&self, pod: &str, after: u64, limit: usize) -> Vec<FlowInfo> {
+        self.table.infos(pod, after, limit)
     }
 
     /// Cancels every flow of a pod. Returns how many.
@@ -150,6 +147,11 @@ impl Telemetry {
         out
     }
 
+    /// Holds for lines that are not written yet, also for those that are queued already.
+    pub fn set_access_log_filter(&self, filter: AccessLogFilter) {
+        self.log.set_filter(filter);
+    }
+
     /// Writes what is queued and joins the log's thread; later flows are counted but not logged.
     pub fn shut_down(&self) {
         self.log.stop();
@@ -157,10 +159,14 @@ impl Telemetry {
 
     fn report(&self, description: &FlowDescription, reporter: Reporter) -> Report {
         Report {
-            id: self.last_id.fetch_add(1, Ordering::Relaxed) + 1,
+            id: self.next_id(),
             reporter,
             series: self.traffic.opened(description, reporter),
         }
+    }
+
+    fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn close(&self, flow: &OpenFlow, end: FlowEnd) {
@@ -171,12 +177,14 @@ impl Telemetry {
             duration: flow.opened.elapsed(),
         };
         let end = Arc::new(end);
+        let id = flow.reports.first().map_or(0, |report| report.id);
         for report in &flow.reports {
             self.traffic.closed(&report.series, report.reporter);
             if end.error.is_some() {
                 self.failed(&flow.description, report.reporter, &end);
             }
-            self.log(&flow.description, report.reporter, &end, Some(transfer));
+            let (description, reporter) = (&flow.description, report.reporter);
+            self.log(id, description, reporter, &end, Some(transfer));
         }
     }
 
@@ -194,6 +202,7 @@ impl Telemetry {
 
     fn log(
         &self,
+        flow: u64,
         description: &Arc<FlowDescription>,
         reporter: Reporter,
         end: &Arc<FlowEnd>,
@@ -201,6 +210,7 @@ impl Telemetry {
     ) {
         self.log.write(LogRecord {
             time: SystemTime::now(),
+            flow,
             description: description.clone(),
             reporter,
             end: end.clone(),
