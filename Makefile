@@ -14,7 +14,7 @@ test:
 
 # A real two-node Kubernetes on this machine, as root; needs Go to build it once.
 cluster:
-	@test/cluster/cluster.sh up
+	@test/cluster/cluster.sh status || test/cluster/cluster.sh up
 	@echo "export KUBECONFIG=$$(test/cluster/cluster.sh path kubeconfig)"
 	@echo "alias kubectl=$$(test/cluster/cluster.sh path kubectl)"
 

@@ -14,6 +14,7 @@
 #   cluster.sh reboot N           cut a node's power and start it again (not node 1: it has the control plane)
 # Needs root. AMBIT_CLUSTER names the cluster; each checkout has one of its own otherwise.
 . "$(dirname "$0")/../../scripts/common.sh"
+shopt -s inherit_errexit # a failure inside $(…) is one
 . scripts/packages.sh
 . scripts/image-files.sh
 . test/cluster/lib/settings.sh

@@ -6,14 +6,26 @@ programs_of() { # MODULE
   local module=$1 folder
   folder=$cache/$module-$(cd "$files/$module" && cat -- * "$files/lib/binaries.sh" | sha256sum | cut -c1-16)-$(uname -m)
   if [ ! -d "$folder" ]; then
-    require_go
-    mkdir -p "$cache"
-    exec 9>"$cache/$module.lock"
-    flock 9 # two clusters that start at the same time build once
-    [ -d "$folder" ] || build_module "$module" "$folder"
-    exec 9>&-
+    once "$folder" build_module "$module"
   fi
   echo "$folder"
+}
+
+# Makes FOLDER by CMD... UNFINISHED, unless it is there. Clusters that start at the same time make it once; what a killed
+# one left unfinished is begun anew.
+once() { # FOLDER CMD...
+  local folder=$1
+  shift
+  mkdir -p "$cache"
+  (
+    flock 9
+    if [ ! -d "$folder" ]; then
+      rm -rf "$folder.unfinished"
+      mkdir "$folder.unfinished"
+      "$@" "$folder.unfinished"
+      mv "$folder.unfinished" "$folder"
+    fi
+  ) 9>"$folder.lock"
 }
 
 require_go() {
@@ -25,16 +37,12 @@ require_go() {
 }
 
 build_module() { # MODULE FOLDER
-  local started=$SECONDS unfinished=$2.$$
+  local started=$SECONDS
+  require_go
   say "building $1 (once; the whole of Kubernetes takes minutes)"
-  mkdir -p "$unfinished"
   # shellcheck disable=SC2046 # the packages are words
-  if ! (cd "$files/$1" && GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0 go build -v -trimpath \
-    -ldflags "-s -w $(version_flags)" -o "$unfinished/" $(packages_of "$1")) 2>&1 | build_progress; then
-    rm -rf "$unfinished"
-    fail "building $1 failed"
-  fi
-  mv "$unfinished" "$2"
+  (cd "$files/$1" && GOTOOLCHAIN=local GOFLAGS=-buildvcs=false CGO_ENABLED=0 go build -v -trimpath \
+    -ldflags "-s -w $(version_flags)" -o "$2/" $(packages_of "$1")) 2>&1 | build_progress || fail "building $1 failed"
   say "built $1 in $((SECONDS - started)) s"
 }
 

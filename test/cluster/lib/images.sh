@@ -6,18 +6,19 @@ make_images() {
   local sum
   sum=$(cat "$files"/programs/* "$files/lib/images.sh" scripts/{pack-image,image-files}.sh /bin/busybox | sha256sum | cut -c1-16)
   images=$cache/images-$sum-$(basename "$coredns")
-  [ ! -d "$images" ] || return 0
+  [ -d "$images" ] || once "$images" make_image_files
+}
+
+make_image_files() { # FOLDER
+  local program
   say "making the cluster's images"
-  local unfinished=$images.$$ program
-  mkdir -p "$unfinished/programs"
+  mkdir "$1/programs"
   for program in pause forward; do
-    gcc -O2 -Wall -Wextra -static -o "$unfinished/programs/$program" "$files/programs/$program.c"
+    gcc -O2 -Wall -Wextra -static -o "$1/programs/$program" "$files/programs/$program.c"
   done
-  make_image "$unfinished" pause "$unfinished/programs/pause" /bin/pause
-  make_image "$unfinished" coredns "$coredns/coredns" /bin/coredns
-  make_image "$unfinished" busybox "$unfinished/programs/pause" /bin/pause add_busybox
-  rm -rf "$images"
-  mv "$unfinished" "$images"
+  make_image "$1" pause "$1/programs/pause" /bin/pause
+  make_image "$1" coredns "$coredns/coredns" /bin/coredns
+  make_image "$1" busybox "$1/programs/pause" /bin/pause add_busybox
 }
 
 make_image() { # FOLDER NAME PROGRAM TARGET [MORE]: MORE is called with the folder of the image's files
