@@ -68,6 +68,7 @@ async function start({ node, port, rootFile, tokenFile }: AgentStart): Promise<v
     events,
     nodeMetadata: {},
     credentials: null,
+    cluster: null,
   });
   running = agent.run();
   await waitFor(() => engine().calls.includes('start'), { timeout: 60_000, what: 'the start of the engine' });

@@ -4,6 +4,7 @@ import { noCredentials } from '../config/control-credentials.ts';
 import type { ControlCredentials } from '../config/control-credentials.ts';
 import type { JsonValue } from '../config/control-settings.ts';
 import type { AgentSettings } from '../config/settings.ts';
+import type { KubeClient } from '../kube/kube-client.ts';
 import type { MeshState } from '../model/workload.ts';
 import type { NativeModule } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
@@ -14,14 +15,17 @@ import type { Random, Timers } from '../timing/timers.ts';
 import type { CertificateSigner } from '../ztunnel/certificates.ts';
 import { AccessLogSettings } from './access-log-settings.ts';
 import { AgentServers } from './agent-servers.ts';
-import { cgroupRoot, ensureBpffs } from './host.ts';
+import { cgroupRoot, ensureBpffs, findPodsCgroup } from './host.ts';
 import type { Host } from './host.ts';
 import { aborted, Lifecycle } from '../process/lifecycle.ts';
+import { ManifestInput } from '../process/manifest-input.ts';
 import type { ProcessEvents } from '../process/lifecycle.ts';
 import { ControlFeed } from './control-feed.ts';
 import { explainAlone } from './explain.ts';
+import { KubernetesNode } from './kubernetes/kubernetes-node.ts';
 import { ManifestFeed } from './manifest-feed.ts';
 import { createNode } from './node.ts';
+import type { NodePods } from './node-pods.ts';
 import type { Node } from './node.ts';
 import { loadSigner } from './signer.ts';
 import type { StateFeed } from './state-feed.ts';
@@ -41,6 +45,15 @@ export interface AgentDependencies {
   readonly nodeMetadata: Readonly<Record<string, JsonValue>>;
   /** null: a token file alone, as the settings name it. */
   readonly credentials: ControlCredentials | null;
+  /** null: pods come from manifests, or from the control plane alone. */
+  readonly cluster: AgentCluster | null;
+}
+
+/** The cluster that this agent takes part in. */
+export interface AgentCluster {
+  readonly client: KubeClient;
+  /** Path of the CNI plugin that came with this agent. */
+  readonly cniBinary: string;
 }
 
 /**
@@ -55,11 +68,16 @@ export class Agent {
   readonly #feed: StateFeed;
   readonly #accessLog: AccessLogSettings;
   #node: Node | null = null;
+  readonly #kubernetes: KubernetesNode | null;
   #closeSigner: () => void = () => undefined;
+  #cgroup = '';
+  #endsForGood = false;
 
   constructor(dependencies: AgentDependencies) {
     this.#dependencies = dependencies;
-    this.#feed = createFeed(dependencies);
+    const { cluster } = dependencies;
+    this.#kubernetes = cluster === null ? null : new KubernetesNode({ ...dependencies, ...cluster });
+    this.#feed = createFeed(dependencies, this.#kubernetes?.pods ?? null);
     const { logging, metrics, timers, events } = dependencies;
     this.#readiness = new Readiness(
       {
@@ -134,6 +152,7 @@ export class Agent {
     const { settings, logging, host } = this.#dependencies;
     await ensureBpffs(host, settings.bpffs, logging.component('host'));
     const cgroup = await cgroupRoot(host, settings.cgroupRoot);
+    this.#cgroup = cgroup;
     const { signer, close } = await loadSigner({
       ...this.#dependencies,
       credentials: this.#dependencies.credentials ?? noCredentials,
@@ -146,7 +165,16 @@ export class Agent {
 
   /** The engine takes pods in one by one, so the first state is in force before its first question comes. */
   async #startEngine(state: MeshState, cgroup: string, signer: CertificateSigner | null): Promise<void> {
-    const node = createNode(this.#dependencies, { initial: state, cgroup, signer, addresses: this.#feed.addresses });
+    const { settings } = this.#dependencies;
+    const node = createNode(this.#dependencies, {
+      initial: state,
+      cgroup,
+      podsCgroup: settings.podsCgroup ?? (settings.kubernetes ? await findPodsCgroup(cgroup) : null),
+      signer,
+      addresses: this.#feed.addresses,
+      placedLater: this.#kubernetes !== null,
+      onEnrolment: () => this.#kubernetes?.changed(),
+    });
     this.#node = node;
     node.engine.setAccessLogFilter(this.#accessLog.filter);
     const adopted = await node.engine.start();
@@ -157,6 +185,7 @@ export class Agent {
     node.enrolment.adopt(adopted);
     await this.#feed.attach(node);
     this.#readiness.done('first enrolment');
+    await this.#kubernetes?.begin({ node, localPods: () => this.#feed.localPods });
   }
 
   /** Hooks stay in place, closed: a pod never falls out of the mesh because its agent is replaced. */
@@ -164,9 +193,11 @@ export class Agent {
     this.#readiness.setDraining();
     const { settings, logging } = this.#dependencies;
     this.#node?.enrolment.stop();
+    const retired = this.#kubernetes?.retire();
     const drained = this.#node?.engine.drain(settings.drainDeadline);
     const report = await Promise.race([drained, aborted(this.#lifecycle.forcing)]);
     if (report !== undefined) logging.component('agent').info({ ...report }, 'drained');
+    this.#endsForGood = (await retired) ?? false;
   }
 
   /** Ends whatever was started, also after a start that failed half-way. */
@@ -181,7 +212,21 @@ export class Agent {
     } catch (error) {
       this.#dependencies.logging.component('agent').error(errorFields(error), 'the engine did not stop cleanly');
     }
+    await this.#kubernetes?.stop();
+    if (this.#endsForGood) this.#detach();
     await this.#servers.stop();
+  }
+
+  /** Nobody comes who would serve what is captured. */
+  #detach(): void {
+    const { settings, native, logging } = this.#dependencies;
+    const logger = logging.component('agent');
+    try {
+      const removed = native.detach(settings.node, settings.bpffs, this.#cgroup, settings.hostProc);
+      logger.info({ removed }, 'the node is left as it was');
+    } catch (error) {
+      logger.error(errorFields(error), 'what is captured could not be let go: run `ambit detach` on the node');
+    }
   }
 
   #createServers(): AgentServers {
@@ -208,7 +253,8 @@ export class Agent {
   }
 }
 
-function createFeed(dependencies: AgentDependencies): StateFeed {
+/** @param nodePods what the cluster tells of this node's pods; null: it is in none */
+function createFeed(dependencies: AgentDependencies, nodePods: NodePods | null): StateFeed {
   const { settings, nodeMetadata: metadata, credentials } = dependencies;
   if (settings.control !== null)
     return new ControlFeed({
@@ -216,7 +262,16 @@ function createFeed(dependencies: AgentDependencies): StateFeed {
       control: settings.control,
       metadata,
       credentials: credentials ?? noCredentials,
+      nodePods: nodePods ?? podsOfManifests(dependencies),
     });
   // The settings name manifests wherever they name no control plane.
   return new ManifestFeed({ ...dependencies, path: settings.manifests ?? '' });
+}
+
+function podsOfManifests({ settings, timers, logging, metrics }: AgentDependencies): NodePods | null {
+  const { manifests, stateDir, manifestPoll } = settings;
+  if (manifests === null) return null;
+  const logger = logging.component('manifests');
+  const input = new ManifestInput({ path: manifests, stateDir, pollInterval: manifestPoll, timers, logger, metrics });
+  return { input, places: null };
 }

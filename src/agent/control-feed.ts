@@ -1,29 +1,27 @@
 import { isDeepStrictEqual } from 'node:util';
-import { defaultMeshSettings, meshSettingsSchema } from '../config/manifests/schemas/mesh-settings.ts';
+import { defaultMeshSettings } from '../config/manifests/schemas/mesh-settings.ts';
 import type { ControlCredentials } from '../config/control-credentials.ts';
 import type { JsonValue } from '../config/control-settings.ts';
 import type { AgentSettings } from '../config/settings.ts';
 import type { ControlEndpoint } from '../config/setting-parsers.ts';
-import type { DocumentChange } from '../config/mesh-input.ts';
-import { MeshDerivation } from '../derive/mesh-derivation.ts';
-import type { MeshSettings, MeshState } from '../model/workload.ts';
+import type { LocalPod, MeshSettings, MeshState } from '../model/workload.ts';
 import { aborted } from '../process/lifecycle.ts';
-import { ManifestInput } from '../process/manifest-input.ts';
-import { StatePump } from '../process/state-pump.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
-import { runInSlices, Slices } from '../timing/slices.ts';
+import { Slices } from '../timing/slices.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import type { NodeIdentity, ResourceChanges } from '../xds/delta-session.ts';
 import { MeshReplica } from '../xds/mesh-replica.ts';
 import { InspectionClient } from '../xds/inspection-client.ts';
 import { XdsClient } from '../xds/xds-client.ts';
 import type { XdsStatus } from '../xds/xds-client.ts';
-import type { StagedState, StateDifference } from '../model/state-difference.ts';
+import type { StateDifference } from '../model/state-difference.ts';
 import { answerInspection } from './explain.ts';
 import type { Node } from './node.ts';
 import { AddressDemand } from './address-demand.ts';
 import { MeshMemory } from './mesh-memory.ts';
+import { NodePodFeed } from './node-pod-feed.ts';
+import type { NodePods } from './node-pods.ts';
 import { warnAboutTrustDomains } from './state-feed.ts';
 import type { StateFeed } from './state-feed.ts';
 
@@ -38,16 +36,16 @@ export interface ControlFeedDependencies {
   readonly metrics: AgentMetrics;
   readonly timers: Timers;
   readonly random: Random;
+  /** null: the control plane alone names them. */
+  readonly nodePods: NodePods | null;
 }
-
-const emptyMeshSettings = meshSettingsSchema.parse({ apiVersion: 'ambit.dev/v1alpha1', kind: 'MeshSettings' });
 
 /** Resources that are put in force at once: a first push of a large mesh must not keep questions waiting. */
 const CHUNK = 256;
 /** What a former run kept is in force after this long without a word of the control plane. Milliseconds. */
 const FIRST_ANSWER_DEADLINE = 5000;
 
-/** The mesh from a control plane; of manifests, if any are given, only the pods of this node. */
+/** The mesh from a control plane, together with what the node knows of its own pods. */
 export class ControlFeed implements StateFeed {
   readonly task = 'control plane';
   readonly addresses: AddressDemand | null;
@@ -55,9 +53,7 @@ export class ControlFeed implements StateFeed {
   readonly #ending = new AbortController();
   readonly #replica: MeshReplica;
   readonly #client: XdsClient;
-  /** Of manifests: the pods of this node. */
-  readonly #derivation: MeshDerivation;
-  readonly #pump: StatePump;
+  readonly #nodePods: NodePodFeed | null;
   readonly #memory: MeshMemory | null;
   #node: Node | null = null;
   #running: Promise<void> = Promise.resolve();
@@ -106,12 +102,9 @@ export class ControlFeed implements StateFeed {
       metrics,
     });
     this.#memory = this.#newMemory();
-    this.#derivation = new MeshDerivation({ node: settings.node, now: () => timers.now() });
-    this.#pump = new StatePump({
-      derive: (changes) => runInSlices(this.#derivation.update(changes)),
-      apply: (staged) => this.#applyPods(staged),
-      logger: logging.component('manifests'),
-      metrics,
+    this.#nodePods = this.#newNodePods();
+    dependencies.nodePods?.places?.listen(() => {
+      this.#reconcile();
     });
   }
 
@@ -123,7 +116,7 @@ export class ControlFeed implements StateFeed {
     const ended = AbortSignal.any([signal, this.#ending.signal]);
     const synced = new Promise<void>((resolve) => (this.#announceSync = resolve));
     const recalled = (await this.#memory?.recall()) ?? false;
-    await this.#readManifests(ended);
+    await this.#readNodePods(ended, recalled);
     this.#running = this.#client.run(this.#ending.signal);
     await Promise.race([synced, aborted(ended), ...(recalled ? [this.#outOfReach()] : [])]);
     ended.throwIfAborted();
@@ -136,7 +129,14 @@ export class ControlFeed implements StateFeed {
     this.#node = node;
     await node.plane.apply(this.#replica.state);
     if (node.demand !== null) this.addresses?.attach(node.demand);
-    node.enrolment.reconcile(this.#replica.state.localPods);
+    this.#place();
+    await this.#dependencies.nodePods?.places?.looked();
+    this.#reconcile();
+  }
+
+  /** The pods of this node as it knows them by itself. */
+  get localPods(): ReadonlyMap<string, LocalPod> {
+    return this.#nodePods?.localPods ?? new Map();
   }
 
   async stop(): Promise<void> {
@@ -187,23 +187,28 @@ export class ControlFeed implements StateFeed {
     });
   }
 
-  async #readManifests(signal: AbortSignal): Promise<void> {
-    const { settings, timers, logging, metrics } = this.#dependencies;
-    if (settings.manifests === null) return;
-    const input = new ManifestInput({
-      path: settings.manifests,
-      stateDir: settings.stateDir,
-      pollInterval: settings.manifestPoll,
+  /** A former run's pods are served meanwhile, where it kept them and this node's own are not told in time. */
+  async #readNodePods(signal: AbortSignal, recalled: boolean): Promise<void> {
+    if (this.#nodePods === null) return;
+    const reading = this.#nodePods.start(signal);
+    if (!recalled) return reading;
+    reading.catch(() => undefined);
+    const late = new Promise<void>((resolve) => void this.#dependencies.timers.after(FIRST_ANSWER_DEADLINE, resolve));
+    await Promise.race([reading, late]);
+  }
+
+  #newNodePods(): NodePodFeed | null {
+    const { nodePods, settings, timers, logging, metrics } = this.#dependencies;
+    if (nodePods === null) return null;
+    return new NodePodFeed({
+      node: settings.node,
+      pods: nodePods,
+      settings: () => this.#replica.state.settings,
+      apply: (take) => this.#change(() => this.#replica.setNodePods(take(), nodePods.places !== null)),
       timers,
-      logger: logging.component('manifests'),
+      logger: logging.component('node pods'),
       metrics,
     });
-    const first = await input.start((changes) => {
-      this.#pump.submit(changes.filter(saysWhatHolds));
-    }, signal);
-    const staged = await this.#pump.start([...first.filter(saysWhatHolds), this.#settingsOfControl()]);
-    this.#replica.setNodePods(podsOf(staged.commit().next));
-    this.#pump.open();
   }
 
   async #apply(changes: ResourceChanges): Promise<void> {
@@ -215,12 +220,7 @@ export class ControlFeed implements StateFeed {
       await slices.pause();
     }
     if (settings.network !== this.#replica.state.settings.network) this.addresses?.networkChanged(settings.network);
-    // Identities of the pods that manifests name follow the trust domain that the control plane names.
-    if (!isDeepStrictEqual(settings, this.#replica.state.settings)) this.#pump.submit([this.#settingsOfControl()]);
-  }
-
-  async #applyPods(staged: StagedState): Promise<void> {
-    await this.#change(() => this.#replica.setNodePods(podsOf(staged.commit().next)));
+    if (!isDeepStrictEqual(settings, this.#replica.state.settings)) this.#nodePods?.settingsChanged();
   }
 
   /** The replica changes when the decisions do, and not before: between the two lie questions. */
@@ -229,7 +229,7 @@ export class ControlFeed implements StateFeed {
       change();
       return;
     }
-    const { plane, enrolment } = this.#node;
+    const { plane } = this.#node;
     const before = this.#replica.state;
     const done: StateDifference[] = [];
     await plane.applyDifference(() => {
@@ -239,30 +239,18 @@ export class ControlFeed implements StateFeed {
     });
     warnAboutTrustDomains(before, this.#replica.state, this.#dependencies.logging.component('agent'));
     const podsChanged = done.some(({ localPods }) => localPods.length > 0);
-    if (podsChanged && !this.#ending.signal.aborted) enrolment.reconcile(this.#replica.state.localPods);
+    if (podsChanged) this.#reconcile();
   }
 
-  #settingsOfControl(): DocumentChange {
-    const { settings } = this.#replica.state;
-    const { trustDomainAliases, excludedNamespaces } = settings;
-    const lists = { trustDomainAliases: [...trustDomainAliases], excludedNamespaces: [...excludedNamespaces] };
-    const spec = { ...settings, ...lists };
-    return { kind: 'MeshSettings', key: 'MeshSettings', document: { ...emptyMeshSettings, spec } };
+  #place(): ReadonlyMap<string, LocalPod> {
+    const { localPods } = this.#replica.state;
+    return this.#dependencies.nodePods?.places?.place(localPods) ?? localPods;
   }
-}
 
-/** Settings are the control plane's to say. */
-function saysWhatHolds({ kind }: DocumentChange): boolean {
-  return kind !== 'MeshSettings';
-}
-
-/** Of the workloads only those of this node: the manifests say nothing of the rest of the mesh that would be the whole. */
-function podsOf({ localPods, workloads, conditions }: MeshState): Parameters<MeshReplica['setNodePods']>[0] {
-  const own = [...localPods.values()].flatMap(({ workload }) => {
-    const found = workloads.get(workload);
-    return found === undefined ? [] : [[workload, found] as const];
-  });
-  return { pods: localPods, workloads: new Map(own), conditions };
+  #reconcile(): void {
+    if (this.#node === null || this.#ending.signal.aborted) return;
+    this.#node.enrolment.reconcile(this.#place());
+  }
 }
 
 function* chunksOf({ upserts, removals }: ResourceChanges): Generator<ResourceChanges> {

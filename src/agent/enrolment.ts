@@ -20,6 +20,8 @@ export interface EnrolmentDependencies {
     AgentMetrics,
     'podsEnrolled' | 'podsPending' | 'podsStarted' | 'podsStopped' | 'enrolmentFailures'
   >;
+  /** See `goalOf`. */
+  readonly placedLater: boolean;
   /** Awaited before a pod is taken in; what it waits for must end by itself. */
   readonly prepare: (spec: PodSpec) => Promise<void>;
   /** `identities` may say something else now. */
@@ -33,6 +35,8 @@ export interface PodStatus {
   readonly uid: string;
   readonly name: string;
   readonly wanted: boolean;
+  /** It is not known yet where its network namespace is. */
+  readonly awaited: boolean;
   readonly enrolled: boolean;
   /** The kernel hands its connections to an engine; where it is not enrolled, they are refused. */
   readonly captured: boolean;
@@ -86,7 +90,7 @@ export class Enrolment {
     for (const pod of pods.values()) {
       const entry = this.#entry(pod.uid, nameOf(pod));
       entry.listed = true;
-      this.#setGoal(entry, goalOf(pod));
+      this.#setGoal(entry, goalOf(pod, this.#dependencies.placedLater));
     }
     for (const entry of [...this.#entries.values()]) {
       if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry.listed));
@@ -113,15 +117,18 @@ export class Enrolment {
   }
 
   status(): readonly PodStatus[] {
-    return [...this.#entries.values()].map(({ uid, name, goal, actual, failures, lastError }) => ({
-      uid,
-      name,
-      wanted: goal.kind === 'served',
-      enrolled: actual.kind === 'served',
-      captured: actual.kind === 'served' || actual.kind === 'captured',
-      failures,
-      lastError,
-    }));
+    return [...this.#entries.values()].map(statusOf);
+  }
+
+  podStatus(uid: string): PodStatus | null {
+    const entry = this.#entries.get(uid);
+    return entry === undefined ? null : statusOf(entry);
+  }
+
+  /** Path of the network namespace in which the engine serves the pod; null: it does not. */
+  servedNetns(uid: string): string | null {
+    const actual = this.#entries.get(uid)?.actual;
+    return actual?.kind === 'served' ? actual.spec.netns : null;
   }
 
   /** Starts nothing new; what the engine serves stays served. */
@@ -170,7 +177,7 @@ export class Enrolment {
     if (entry.busy || this.#stopped) return;
     const operation = this.#nextOperation(entry);
     if (operation === null) {
-      if (entry.actual.kind === 'nothing' && entry.goal.kind !== 'served') this.#entries.delete(entry.uid);
+      if (entry.actual.kind === 'nothing' && isLeaving(entry.goal)) this.#entries.delete(entry.uid);
       return;
     }
     entry.busy = true;
@@ -198,7 +205,7 @@ export class Enrolment {
       if (actual.kind === 'served' && actual.spec.netns !== goal.spec.netns) return () => this.#forget(entry);
       return () => this.#enrol(entry, goal.spec);
     }
-    if (actual.kind === 'nothing') return null;
+    if (actual.kind === 'nothing' || goal.kind === 'awaited') return null;
     if (goal.kind === 'forgotten') return () => this.#forget(entry);
     return actual.kind === 'releasing' ? null : () => this.#unenrol(entry);
   }
@@ -279,6 +286,23 @@ async function ignoringUnknown(operation: Promise<void>, unknown: () => void): P
     if (errorCode(error) !== 'UNKNOWN_POD') throw error;
     unknown();
   }
+}
+
+function statusOf({ uid, name, goal, actual, failures, lastError }: Entry): PodStatus {
+  return {
+    uid,
+    name,
+    wanted: !isLeaving(goal),
+    awaited: goal.kind === 'awaited',
+    enrolled: actual.kind === 'served',
+    captured: actual.kind === 'served' || actual.kind === 'captured',
+    failures,
+    lastError,
+  };
+}
+
+function isLeaving({ kind }: Goal): boolean {
+  return kind === 'released' || kind === 'forgotten';
 }
 
 function nameOf(pod: LocalPod): string {

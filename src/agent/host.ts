@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { AmbitError } from '../config/errors.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -17,18 +18,20 @@ export interface Host {
 
 const run = promisify(execFile);
 const MOUNT_TIMEOUT_MS = 10_000;
-const PROCESSES = { self: '/proc/self', init: '/proc/1' } as const;
-
-export const linuxHost: Host = {
-  mounts: async (of) => parseMountInfo(await readFile(`${PROCESSES[of]}/mountinfo`, 'utf8')),
-  // Reading the link /proc/1/ns/mnt takes every capability that PID 1 has. A mount's number, the first field of a line,
-  // is unique on the machine, and a new namespace numbers its copies anew.
-  mountNamespace: async (of) => (await readFile(`${PROCESSES[of]}/mountinfo`, 'utf8')).split(' ', 1)[0] ?? '',
-  mountBpffs: async (point) => {
-    await mkdir(point, { recursive: true });
-    await run('mount', ['-t', 'bpf', 'bpf', point], { timeout: MOUNT_TIMEOUT_MS });
-  },
-};
+/** @param proc where the node's processes are seen */
+export function linuxHost(proc: string): Host {
+  const processes = { self: '/proc/self', init: `${proc}/1` } as const;
+  return {
+    mounts: async (of) => parseMountInfo(await readFile(`${processes[of]}/mountinfo`, 'utf8')),
+    // Reading the link /proc/1/ns/mnt takes every capability that PID 1 has. A mount's number, the first field of a line,
+    // is unique on the machine, and a new namespace numbers its copies anew.
+    mountNamespace: async (of) => (await readFile(`${processes[of]}/mountinfo`, 'utf8')).split(' ', 1)[0] ?? '',
+    mountBpffs: async (point) => {
+      await mkdir(point, { recursive: true });
+      await run('mount', ['-t', 'bpf', 'bpf', point], { timeout: MOUNT_TIMEOUT_MS });
+    },
+  };
+}
 
 /**
  * Sees to it that what the engine pins outlives this process: pins live as long as their file system is mounted anywhere.
@@ -58,6 +61,18 @@ export async function cgroupRoot(host: Host, configured: string | null): Promise
   if (root !== null) return root;
   const advice = 'mount it with `mount -t cgroup2 none /sys/fs/cgroup/unified`, or name its place with --cgroup-root';
   throw new AmbitError('CGROUP_MISSING', `the root of the cgroup2 tree is not mounted here; ${advice}`);
+}
+
+/** As kubelets name the folder of all pods, by cgroup driver; the latter two under kind, whose nodes are containers. */
+const podsCgroups = ['kubepods.slice', 'kubepods', 'kubelet.slice/kubelet-kubepods.slice', 'kubelet/kubepods'];
+
+/** Relative to the root; null: no kubelet has made one there. */
+export async function findPodsCgroup(root: string): Promise<string | null> {
+  for (const folder of podsCgroups) {
+    const found = await stat(join(root, folder)).catch(() => null);
+    if (found?.isDirectory() === true) return folder;
+  }
+  return null;
 }
 
 async function isHeldByInit(host: Host, mounted: Mount): Promise<boolean> {

@@ -1,7 +1,7 @@
 import type { AgentSettings } from '../config/settings.ts';
 import { MeshDerivation } from '../derive/mesh-derivation.ts';
 import type { StateDifference } from '../model/state-difference.ts';
-import type { MeshState } from '../model/workload.ts';
+import type { LocalPod, MeshState } from '../model/workload.ts';
 import { ManifestInput } from '../process/manifest-input.ts';
 import { StatePump } from '../process/state-pump.ts';
 import type { Logging } from '../telemetry/logger.ts';
@@ -51,6 +51,10 @@ export class ManifestFeed implements StateFeed {
       logger,
       metrics,
     });
+  }
+
+  get localPods(): ReadonlyMap<string, LocalPod> {
+    return this.#derivation.state.localPods;
   }
 
   async start(signal: AbortSignal): Promise<MeshState> {

@@ -30,9 +30,15 @@ export interface NodeStart {
   /** Whose mesh settings the engine starts with; its objects are applied apart. */
   readonly initial: MeshState;
   readonly cgroup: string;
+  /** Relative to `cgroup`; null: there is none. */
+  readonly podsCgroup: string | null;
   /** null: pods get no certificates. */
   readonly signer: CertificateSigner | null;
   readonly addresses: AddressSource | null;
+  /** See `goalOf`. */
+  readonly placedLater: boolean;
+  /** Told when the engine has taken a pod in or let go of it, or has failed to. */
+  readonly onEnrolment: () => void;
 }
 
 /** What exists once the engine does. */
@@ -85,7 +91,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     logger: logging.component('decisions'),
     later: (milliseconds, callback) => void timers.after(milliseconds, callback),
   });
-  const enrolment = createEnrolment(dependencies, { engine, plane, certificates });
+  const enrolment = createEnrolment(dependencies, start, { engine, plane, certificates });
   const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer });
   const questions = demand ?? answerer;
   handleEvent = engineEventHandler({ answerer: questions, enrolment, metrics, logger: logging.component('engine') });
@@ -130,6 +136,7 @@ function* allFlows(engine: NativeEngine, { localPods }: MeshState): Generator<Fl
 
 function createEnrolment(
   { logging, metrics, timers, random }: NodeDependencies,
+  { placedLater, onEnrolment }: Pick<NodeStart, 'placedLater' | 'onEnrolment'>,
   { engine, plane, certificates }: Pick<Node, 'engine' | 'plane' | 'certificates'>,
 ): Enrolment {
   const enrolment: Enrolment = new Enrolment({
@@ -138,6 +145,7 @@ function createEnrolment(
     random,
     metrics,
     logger: logging.component('enrolment'),
+    placedLater,
     // A pod that is captured before it has a certificate would refuse what reaches it in between.
     prepare: async (spec) => {
       certificates?.require(enrolment.identities());
@@ -145,6 +153,7 @@ function createEnrolment(
     },
     onChange: () => {
       certificates?.require(enrolment.identities());
+      onEnrolment();
     },
     onEnrolled: (uid, enrolled) => {
       plane.setEnrolled(uid, enrolled);
@@ -158,12 +167,17 @@ function dryRunLabel({ allowed, wouldBeAllowed }: DryRunResult): 'same' | 'allow
   return wouldBeAllowed ? 'allowed' : 'denied';
 }
 
-function engineOptions({ settings, version }: NodeDependencies, { initial, cgroup }: NodeStart): EngineOptions {
+function engineOptions(
+  { settings, version }: NodeDependencies,
+  { initial, cgroup, podsCgroup }: NodeStart,
+): EngineOptions {
   return {
     node: settings.node,
     bpffs: settings.bpffs,
     cgroupRoot: cgroup,
-    podsCgroup: settings.podsCgroup,
+    podsCgroup,
+    nodeNetns: nodeNetnsOf(settings),
+    hostProc: settings.hostProc,
     threads: settings.threads,
     trustDomains: trustDomains(initial),
     accessLog: settings.accessLog,
@@ -173,6 +187,11 @@ function engineOptions({ settings, version }: NodeDependencies, { initial, cgrou
     version,
     clusterId: initial.settings.clusterId,
   };
+}
+
+/** null: that of this process. A pod's own namespace is not the one that the kubelet probes from. */
+export function nodeNetnsOf({ nodeNetns, kubernetes, hostProc }: AgentSettings): string | null {
+  return nodeNetns ?? (kubernetes ? `${hostProc}/1/ns/net` : null);
 }
 
 function withoutObjects({ settings }: MeshState): MeshState {

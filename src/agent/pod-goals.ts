@@ -5,6 +5,8 @@ export type Goal =
   | { readonly kind: 'served'; readonly spec: PodSpec }
   /** It runs, outside the mesh. */
   | { readonly kind: 'released' }
+  /** It is to be served once its network namespace is known; until then nothing is done to it. */
+  | { readonly kind: 'awaited' }
   /** It is gone. */
   | { readonly kind: 'forgotten' };
 
@@ -17,9 +19,14 @@ export type Actual =
   /** Un-enrolled; flows may still be open. */
   | { readonly kind: 'releasing' };
 
-/** What shall become of a pod of this node. */
-export function goalOf(pod: LocalPod): Goal {
-  if (!pod.wanted || pod.netns === null) return { kind: 'released' };
+/**
+ * What shall become of a pod of this node.
+ *
+ * @param placedLater namespaces are found one by one: that one is not known yet says nothing of whether its pod is in the mesh
+ */
+export function goalOf(pod: LocalPod, placedLater: boolean): Goal {
+  if (!pod.wanted || (pod.netns === null && !placedLater)) return { kind: 'released' };
+  if (pod.netns === null) return { kind: 'awaited' };
   const { uid, netns, addresses, identity, workload, probePorts } = pod;
   return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts } };
 }

@@ -77,7 +77,9 @@ export class Readiness {
  * whose namespace never comes would keep a whole node out of service.
  */
 function untriedPods(pods: readonly PodStatus[]): readonly string[] {
-  return pods.filter((pod) => pod.wanted && !pod.enrolled && pod.failures === 0).map((pod) => `pod ${pod.name}`);
+  return pods
+    .filter((pod) => pod.wanted && !pod.awaited && !pod.enrolled && pod.failures === 0)
+    .map((pod) => `pod ${pod.name}`);
 }
 
 /**

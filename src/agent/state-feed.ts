@@ -1,4 +1,4 @@
-import type { MeshState } from '../model/workload.ts';
+import type { LocalPod, MeshState } from '../model/workload.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AddressSource } from '../ztunnel/demand-gate.ts';
 import { trustDomains } from './node.ts';
@@ -10,6 +10,8 @@ export interface StateFeed {
   readonly task: string;
   /** Who is asked for addresses one by one; null where the state is the whole mesh. */
   readonly addresses: AddressSource | null;
+  /** The pods of this node as its documents name them. */
+  readonly localPods: ReadonlyMap<string, LocalPod>;
   /** The first state; rejects where there can be none, or the signal ends the wait. */
   start(signal: AbortSignal): Promise<MeshState>;
   /** From here on the node follows the state; resolves when the first one is in force. */

@@ -1,9 +1,14 @@
+import { dirname, join } from 'node:path';
 import { destination } from 'pino';
 import { Agent } from '../agent/agent.ts';
+import type { AgentCluster } from '../agent/agent.ts';
 import { linuxHost } from '../agent/host.ts';
 import { controlCredentials } from '../config/control-credentials.ts';
 import { nodeMetadata } from '../config/control-settings.ts';
 import { agentSettingTable, resolveAgentSettings } from '../config/settings.ts';
+import type { AgentSettings } from '../config/settings.ts';
+import { inClusterAccess, proxiedAccess } from '../kube/cluster-access.ts';
+import { KubeClient } from '../kube/kube-client.ts';
 import { loadNative } from '../native/loader.ts';
 import type { NativeTrace } from '../native/loader.ts';
 import { Logging } from '../telemetry/logger.ts';
@@ -51,13 +56,20 @@ async function runAgent(flags: Readonly<Record<string, unknown>>, context: Comma
     metrics: createAgentMetrics(context.version),
     timers: systemTimers,
     random: Math.random,
-    host: linuxHost,
+    host: linuxHost(settings.hostProc),
     native: loadNative(context.addon, nativeTrace(context, logging)),
     events: process,
     nodeMetadata: nodeMetadata(context.environment),
     credentials: controlCredentials(flags, context.environment),
+    cluster: settings.kubernetes ? clusterOf(settings, context) : null,
   });
   await agent.run();
+}
+
+function clusterOf({ kubernetesApi }: AgentSettings, { environment, version, addon }: CommandContext): AgentCluster {
+  const access = kubernetesApi === null ? inClusterAccess(environment) : proxiedAccess(kubernetesApi);
+  const client = new KubeClient({ access, timers: systemTimers, userAgent: `ambit-agent/${version}` });
+  return { client, cniBinary: join(dirname(addon), 'ambit-cni') };
 }
 
 function nativeTrace({ environment }: CommandContext, logging: Logging): NativeTrace | null {

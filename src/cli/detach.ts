@@ -41,7 +41,7 @@ async function detach(flags: DetachFlags, { environment, addon, output }: Comman
   ];
   if (!node.ok || !bpffs.ok) throw new AmbitError('SETTINGS_INVALID', mistakes.join('\n  '));
   requireRoot('detach');
-  const cgroup = await cgroupRoot(linuxHost, flags.cgroupRoot ?? environment['AMBIT_CGROUP_ROOT'] ?? null);
-  const removed = loadNative(addon).detach(node.value, bpffs.value, cgroup);
+  const cgroup = await cgroupRoot(linuxHost('/proc'), flags.cgroupRoot ?? environment['AMBIT_CGROUP_ROOT'] ?? null);
+  const removed = loadNative(addon).detach(node.value, bpffs.value, cgroup, '/proc');
   output(removed.length === 0 ? `nothing of node ${node.value} is left in the kernel\n` : `${removed.join('\n')}\n`);
 }

@@ -80,6 +80,12 @@ export const controlEndpoint: Parser<ControlEndpoint> = (text) => {
   return accept({ target: `${host}:${portNumber}`, tls: scheme === 'https' });
 };
 
+/** As a proxy such as `kubectl proxy` gives it to this machine: without a token, so never over a wire. */
+export const apiServer: Parser<string> = (text) =>
+  /^http:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\]):\d{1,5}\/?$/.test(text)
+    ? accept(text)
+    : refuse('http://HOST:PORT of this machine');
+
 export const switchedOn: Parser<boolean> = (text) =>
   text === 'true' || text === 'false' ? accept(text === 'true') : refuse('true or false');
 

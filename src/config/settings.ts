@@ -16,12 +16,14 @@ import type { AccessLogConditions } from './access-log-filter.ts';
 import { withoutLiteralToken } from './control-credentials.ts';
 import { controlDefinitions, controlMistakes } from './control-settings.ts';
 import type { ControlSettings } from './control-settings.ts';
+import { kubernetesDefinitions, kubernetesMistakes } from './kubernetes-settings.ts';
+import type { KubernetesSettings } from './kubernetes-settings.ts';
 import { optional, required } from './setting-definition.ts';
 import { SettingTable } from './setting-table.ts';
 import type { Environment, SettingFlags, SettingRow } from './setting-table.ts';
 
 /** Everything that is set per agent, parsed. Times are milliseconds. */
-export interface AgentSettings extends ControlSettings {
+export interface AgentSettings extends ControlSettings, KubernetesSettings {
   readonly node: string;
   /** With a control plane: the pods of this node; else the whole mesh. null: the control plane names the pods, too. */
   readonly manifests: string | null;
@@ -64,6 +66,7 @@ const table = new SettingTable<AgentSettings>(
       path,
     ),
     ...controlDefinitions,
+    ...kubernetesDefinitions,
     ca: optional('ca', 'DIR', null, 'CA folder made by `ambit ca init`, from which pods get their certificates.', path),
     stateDir: optional(
       'state-dir',
@@ -159,7 +162,7 @@ const table = new SettingTable<AgentSettings>(
       waitingTime(100),
     ),
   },
-  controlMistakes,
+  (settings) => [...controlMistakes(settings), ...kubernetesMistakes(settings)],
 );
 
 /** The settings table in the order of `--help`. */

@@ -19,6 +19,10 @@ export interface EngineOptions {
   readonly cgroupRoot: string;
   /** cgroup folder (relative to cgroupRoot) whose processes never count as the node's own probers; null: no such folder. */
   readonly podsCgroup: string | null;
+  /** Path of the network namespace that the node's own probers connect from; null: that of this process. */
+  readonly nodeNetns: string | null;
+  /** Where the processes of the node are seen, `/proc` outside of a container. */
+  readonly hostProc: string;
   /** Engine threads, 1 to 4. */
   readonly threads: number;
   /** Trust domains whose client certificates are accepted, the own one first. */
@@ -291,5 +295,5 @@ export interface NativeEngine {
 export interface NativeModule {
   readonly Engine: new (options: EngineOptions, onEvent: (event: EngineEvent) => void) => NativeEngine;
   /** Removes everything that an agent of that node left in the kernel; returns what was removed, in words. */
-  detach(node: string, bpffs: string, cgroupRoot: string): readonly string[];
+  detach(node: string, bpffs: string, cgroupRoot: string, hostProc: string): readonly string[];
 }

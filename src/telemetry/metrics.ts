@@ -27,6 +27,11 @@ export interface AgentMetrics extends ControlClientMetrics {
   readonly enrolmentFailures: Counter;
   readonly tampering: Counter<'restored'>;
   readonly uncaughtErrors: Counter;
+  readonly kubeFailures: Counter<'kind'>;
+  readonly netnsRefused: Counter<'reason'>;
+  readonly cniRequests: Counter<'command' | 'result'>;
+  readonly cniRewrites: Counter;
+  readonly podStatusWrites: Counter<'result'>;
 }
 
 const DECISION_BUCKETS = [10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 5e-3, 25e-3, 100e-3, 1];
@@ -162,6 +167,21 @@ export function createAgentMetrics(version: string): AgentMetrics {
       'restored',
     ]),
     uncaughtErrors: counter('ambit_uncaught_errors_total', 'Errors that nothing caught. The agent keeps serving.'),
+    kubeFailures: counter('ambit_kubernetes_failures_total', 'Lists and watches that failed.', ['kind']),
+    netnsRefused: counter(
+      'ambit_netns_refused_total',
+      'Network namespaces that are not those of the pods that they were found for.',
+      ['reason'],
+    ),
+    cniRequests: counter('ambit_cni_requests_total', 'Requests of the CNI plugin, by what was answered.', [
+      'command',
+      'result',
+    ]),
+    cniRewrites: counter(
+      'ambit_cni_rewrites_total',
+      'How often the CNI configuration was written again because it was not what it has to be.',
+    ),
+    podStatusWrites: counter('ambit_pod_status_writes_total', 'Annotations and Events written for pods.', ['result']),
   };
 }
 

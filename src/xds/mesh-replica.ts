@@ -46,6 +46,7 @@ export class MeshReplica {
   /** Workloads as they came, where a pod's UID was added to them. */
   readonly #plain = new Map<string, Workload>();
   readonly #ownSettings: MeshSettings;
+  #nodeDecides = false;
   #state: MeshState;
 
   /** @param settings what holds until the control plane says otherwise; a stock one never does */
@@ -94,8 +95,10 @@ export class MeshReplica {
     return { next: this.#state, settingsChanged: !isDeepStrictEqual(before, settings), ...batch };
   }
 
-  setNodePods({ pods, workloads, conditions }: NodePods): StateDifference {
+  /** @param nodeDecides from now on the pods of this node are these alone, whatever the control plane names */
+  setNodePods({ pods, workloads, conditions }: NodePods, nodeDecides = false): StateDifference {
     const batch = newBatch();
+    this.#nodeDecides = nodeDecides;
     this.#nodePods = pods;
     this.#nodeWorkloads = workloads;
     this.#mergePods(batch);
@@ -124,7 +127,7 @@ export class MeshReplica {
   }
 
   #mergePods(batch: Batch): void {
-    const merged = new Map([...this.#controlPods, ...this.#nodePods]);
+    const merged = new Map([...(this.#nodeDecides ? [] : this.#controlPods), ...this.#nodePods]);
     for (const uid of [...this.#localPods.keys()])
       if (!merged.has(uid)) note(batch.localPods, this.#localPods, uid, null);
     for (const [uid, pod] of merged) note(batch.localPods, this.#localPods, uid, pod);

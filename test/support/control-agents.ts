@@ -61,6 +61,7 @@ export class ControlledAgent {
       events: this.#events,
       nodeMetadata: {},
       credentials: null,
+      cluster: null,
     });
     this.#run = this.#agent.run();
   }

@@ -350,11 +350,14 @@ pub fn detach(
     node: Unknown<'_>,
     bpffs: Unknown<'_>,
     cgroup_root: Unknown<'_>,
+    host_proc: Unknown<'_>,
 ) -> Result<Vec<String>> {
     let detached = read(node, "node", |value| value.string()).and_then(|node| {
         let bpffs = read(bpffs, "bpffs", |value| value.string())?;
         let cgroup_root = read(cgroup_root, "cgroupRoot", |value| value.string())?;
-        guarded(|| detach_node(&node, FilePath::new(&bpffs), FilePath::new(&cgroup_root)))
+        let host_proc = read(host_proc, "hostProc", |value| value.string())?;
+        let (bpffs, cgroup_root) = (FilePath::new(&bpffs), FilePath::new(&cgroup_root));
+        guarded(|| detach_node(&node, bpffs, cgroup_root, FilePath::new(&host_proc)))
     });
     detached.map_err(|error| to_js(&env, &error))
 }

@@ -29,6 +29,10 @@ pub(crate) fn engine_options(value: Value<'_>) -> Read<EngineOptions> {
         pods_cgroup: fields
             .optional("podsCgroup", |value| value.string())?
             .map(PathBuf::from),
+        node_netns: fields
+            .optional("nodeNetns", |value| value.string())?
+            .map(PathBuf::from),
+        host_proc: fields.string("hostProc").map(PathBuf::from)?,
         threads: fields.small::<u8>("threads")?.into(),
         trust_domains: fields.get("trustDomains", |value| value.list(|it| it.string()))?,
         access_log: fields.string("accessLog")?,

@@ -47,6 +47,8 @@ pub struct EngineOptions {
     pub bpffs: PathBuf,
     pub cgroup_root: PathBuf,
     pub pods_cgroup: Option<PathBuf>,
+    pub node_netns: Option<PathBuf>,
+    pub host_proc: PathBuf,
     pub threads: usize,
     pub trust_domains: Vec<String>,
     /// A path, `stdout` or `off`.

@@ -144,8 +144,8 @@ impl Node {
         cookie: u64,
         entry: &abi::Pod,
     ) -> Result<(), InterceptError> {
-        if let Some(netns) =
-            pod::find_netns(entry.netns_inode).filter(|netns| netns.cookie() == cookie)
+        if let Some(netns) = pod::find_netns(entry.netns_inode, &self.options.host_proc)
+            .filter(|netns| netns.cookie() == cookie)
         {
             netns
                 .enter(|| pod::take_down(entry.previous))

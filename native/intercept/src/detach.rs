@@ -18,7 +18,12 @@ use crate::pod;
 
 /// Removes links, pins, and in each pod's namespace rule, route and settings; in words, what that was. Refuses
 /// while an agent of the node runs: its open pods would fall out of the mesh, and it would repair what is removed.
-pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String>, InterceptError> {
+pub fn detach(
+    node: &str,
+    bpffs: &Path,
+    cgroup_root: &Path,
+    host_proc: &Path,
+) -> Result<Vec<String>, InterceptError> {
     features::bpffs(bpffs)?;
     features::cgroup_root(cgroup_root)?;
     let pins = Pins::new(bpffs, node);
@@ -44,7 +49,7 @@ pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String
         )?);
     }
     for (cookie, entry) in entries(&pins) {
-        removed.extend(clean_namespace(cookie, &entry, &uids));
+        removed.extend(clean_namespace(cookie, &entry, &uids, host_proc));
     }
     let folder = node_folder(bpffs, node);
     if folder.exists() {
@@ -77,12 +82,18 @@ fn entries(pins: &Pins) -> Vec<(u64, abi::Pod)> {
     pods.map_or_else(|_| Vec::new(), |pods| pods.iter().flatten().collect())
 }
 
-fn clean_namespace(cookie: u64, entry: &abi::Pod, uids: &[String]) -> Vec<String> {
+fn clean_namespace(
+    cookie: u64,
+    entry: &abi::Pod,
+    uids: &[String],
+    host_proc: &Path,
+) -> Vec<String> {
     let name = uids
         .iter()
         .find(|uid| abi::uid_hash(uid) == entry.uid_hash)
         .map_or("unknown", String::as_str);
-    let Some(netns) = pod::find_netns(entry.netns_inode).filter(|netns| netns.cookie() == cookie)
+    let Some(netns) =
+        pod::find_netns(entry.netns_inode, host_proc).filter(|netns| netns.cookie() == cookie)
     else {
         return Vec::new();
     };

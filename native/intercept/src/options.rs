@@ -19,6 +19,8 @@ pub struct Options {
     pub pods_cgroup: Option<PathBuf>,
     /// The network namespace probes come from. `None`: the one this process runs in.
     pub node_netns: Option<PathBuf>,
+    /// Where the node's processes are seen: in a container, `/proc` shows those of the container alone.
+    pub host_proc: PathBuf,
     /// Engine threads, 1 to [`MAX_THREADS`]; each gets its own three listeners per pod.
     pub threads: usize,
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -208,10 +208,10 @@ pub(crate) fn probe_keys(pod: &PodNetwork) -> impl Iterator<Item = abi::ProbePor
 }
 
 /// Opens namespaces by inode, for pods whose path is not known any more.
-pub(crate) fn find_netns(inode: u64) -> Option<Netns> {
+pub(crate) fn find_netns(inode: u64, host_proc: &Path) -> Option<Netns> {
     let has_inode =
         |path: &PathBuf| std::fs::metadata(path).is_ok_and(|metadata| metadata.ino() == inode);
-    sys::netns_paths()
+    sys::netns_paths(host_proc)
         .find(has_inode)
         .and_then(|path| Netns::open(&path).ok())
 }

@@ -178,13 +178,13 @@ impl Poller {
 }
 
 /// Where network namespaces can be found: named ones, then those of processes.
-pub(crate) fn netns_paths() -> impl Iterator<Item = PathBuf> {
-    let entries = |folder: &str| {
+pub(crate) fn netns_paths(host_proc: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = |folder: &Path| {
         std::fs::read_dir(folder)
             .into_iter()
             .flatten()
             .flatten()
             .map(|entry| entry.path())
     };
-    entries("/run/netns").chain(entries("/proc").map(|process| process.join("ns/net")))
+    entries(Path::new("/run/netns")).chain(entries(host_proc).map(|process| process.join("ns/net")))
 }

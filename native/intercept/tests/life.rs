@@ -60,6 +60,7 @@ fn as_another_process() {
         cgroup_root: support::cgroup_root(),
         pods_cgroup: None,
         node_netns: Some(text("AMBIT_TEST_NODE_NETNS").into()),
+        host_proc: "/proc".into(),
         threads: 3,
     };
     let interception = Interception::open(options, std::sync::Arc::new(|_| ())).unwrap();
@@ -149,7 +150,13 @@ fn detach_refuses_while_an_agent_of_the_node_runs() {
     let mut rig = Rig::new();
     let pod = rig.pod(2);
     let agent = OtherProcess::start(&rig, &pod, "");
-    let error = detach(&rig.node, &support::bpffs(), &support::cgroup_root()).unwrap_err();
+    let error = detach(
+        &rig.node,
+        &support::bpffs(),
+        &support::cgroup_root(),
+        std::path::Path::new("/proc"),
+    )
+    .unwrap_err();
     assert_eq!(error.code(), "intercept.agent_runs");
     assert!(far(&pod).starts_with("outbound"));
     agent.kill();
@@ -211,7 +218,13 @@ fn two_nodes_on_one_machine_do_not_meet() {
     assert!(far(&left_pod).starts_with("left-outbound"));
     assert!(far(&right_pod).starts_with("right-outbound"));
     right_interception.close();
-    detach(&right.node, &support::bpffs(), &support::cgroup_root()).unwrap();
+    detach(
+        &right.node,
+        &support::bpffs(),
+        &support::cgroup_root(),
+        std::path::Path::new("/proc"),
+    )
+    .unwrap();
     assert!(far(&left_pod).starts_with("left-outbound"));
     assert!(left_interception.health().effective);
 }
@@ -260,14 +273,25 @@ fn detach_removes_everything_and_says_so() {
     let mut rig = Rig::new();
     let pod = rig.pod(2);
     OtherProcess::start(&rig, &pod, "old-").kill();
-    let words = detach(&rig.node, &support::bpffs(), &support::cgroup_root()).unwrap();
+    let words = detach(
+        &rig.node,
+        &support::bpffs(),
+        &support::cgroup_root(),
+        std::path::Path::new("/proc"),
+    )
+    .unwrap();
     assert_eq!(words.len(), 7, "{words:?}");
     assert!(!rules(&pod).contains("15001"));
     assert_eq!(settings(&pod), "0 0 0");
     assert!(
-        detach(&rig.node, &support::bpffs(), &support::cgroup_root())
-            .unwrap()
-            .is_empty()
+        detach(
+            &rig.node,
+            &support::bpffs(),
+            &support::cgroup_root(),
+            std::path::Path::new("/proc")
+        )
+        .unwrap()
+        .is_empty()
     );
 }
 

@@ -30,8 +30,10 @@ rootSuite('time to enrol', () => {
     const options: EngineOptions = {
       node: rig.node(0).name,
       bpffs: bpffsPath,
-      cgroupRoot: await cgroupRoot(linuxHost, null),
+      cgroupRoot: await cgroupRoot(linuxHost('/proc'), null),
       podsCgroup: null,
+      nodeNetns: null,
+      hostProc: '/proc',
       threads: 2,
       trustDomains: ['cluster.local'],
       accessLog: 'off',

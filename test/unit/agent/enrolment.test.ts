@@ -17,7 +17,7 @@ interface Call {
 }
 
 /** Notes each operation, and lets the test say how it ends; finishes by itself where `auto` is set. */
-function newRig(auto = true) {
+function newRig(auto = true, placedLater = false) {
   const timers = new ManualTimers();
   const metrics = createAgentMetrics('test');
   const { logger, records } = recordingLogger();
@@ -43,6 +43,7 @@ function newRig(auto = true) {
     metrics,
     logger,
     random: () => 0.5,
+    placedLater,
     prepare: () => Promise.resolve(),
     onChange: () => undefined,
     onEnrolled: (uid, enrolled) => heard.push(`${uid} ${enrolled ? 'in' : 'out'}`),

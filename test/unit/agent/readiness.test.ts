@@ -24,6 +24,7 @@ const podStatus = (overrides: Partial<PodStatus>): PodStatus => ({
   uid: 'u',
   name: 'default/a',
   wanted: true,
+  awaited: false,
   enrolled: false,
   captured: false,
   failures: 0,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { Agent } from '../../../src/agent/agent.ts';
+import type { AgentCluster } from '../../../src/agent/agent.ts';
 import { initialiseAuthority } from '../../../src/ca/authority.ts';
 import { controlPlaneSettings } from '../../../src/config/control-plane-settings.ts';
 import { parseManifests } from '../../../src/config/manifests/parse.ts';
@@ -59,6 +60,7 @@ export interface AgentRigOptions {
   /** Pods that a former agent left captured. */
   readonly adopted?: readonly string[];
   readonly flags?: Readonly<Record<string, string>>;
+  readonly cluster?: AgentCluster;
   /** That of a former run; else a new one. */
   readonly stateDir?: string;
 }
@@ -91,6 +93,7 @@ export async function newAgentRig(context: TestContext, options: AgentRigOptions
     events,
     nodeMetadata: {},
     credentials: null,
+    cluster: options.cluster ?? null,
   });
   const { write, control } = source;
   return { agent, events, engine, metrics, write, control, ready: () => readiness(join(stateDir, 'ready.sock')) };

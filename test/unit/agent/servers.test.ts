@@ -73,6 +73,7 @@ const dump: AgentDump = {
       uid: 'uid-server',
       name: 'default/server',
       wanted: true,
+      awaited: false,
       enrolled: true,
       captured: true,
       failures: 0,

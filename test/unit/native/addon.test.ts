@@ -15,6 +15,8 @@ const options: EngineOptions = {
   bpffs: '/nonexistent/bpf',
   cgroupRoot: '/nonexistent/cgroup',
   podsCgroup: null,
+  nodeNetns: null,
+  hostProc: '/proc',
   threads: 1,
   trustDomains: ['cluster.local'],
   accessLog: 'off',

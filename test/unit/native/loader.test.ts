@@ -70,7 +70,7 @@ suite('the native module', () => {
     assert.throws(() => {
       engine.answer([]);
     }, isEngineError('ILLEGAL_STATE'));
-    assert.throws(() => wrapNative(brokenModule(), null).detach('n', '', ''), isEngineError('INTERCEPT'));
+    assert.throws(() => wrapNative(brokenModule(), null).detach('n', '', '', ''), isEngineError('INTERCEPT'));
   });
 
   test('keeps its own `this`, and calls are traced by name', () => {

@@ -309,8 +309,13 @@ fn append_kernel_counters(text: &mut String, counters: &[(&'static str, u64)]) {
 }
 
 /// Removes everything that an agent of `node` left in the kernel; says what it removed, in words.
-pub fn detach(node: &str, bpffs: &Path, cgroup_root: &Path) -> Result<Vec<String>, EngineError> {
-    ambit_intercept::detach(node, bpffs, cgroup_root)
+pub fn detach(
+    node: &str,
+    bpffs: &Path,
+    cgroup_root: &Path,
+    host_proc: &Path,
+) -> Result<Vec<String>, EngineError> {
+    ambit_intercept::detach(node, bpffs, cgroup_root, host_proc)
         .map_err(|error| intercept_error("what an agent left could not be removed", error))
 }
 
@@ -326,7 +331,12 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_no_bpffs_has_a_code_of_its_own() {
-        let refused = detach("node", Path::new("/proc"), Path::new("/proc"));
+        let refused = detach(
+            "node",
+            Path::new("/proc"),
+            Path::new("/proc"),
+            Path::new("/proc"),
+        );
         assert_eq!(refused.expect_err("refused").code, ErrorCode::BpffsUnusable);
     }
 

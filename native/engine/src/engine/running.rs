@@ -353,8 +353,12 @@ fn open_interception(
         node: options.node.clone(),
         bpffs: options.bpffs.clone(),
         cgroup_root: options.cgroup_root.clone(),
-        pods_cgroup: options.pods_cgroup.clone(),
-        node_netns: None,
+        pods_cgroup: options
+            .pods_cgroup
+            .as_ref()
+            .map(|pods| options.cgroup_root.join(pods)),
+        node_netns: options.node_netns.clone(),
+        host_proc: options.host_proc.clone(),
         threads: options.threads.max(1),
     };
     Interception::open(options, report)

@@ -248,7 +248,12 @@ impl Drop for Mesh {
         }
         for node in &self.nodes {
             let _ = node.engine.stop();
-            let _ = detach(&node.name, &bpffs(), &cgroup_root());
+            let _ = detach(
+                &node.name,
+                &bpffs(),
+                &cgroup_root(),
+                std::path::Path::new("/proc"),
+            );
         }
         for name in &self.names {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
@@ -263,6 +268,8 @@ fn node(name: &str, policy: Arc<Mutex<Policy>>) -> Node {
         bpffs: bpffs(),
         cgroup_root: cgroup_root(),
         pods_cgroup: None,
+        node_netns: None,
+        host_proc: "/proc".into(),
         threads: 1,
         trust_domains: vec!["cluster.local".to_owned()],
         access_log: "off".to_owned(),

@@ -148,6 +148,7 @@ impl Rig {
             cgroup_root: cgroup_root(),
             pods_cgroup: None,
             node_netns: Some(self.node_netns()),
+            host_proc: "/proc".into(),
             threads: 2,
         }
     }
@@ -161,7 +162,12 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        let _ = ambit_intercept::detach(&self.node, &bpffs(), &cgroup_root());
+        let _ = ambit_intercept::detach(
+            &self.node,
+            &bpffs(),
+            &cgroup_root(),
+            std::path::Path::new("/proc"),
+        );
         for name in &self.names {
             let _ = Command::new("ip").args(["netns", "del", name]).status();
         }
