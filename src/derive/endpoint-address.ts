@@ -12,7 +12,7 @@ export interface Problem {
 export type EndpointAddress =
   { readonly address: string; readonly problem: null } | { readonly address: null; readonly problem: Problem };
 
-type SpecialKind = 'unspecified' | 'loopback' | 'link-local' | 'multicast or reserved';
+type SpecialKind = 'unspecified' | 'loopback' | 'link-local' | 'multicast' | 'reserved' | 'broadcast';
 
 /** Where an endpoint can be reached, in canonical text. */
 export function endpointAddress(endpoint: EndpointDocument, settings: MeshSettings): EndpointAddress {
@@ -44,11 +44,13 @@ export function specialKind({ family, bytes }: IpAddress): SpecialKind | null {
   if (family === 4) {
     if (first === 127) return 'loopback';
     if (first === 169 && second === 254) return 'link-local';
-    return first >= 224 ? 'multicast or reserved' : null;
+    if (bytes.every((byte) => byte === 255)) return 'broadcast';
+    if (first >= 240) return 'reserved';
+    return first >= 224 ? 'multicast' : null;
   }
   if (bytes.at(-1) === 1 && bytes.subarray(0, -1).every((byte) => byte === 0)) return 'loopback';
   if (first === 0xfe && (second & 0xc0) === 0x80) return 'link-local';
-  return first === 0xff ? 'multicast or reserved' : null;
+  return first === 0xff ? 'multicast' : null;
 }
 
 function refused(reason: string, message: string): EndpointAddress {

@@ -83,13 +83,15 @@ function vipsOf({ spec, status }: ServiceEntryDocument, hostname: string): reado
   return [...new Set(chosen.flatMap(({ value }) => canonicalAddress(value) ?? []))];
 }
 
-/** Null for a block, and for an address that is nobody's to give. A link-local one is: clouds serve metadata there. */
+/** Special ones that a service may have: clouds serve metadata on link-local ones, and Istio gives hosts those of 240/4. */
+const servedKinds: ReadonlySet<unknown> = new Set([null, 'link-local', 'reserved']);
+
+/** Null for a block, and for an address that is nobody's to give. */
 function singleAddress(text: string): string | null {
   const block = parseCidr(text);
   const address = parseAddress(text.split('/')[0] ?? '');
   if (block === null || address === null || isBlock(block)) return null;
-  const kind = specialKind(address);
-  return kind === null || kind === 'link-local' ? address.text : null;
+  return servedKinds.has(specialKind(address)) ? address.text : null;
 }
 
 function isBlock({ family, prefixLength }: Cidr): boolean {

@@ -155,9 +155,17 @@ void describe('a ServiceEntry', () => {
     assert.deepEqual(reasons(state), []);
   });
 
+  test('may have an address of the reserved range that Istio assigns to hosts', () => {
+    const state = derive(serviceEntry('db', { ...db, addresses: ['240.240.0.7'] }));
+    assert.deepEqual(found(state).vips, ['240.240.0.7']);
+    assert.deepEqual(reasons(state), []);
+  });
+
   const conditional: readonly [string, object, readonly string[]][] = [
     ['a block of addresses', { addresses: ['10.97.0.1', '10.98.0.0/16'] }, ['AddressNotHonoured']],
     ['a loopback address', { addresses: ['127.0.0.1', '10.97.0.1'] }, ['AddressNotHonoured']],
+    ['a multicast address', { addresses: ['224.0.0.1', '10.97.0.1'] }, ['AddressNotHonoured']],
+    ['the broadcast address', { addresses: ['255.255.255.255', '10.97.0.1'] }, ['AddressNotHonoured']],
     ['no address', { addresses: [] }, ['NoAddress']],
     ['a wildcard', { hosts: ['*.example.com', 'db.example.com'] }, ['WildcardHost']],
     ['hosts to be resolved', { resolution: 'DNS', endpoints: [] }, ['NotResolved']],
