@@ -19,7 +19,7 @@ export class SettingTable<Settings extends object> {
   readonly #definitions: Definitions<Settings>;
   readonly #mistakesOf: (settings: Settings) => readonly string[];
 
-  /** @param mistakesOf what is wrong with settings that are each right; those that are not are null there */
+  /** @param mistakesOf what is wrong with settings that are each right; those that are not are undefined there, those not given null */
   constructor(definitions: Definitions<Settings>, mistakesOf: (settings: Settings) => readonly string[] = () => []) {
     this.#definitions = definitions;
     this.#mistakesOf = mistakesOf;
@@ -66,7 +66,7 @@ export class SettingTable<Settings extends object> {
     const parsed = definition.parse(raw);
     if (parsed.ok) return parsed.value;
     mistakes.push(`${given?.origin ?? `--${definition.flag}`}: ${JSON.stringify(raw)} is not ${parsed.expected}`);
-    return null;
+    return undefined;
   }
 }
 

@@ -147,6 +147,11 @@ void describe('settings', () => {
     assert.match(mistakesOf({ ...needed, caAddress: 'c:1' }), /--ca-address needs --control/);
   });
 
+  test('do not count as missing what was given and is wrong', () => {
+    const message = mistakesOf({ node: 'n', control: 'http://192.0.2.1:15012' });
+    assert.match(message, /^One setting is wrong:\n {2}--control: /);
+  });
+
   test('have a table whose defaults are themselves valid', () => {
     const flags = Object.fromEntries(agentSettingTable.map((row) => [row.key, row.default ?? undefined]));
     resolveAgentSettings({ ...flags, ...needed }, {});
