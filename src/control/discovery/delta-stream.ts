@@ -28,6 +28,8 @@ export interface DeltaStreamDependencies {
   readonly sendBulk: (send: () => Promise<void>) => Promise<void>;
   /** All that the client said it holds was compared: its request takes no more memory. */
   readonly onSettled: () => void;
+  /** Nothing more can be sent, and no request is under way that could be told. */
+  readonly onFailed: (error: unknown) => void;
   readonly logger: Logger;
   readonly observer: StreamObserver;
 }
@@ -64,6 +66,8 @@ interface Lane {
 const mostNames = 50_000;
 const longestName = 512;
 const longestRejection = 1000;
+/** Answers about types that are not served which a client may leave unread. */
+const mostUnknown = 16;
 /** What decisions need first goes first. */
 const order: readonly string[] = [
   typeUrls.meshSettings,
@@ -86,6 +90,7 @@ export class DeltaStream {
   readonly #stopListening: () => void;
   readonly #prefix = randomBytes(6).toString('base64url');
   #serial = 0;
+  #unknown = 0;
   #pumping = false;
   #closed = false;
 
@@ -165,7 +170,7 @@ export class DeltaStream {
     if (lane.subscription.size > mostNames) {
       throw new GrpcError(
         status.RESOURCE_EXHAUSTED,
-        `more than ${mostNames} names are subscribed to: use the wildcard instead`,
+        `more than ${mostNames} names are subscribed to: use the wildcard alone instead`,
       );
     }
   }
@@ -194,7 +199,7 @@ export class DeltaStream {
 
   #note(changes: readonly StoreChange[]): void {
     for (const { subscription } of this.#lanes.values()) subscription.note(changes);
-    void this.#pump();
+    this.#pump().catch(this.#dependencies.onFailed);
   }
 
   async #pump(): Promise<void> {
@@ -237,12 +242,13 @@ export class DeltaStream {
   /** Of a newer peer, perhaps: told at once that there is nothing, it waits for nothing. */
   async #answerUnknown({ typeUrl, responseNonce }: DiscoveryRequest): Promise<void> {
     if (responseNonce !== '') return;
-    this.#dependencies.logger.debug(
-      { type: typeUrl.slice(0, longestName) },
-      'a client asked for a type that is not served',
-    );
+    if (typeUrl.length > longestName || this.#unknown >= mostUnknown)
+      throw new GrpcError(status.RESOURCE_EXHAUSTED, 'too much is asked of types that are not served');
+    this.#dependencies.logger.debug({ type: typeUrl }, 'a client asked for a type that is not served');
     const nonce = `${this.#prefix}${this.#serial++}`;
+    this.#unknown++;
     await this.#dependencies.write(this.#assemble(typeUrl, nonce, { entries: [], removed: [], complete: true }));
+    this.#unknown--;
   }
 
   #assemble(typeUrl: string, nonce: string, { entries, removed, complete }: Batch): Uint8Array {

@@ -121,9 +121,10 @@ export class DiscoveryService {
   async #serve(call: DiscoveryCall, authenticate: Authenticate): Promise<void> {
     const { logger } = this.#dependencies;
     try {
-      if (this.#clients.size >= mostStreams)
-        throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
+      this.#checkRoom();
       const caller = await authenticate(credentialsOf(call));
+      // Others have come while it was found out who this one is.
+      this.#checkRoom();
       // Whoever has gone meanwhile would never be detached again.
       if (call.cancelled) return;
       if (caller.kind === 'workload')
@@ -134,6 +135,12 @@ export class DiscoveryService {
       logger.info({ ...errorFields(error), peer: call.getPeer() }, 'a stream was refused');
       end(call, error);
     }
+  }
+
+  /** @throws GrpcError `RESOURCE_EXHAUSTED` */
+  #checkRoom(): void {
+    if (this.#clients.size >= mostStreams)
+      throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
   }
 
   /** A connection that broke silently is open here until its keepalive fails, and must not keep its node from coming back. */
@@ -165,10 +172,10 @@ export class DiscoveryService {
     void this.#openInTurn(client);
   }
 
-  /** One after the other of a node: it must not take the places of all others. */
+  /** One after the other of a node: it must not take the places of all others. One that is silent does not stop the next. */
   async #openInTurn(client: Client): Promise<void> {
     const { caller } = client;
-    const open = (): Promise<void> => this.#openings.run(() => this.#read(client));
+    const open = (): Promise<void> => this.#openings.enter(() => this.#read(client));
     if (caller.kind !== 'node') return open();
     const turn = (this.#openingOf.get(caller.node) ?? Promise.resolve()).then(open);
     this.#openingOf.set(caller.node, turn);
@@ -194,16 +201,16 @@ export class DiscoveryService {
       client.stream ??= this.#open(client, request);
       await client.stream.receive(request);
     } catch (error) {
-      this.#report(client, error);
-      end(client.call, error);
+      this.#fail(client, error);
     }
   }
 
-  #report({ id, call }: Client, error: unknown): void {
+  #fail({ id, call }: Client, error: unknown): void {
     const { logger } = this.#dependencies;
     const fields = { ...errorFields(error), id, peer: call.getPeer() };
     if (error instanceof GrpcError) logger.warn(fields, 'a stream was refused');
     else logger.error(fields, 'a request failed');
+    end(call, error);
   }
 
   #open(client: Client, request: DiscoveryRequest): DeltaStream {
@@ -223,6 +230,9 @@ export class DiscoveryService {
       write: (response) => write(call, response),
       sendBulk: (send) => places.run(send),
       onSettled: client.settle,
+      onFailed: (error) => {
+        this.#fail(client, error);
+      },
       logger,
       observer,
     });

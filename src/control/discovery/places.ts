@@ -23,11 +23,13 @@ export class Places {
   /** Resolves, or rejects, with the task. */
   async run(task: () => Promise<void>): Promise<void> {
     let ended: Promise<void> = Promise.resolve();
-    await this.#limit.run(async () => {
-      ended = task();
-      await this.#atMost(ended.catch(() => undefined));
-    });
+    await this.enter(() => (ended = task()));
     await ended;
+  }
+
+  /** Resolves when the task has given back its place, be it that it has ended or that it takes too long. */
+  enter(task: () => Promise<void>): Promise<void> {
+    return this.#limit.run(() => this.#atMost(task().catch(() => undefined)));
   }
 
   async #atMost(ended: Promise<void>): Promise<void> {

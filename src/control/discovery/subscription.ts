@@ -28,7 +28,7 @@ export interface Subscription {
   readonly pending: boolean;
   /** What is sent next is of the size of the mesh, not of a change. */
   readonly bulk: boolean;
-  /** How many names the client has asked for. */
+  /** How many names the client has asked for that are kept. */
   readonly size: number;
   note(changes: readonly StoreChange[]): void;
   subscribe(names: readonly string[]): void;

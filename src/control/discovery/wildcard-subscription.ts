@@ -20,13 +20,14 @@ interface FirstPass {
 
 /** All resources of a type. What the client has is not kept, only what it has yet to get: memory follows the changes. */
 export class WildcardSubscription implements Subscription {
-  readonly size = 0;
   readonly #store: ResourceStore;
   readonly #type: TypeUrl;
   readonly #paging: Paging;
   /** null once everything was sent. */
   #first: FirstPass | null;
   #dirty = new Set<string>();
+  /** Names that were asked for and nobody has, until they are answered: as many as a client thinks of. */
+  readonly #absent = new Set<string>();
 
   constructor(store: ResourceStore, type: TypeUrl, paging: Paging, held: HeldVersions) {
     this.#store = store;
@@ -35,8 +36,12 @@ export class WildcardSubscription implements Subscription {
     this.#first = { held, current: new Uint8Array(), gone: [], names: store.names(type) };
   }
 
+  get size(): number {
+    return this.#absent.size;
+  }
+
   get pending(): boolean {
-    return this.bulk || this.#dirty.size > 0;
+    return this.bulk || this.#dirty.size > 0 || this.#absent.size > 0;
   }
 
   get bulk(): boolean {
@@ -52,7 +57,7 @@ export class WildcardSubscription implements Subscription {
   subscribe(names: readonly string[]): void {
     for (const key of names) {
       const resolved = this.#store.resolve(this.#type, key);
-      if (resolved.size === 0) this.#dirty.add(key);
+      if (resolved.size === 0) this.#absent.add(key);
       for (const name of resolved) this.#dirty.add(name);
     }
   }
@@ -72,6 +77,12 @@ export class WildcardSubscription implements Subscription {
   #collectDirty(): Batch {
     const page = new Page(this.#paging);
     const removed: string[] = [];
+    for (const name of this.#absent) {
+      if (removed.length >= mostRemoved) break;
+      this.#absent.delete(name);
+      // It may have appeared since: then it is among what has changed.
+      if (this.#store.get(this.#type, name) === null) removed.push(name);
+    }
     for (const name of this.#dirty) {
       if (page.full || removed.length >= mostRemoved) break;
       this.#dirty.delete(name);
@@ -79,7 +90,7 @@ export class WildcardSubscription implements Subscription {
       if (resource === null) removed.push(name);
       else page.add(resource.entry);
     }
-    return { entries: page.entries, removed, complete: this.#dirty.size === 0 };
+    return { entries: page.entries, removed, complete: !this.pending };
   }
 
   *#compare(first: FirstPass, held: HeldVersions): Generator<undefined, void> {

@@ -76,9 +76,10 @@ export class InspectionService {
   async #serve(call: InspectionCall, authenticate: Authenticate): Promise<void> {
     try {
       const peer = call.getPeer();
-      if (this.#open >= mostStreams)
-        throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
+      this.#checkRoom();
       const caller = await authenticate({ metadata: call.metadata, authContext: call.getAuthContext(), peer });
+      // Others have come while it was found out who this one is.
+      this.#checkRoom();
       // Whoever has gone meanwhile would never be detached again.
       if (call.cancelled) return;
       if (caller.kind === 'workload') throw new GrpcError(status.PERMISSION_DENIED, 'only agents of nodes are asked');
@@ -87,6 +88,12 @@ export class InspectionService {
       this.#dependencies.logger.info({ ...errorFields(error), peer: call.getPeer() }, 'a stream was refused');
       end(call, error);
     }
+  }
+
+  /** @throws GrpcError `RESOURCE_EXHAUSTED` */
+  #checkRoom(): void {
+    if (this.#open >= mostStreams)
+      throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
   }
 
   #attach(call: InspectionCall, caller: Exclude<Caller, { readonly kind: 'workload' }>): void {

@@ -176,6 +176,9 @@ class SlowClient {
       identifier: 'test',
       sendBulk: (send) => send(),
       onSettled: () => undefined,
+      onFailed: (error) => {
+        throw error;
+      },
       logger: silentLogger,
       observer: { pushed: () => undefined, acknowledged: () => undefined, rejected: () => undefined },
       write: (bytes) => {

@@ -326,3 +326,24 @@ test('a node that opens one stream too many loses its oldest', async (context) =
     [false, true, true, true, true],
   );
 });
+
+test('a stream that asks for nothing large does not keep its node from coming back', async (context) => {
+  const harness = await DiscoveryHarness.start(context, mesh);
+  const silent = harness.client();
+  silent.send({ typeUrl: typeUrls.meshSettings });
+  await silent.response(0);
+  const next = harness.client();
+  next.send({ typeUrl });
+  harness.timers.advance(10_000);
+  await next.response(0);
+  assert.equal(silent.status, null);
+});
+
+test('names that nobody has are bounded beside a wildcard, too', async (context) => {
+  const harness = await DiscoveryHarness.start(context, mesh);
+  const client = harness.client({ acknowledge: false });
+  client.send({ typeUrl });
+  await client.response(0);
+  client.send({ typeUrl, resourceNamesSubscribe: Array.from({ length: 50_001 }, (_, index) => `/${index}`) });
+  assert.equal((await client.ended()).code, status.RESOURCE_EXHAUSTED);
+});
