@@ -27,6 +27,7 @@ import { ResourceStore } from './resources/resource-store.ts';
 import { ServingCertificate } from './serving-certificate.ts';
 import type { ControlSite } from './site.ts';
 import { DiscoveryService } from './discovery/discovery-service.ts';
+import { xdsObserver } from './xds-observer.ts';
 
 export interface ControlDependencies {
   readonly settings: ControlPlaneSettings;
@@ -67,6 +68,8 @@ export class Control {
   readonly ready: Promise<ControlPorts>;
   #announceReady: (ports: ControlPorts) => void = () => undefined;
   #pending: readonly string[];
+  /** What is broken and stays so; readiness must not forget it when everything else has started. */
+  #fault: string | null = null;
   #started: Started | null = null;
 
   constructor(dependencies: ControlDependencies) {
@@ -106,7 +109,7 @@ export class Control {
       logger: logging.component('control'),
       onFault: (error) => {
         metrics.uncaughtErrors.inc();
-        this.#pending = [`uncaught error: ${String(error)}`];
+        this.#fault = `uncaught error: ${String(error)}`;
       },
     });
   }
@@ -115,6 +118,8 @@ export class Control {
   get debugPort(): Promise<number | null> {
     return this.#pages[0].bound;
   }
+
+  readonly #missing = (): readonly string[] => (this.#fault === null ? this.#pending : [...this.#pending, this.#fault]);
 
   async run(): Promise<void> {
     const alive = setInterval(() => undefined, 2 ** 30);
@@ -182,7 +187,7 @@ export class Control {
       await this.#site.attend(parts, this.#lifecycle.stopping);
     } catch (error) {
       this.#dependencies.logging.component('control').error(errorFields(error), 'what is beside serving has failed');
-      this.#pending = [`writers: ${describeError(error)}`];
+      this.#fault = `writers: ${describeError(error)}`;
     }
   }
 
@@ -245,7 +250,7 @@ export class Control {
         name: 'debug',
         place: { kind: 'port', host: settings.debugAddress, port: settings.debugPort },
         handler: debugHandler({
-          pending: () => this.#pending,
+          pending: this.#missing,
           collections: () => this.#mesh.describe(),
           conditions: () => [...this.#site.problems(), ...this.#mesh.state.conditions],
           clients: () => this.#discovery.status(),
@@ -261,7 +266,7 @@ export class Control {
         ...common,
         name: 'metrics',
         place: { kind: 'port', host, port: settings.metricsPort },
-        handler: metricsHandler({ registry: metrics.registry, pending: () => this.#pending, logger }),
+        handler: metricsHandler({ registry: metrics.registry, pending: this.#missing, logger }),
       }),
     ];
   }
@@ -282,22 +287,4 @@ export class Control {
 /** Names of the Service by which agents reach a control plane of that namespace. */
 function namesIn(namespace: string): readonly string[] {
   return ['svc', 'svc.cluster.local'].map((suffix) => `istiod.${namespace}.${suffix}`);
-}
-
-function xdsObserver(metrics: ControlMetrics): ConstructorParameters<typeof DiscoveryService>[0]['observer'] {
-  const short = (type: string): { readonly type: string } => ({ type: type.slice(type.lastIndexOf('.') + 1) });
-  return {
-    pushed: (type) => {
-      metrics.pushes.inc(short(type));
-    },
-    acknowledged: (type, seconds) => {
-      metrics.acknowledgeSeconds.observe(short(type), seconds);
-    },
-    rejected: (type) => {
-      metrics.rejects.inc(short(type));
-    },
-    connected: (count) => {
-      metrics.clients.set(count);
-    },
-  };
 }

@@ -14,6 +14,7 @@ import type { TokenRequest } from '../../src/control/certificates/tokens.ts';
 import { Control } from '../../src/control/control.ts';
 import { manifestSite } from '../../src/control/manifest-site.ts';
 import type { ControlPorts } from '../../src/control/control.ts';
+import type { ControlSite } from '../../src/control/site.ts';
 import { IstioCertificateRequestSchema, IstioCertificateService } from '../../src/proto/gen/istio/v1/auth/ca_pb.ts';
 import { grpcMethod } from '../../src/proto/grpc.ts';
 import { createControlMetrics } from '../../src/telemetry/control-metrics.ts';
@@ -53,13 +54,17 @@ export class ControlHarness {
   readonly #events = new EventEmitter();
   #ended: Promise<void> = Promise.resolve();
 
-  /** @param ca folder of a CA; its own unless given. @returns once everything is served; `stop` has to follow */
-  static async start(manifests: readonly Manifest[], ca: string | null = null): Promise<ControlHarness> {
+  /** @param ca folder of a CA; its own unless given. @param attend what runs beside serving. @returns once everything is served; `stop` has to follow */
+  static async start(
+    manifests: readonly Manifest[],
+    ca: string | null = null,
+    attend: ControlSite['attend'] = () => Promise.resolve(),
+  ): Promise<ControlHarness> {
     const folder = await mkdtemp(join(tmpdir(), 'ambit-control-'));
     const harness = new ControlHarness(folder, ca);
     await harness.manifests.write('mesh', manifests);
     try {
-      await harness.#start();
+      await harness.#start(attend);
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
       throw error;
@@ -81,7 +86,7 @@ export class ControlHarness {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #start(): Promise<void> {
+  async #start(attend: ControlSite['attend']): Promise<void> {
     const zero = { xdsPort: 0, plaintextPort: 0, metricsPort: 0, debugPort: 0 };
     const settings = controlPlaneSettings.resolve(
       { ...zero, ...this.#flags, manifests: this.manifests.path, stateDir: this.stateDir, address: '127.0.0.1' },
@@ -99,7 +104,7 @@ export class ControlHarness {
       metrics: this.metrics,
       timers: systemTimers,
     };
-    const site = manifestSite({ ...common, manifests: this.manifests.path });
+    const site = { ...manifestSite({ ...common, manifests: this.manifests.path }), attend };
     const control = new Control({ ...common, site, version: 'test', random: () => 0.5, events: this.#events });
     this.#ended = control.run();
     await Promise.race([control.ready.then((ports) => (this.ports = ports)), this.#ended]);

@@ -75,3 +75,14 @@ describe('the control plane', () => {
       assert.ok(page.includes(`\n${name}`), name);
   });
 });
+
+test('a part that fails before everything is served keeps the control plane from being ready', async () => {
+  const control = await ControlHarness.start(mesh('web'), null, () => Promise.reject(new Error('no port for it')));
+  try {
+    const response = await fetch(`${control.debug}/ready`);
+    assert.equal(response.status, 503);
+    assert.match(await response.text(), /pending: writers: no port for it/);
+  } finally {
+    await control.stop();
+  }
+});
