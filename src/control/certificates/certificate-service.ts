@@ -81,7 +81,7 @@ export class CertificateService {
       peer: call.getPeer(),
     });
     const spiffeId = this.#authorize(caller, call.request);
-    const request = await this.#limit.run(() => this.#parse(call.request.csr));
+    const request = await this.#limit.run(() => this.#parse(call));
     if (request.spiffeId !== spiffeId) {
       observer.malformed();
       throw new GrpcError(status.INVALID_ARGUMENT, `the certificate request is not for ${spiffeId}`);
@@ -95,9 +95,11 @@ export class CertificateService {
     return create(IstioCertificateResponseSchema, { certChain: [...splitPem(issued.certificateChain), issued.roots] });
   }
 
-  async #parse(csr: string): Promise<ParsedRequest> {
+  async #parse(call: CreateCall): Promise<ParsedRequest> {
+    // Work for whoever has gone while it waited would only keep the others waiting.
+    if (call.cancelled) throw new GrpcError(status.CANCELLED, 'the caller has gone');
     try {
-      return await parseRequest(csr);
+      return await parseRequest(call.request.csr);
     } catch (error) {
       this.#dependencies.observer.malformed();
       throw error;
