@@ -171,12 +171,12 @@ export class ControlFeed implements StateFeed {
   }
 
   #newMemory(): MeshMemory | null {
-    const { settings, control, timers, metrics, logging } = this.#dependencies;
+    const { settings, control, version, timers, metrics, logging } = this.#dependencies;
     const { stateDir, node, clusterId, xdsOnDemand, stateMaxAge } = settings;
     if (stateDir === null) return null;
     return new MeshMemory({
       stateDir,
-      owner: { node, clusterId, control: control.target, onDemand: xdsOnDemand },
+      owner: { node, clusterId, version, control: control.target, onDemand: xdsOnDemand },
       maxAge: stateMaxAge,
       client: this.#client,
       replica: this.#replica,

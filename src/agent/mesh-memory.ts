@@ -38,7 +38,9 @@ export class MeshMemory {
   async recall(): Promise<boolean> {
     const recalled = await this.#keeper.recall();
     if (recalled === null) return false;
-    const { client, replica, addresses } = this.#dependencies;
+    const { client, replica, addresses, owner } = this.#dependencies;
+    // Another version may have left out what this one understands: in force, but all of it has to come once more.
+    const sameVersion = recalled.header.version === owner.version;
     const slices = new Slices();
     for (const { typeUrl, name, version, value } of recalled.resources) {
       const { network } = replica.state.settings;
@@ -46,7 +48,7 @@ export class MeshMemory {
       if (decoded === null) continue;
       replica.apply({ upserts: [decoded], removals: [] });
       const { kind, key } = decoded;
-      client.recall(typeUrl, name, { kind, key, version: version === '' ? null : version });
+      client.recall(typeUrl, name, { kind, key, version: version === '' || !sameVersion ? null : version });
       if (slices.exhausted) await slices.pause();
     }
     addresses?.recall(recalled.header.addresses);

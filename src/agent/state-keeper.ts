@@ -7,7 +7,7 @@ import { loadKeptState, saveKeptState } from '../xds/kept-state.ts';
 import type { KeptHeader, KeptResource } from '../xds/kept-state.ts';
 
 /** Whose state it is: that of another node, cluster or control plane is of no use, nor a part where the whole is wanted. */
-export type StateOwner = Pick<KeptHeader, 'node' | 'clusterId' | 'control' | 'onDemand'>;
+export type StateOwner = Pick<KeptHeader, 'node' | 'clusterId' | 'version' | 'control' | 'onDemand'>;
 
 export interface Snapshot {
   readonly own: boolean;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { create } from '@bufbuild/protobuf';
@@ -15,6 +15,8 @@ import { isSubscribedType } from './resources.ts';
 export interface KeptHeader {
   readonly node: string;
   readonly clusterId: string;
+  /** Of the agent that kept it: what another one did not understand of the resources is not in it. */
+  readonly version: string;
   /** `host:port` of the control plane. */
   readonly control: string;
   /** It was ours, not a stock one. */
@@ -51,6 +53,7 @@ const newline = 10;
 const headerSchema: z.ZodType<KeptHeader> = z.strictObject({
   node: z.string(),
   clusterId: z.string(),
+  version: z.string(),
   control: z.string(),
   own: z.boolean(),
   onDemand: z.boolean(),
@@ -128,13 +131,19 @@ export async function loadKeptState(path: string): Promise<KeptState | null> {
 /** State decides who may reach whom, so a file that others could have written is not believed. */
 async function readTrusted(path: string): Promise<Buffer | null> {
   try {
-    const found = await stat(path);
-    const self = process.geteuid?.() ?? 0;
-    if ((found.mode & 0o022) !== 0 || (found.uid !== self && found.uid !== 0)) {
-      throw unusable(path, 'could have been written by others');
+    const file = await open(path, 'r');
+    try {
+      // Of what was opened, not of the name: that may stand for another file a moment later.
+      const found = await file.stat();
+      const self = process.geteuid?.() ?? 0;
+      if ((found.mode & 0o022) !== 0 || (found.uid !== self && found.uid !== 0)) {
+        throw unusable(path, 'could have been written by others');
+      }
+      if (found.size > largestFile) throw unusable(path, 'is too large');
+      return await file.readFile();
+    } finally {
+      await file.close();
     }
-    if (found.size > largestFile) throw unusable(path, 'is too large');
-    return await readFile(path);
   } catch (cause) {
     if (errorCode(cause) === 'ENOENT') return null;
     if (cause instanceof AmbitError) throw cause;

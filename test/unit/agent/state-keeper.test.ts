@@ -12,7 +12,13 @@ import { ManualTimers } from '../../support/manual-timers.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const HOUR = 3_600_000;
-const owner: StateOwner = { node: 'node-1', clusterId: 'Kubernetes', control: 'control:15012', onDemand: false };
+const owner: StateOwner = {
+  node: 'node-1',
+  clusterId: 'Kubernetes',
+  version: '1',
+  control: 'control:15012',
+  onDemand: false,
+};
 
 function newRig(context: TestContext) {
   const stateDir = mkdtempSync(join(tmpdir(), 'ambit-keeper-'));

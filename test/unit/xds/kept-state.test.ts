@@ -27,6 +27,7 @@ import { anyState } from '../../support/mesh-arbitraries.ts';
 const header: KeptHeader = {
   node: 'node-1',
   clusterId: 'Kubernetes',
+  version: '1',
   control: 'control:15012',
   own: true,
   onDemand: true,
