@@ -110,6 +110,20 @@ export class FakeApiServer {
     return object;
   }
 
+  /** An object with metadata of its own; only its version is given by the server. */
+  putWhole(collection: string, content: KubeObject): void {
+    this.define(collection);
+    const objects = this.#collections.get(collection) ?? new Map<string, KubeObject>();
+    const object: KubeObject = {
+      ...content,
+      metadata: { ...content.metadata, resourceVersion: String(++this.#version) },
+    };
+    const key = objectKey(object.metadata);
+    const type = objects.has(key) ? 'MODIFIED' : 'ADDED';
+    objects.set(key, object);
+    this.#publish({ version: this.#version, collection, type, object });
+  }
+
   remove(collection: string, key: string): void {
     const object = this.#collections.get(collection)?.get(key);
     if (object === undefined) throw new Error(`there is no ${key} in ${collection}`);
