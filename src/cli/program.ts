@@ -10,12 +10,14 @@ import { registerDetach } from './detach.ts';
 import { registerExplain } from './explain.ts';
 import { registerInstall } from './install.ts';
 import { registerManifest } from './manifest.ts';
+import { registerPrecheck } from './precheck.ts';
 import { registerProfile } from './profile.ts';
 import { registerUninstall } from './uninstall.ts';
 import { registerVerifyInstall } from './verify-install.ts';
 import { registerVersion } from './version.ts';
 
 const commands = [
+  registerPrecheck,
   registerInstall,
   registerVerifyInstall,
   registerUninstall,
