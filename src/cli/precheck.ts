@@ -40,7 +40,7 @@ export const registerPrecheck: RegisterCommand = (program, context) => {
 async function lookAtMachine(): Promise<readonly Finding[]> {
   if (process.platform !== 'linux') throw new AmbitError('SETTINGS_INVALID', '--node is for a machine with Linux');
   const hasTypes = existsSync('/sys/kernel/btf/vmlinux');
-  return machineFindings({ release: release(), hasTypes, mounts: await linuxHost.mounts('self') });
+  return machineFindings({ release: release(), hasTypes, mounts: await linuxHost('/proc').mounts('self') });
 }
 
 async function lookAtCluster(flags: PrecheckFlags, context: Invocation): Promise<void> {
