@@ -6,6 +6,7 @@ import type { AgentSettings } from '../config/settings.ts';
 import type { ControlEndpoint } from '../config/setting-parsers.ts';
 import type { LocalPod, MeshSettings, MeshState } from '../model/workload.ts';
 import { aborted } from '../process/lifecycle.ts';
+import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import { Slices } from '../timing/slices.ts';
@@ -87,7 +88,10 @@ export class ControlFeed implements StateFeed {
       network: () => this.#replica.state.settings.network,
       apply: (changes) => this.#apply(changes),
       onSynced: () => {
-        void this.#confirm();
+        this.#confirm().catch((error: unknown) => {
+          logging.component('xds').error(errorFields(error), 'what a former run knew could not be settled');
+          this.#announceSync();
+        });
       },
       onEnded: () => {
         this.#announceEnd();
@@ -166,7 +170,10 @@ export class ControlFeed implements StateFeed {
       node: this.#dependencies.settings.node,
       client: () => this.#client,
       state: () => this.#replica.state,
-      drop: (choose) => this.#change(() => this.#replica.apply({ upserts: [], removals: choose() })),
+      drop: (choose) =>
+        this.#change(() => this.#replica.apply({ upserts: [], removals: choose() })).catch((error: unknown) => {
+          this.#dependencies.logging.component('xds').error(errorFields(error), 'idle addresses could not be dropped');
+        }),
     });
   }
 
@@ -190,7 +197,9 @@ export class ControlFeed implements StateFeed {
   /** A former run's pods are served meanwhile, where it kept them and this node's own are not told in time. */
   async #readNodePods(signal: AbortSignal, recalled: boolean): Promise<void> {
     if (this.#nodePods === null) return;
-    const reading = this.#nodePods.start(signal);
+    const reading = this.#nodePods.start(signal).then(() => {
+      this.#reconcile();
+    });
     if (!recalled) return reading;
     reading.catch(() => undefined);
     const late = new Promise<void>((resolve) => void this.#dependencies.timers.after(FIRST_ANSWER_DEADLINE, resolve));
@@ -249,7 +258,7 @@ export class ControlFeed implements StateFeed {
 
   #reconcile(): void {
     if (this.#node === null || this.#ending.signal.aborted) return;
-    this.#node.enrolment.reconcile(this.#place());
+    this.#node.enrolment.reconcile(this.#place(), this.#nodePods?.known ?? true);
   }
 }
 

@@ -85,15 +85,18 @@ export class Enrolment {
     }
   }
 
-  /** @param pods all pods of this node, the unwanted ones included: one that is missing is gone */
-  reconcile(pods: ReadonlyMap<string, LocalPod>): void {
+  /**
+   * @param pods pods of this node, the unwanted ones included
+   * @param allKnown these are all of them: one that is missing is gone
+   */
+  reconcile(pods: ReadonlyMap<string, LocalPod>, allKnown = true): void {
     for (const pod of pods.values()) {
       const entry = this.#entry(pod.uid, nameOf(pod));
       entry.listed = true;
       this.#setGoal(entry, goalOf(pod, this.#dependencies.placedLater));
     }
     for (const entry of [...this.#entries.values()]) {
-      if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry.listed));
+      if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry.listed, allKnown));
     }
     this.#report();
   }

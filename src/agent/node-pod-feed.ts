@@ -29,6 +29,7 @@ export class NodePodFeed {
   readonly #dependencies: NodePodFeedDependencies;
   readonly #derivation: MeshDerivation;
   readonly #pump: StatePump;
+  #known = false;
 
   constructor(dependencies: NodePodFeedDependencies) {
     this.#dependencies = dependencies;
@@ -46,6 +47,11 @@ export class NodePodFeed {
     });
   }
 
+  /** The input has told of all there are. */
+  get known(): boolean {
+    return this.#known;
+  }
+
   /** As the documents name them, those that are not wanted included. */
   get localPods(): ReadonlyMap<string, LocalPod> {
     return this.#derivation.state.localPods;
@@ -58,7 +64,10 @@ export class NodePodFeed {
       this.#pump.submit(changes.filter(saysWhatHolds));
     }, signal);
     const staged = await this.#pump.start([...first.filter(saysWhatHolds), this.#settings()]);
-    await apply(() => podsOf(staged.commit().next));
+    await apply(() => {
+      this.#known = true;
+      return podsOf(staged.commit().next);
+    });
     this.#pump.open();
   }
 

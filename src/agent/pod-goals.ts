@@ -31,7 +31,11 @@ export function goalOf(pod: LocalPod, placedLater: boolean): Goal {
   return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts } };
 }
 
-/** An adopted pod that no manifest knows may still run, so its open connections are left to end by themselves. */
-export function goalWithoutPod(listed: boolean): Goal {
+/**
+ * An adopted pod that nothing names may still run, so its open connections are left to end by themselves; while not all pods of
+ * the node are known, it may as well be one of the mesh, and stays captured.
+ */
+export function goalWithoutPod(listed: boolean, allKnown: boolean): Goal {
+  if (!allKnown) return { kind: 'awaited' };
   return listed ? { kind: 'forgotten' } : { kind: 'released' };
 }

@@ -17,19 +17,5 @@ export const systemTimers: Timers = {
   },
 };
 
-/** Resolves after so many milliseconds, or at once when the signal is aborted. */
-export async function waitUnlessAborted(milliseconds: number, timers: Timers, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      cancel();
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const cancel = timers.after(milliseconds, done);
-    signal.addEventListener('abort', done, { once: true });
-  });
-}
-
 /** At least 0, below 1. */
 export type Random = () => number;

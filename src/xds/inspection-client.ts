@@ -8,7 +8,7 @@ import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { backOffDelay } from '../timing/back-off.ts';
 import { Slices } from '../timing/slices.ts';
-import { waitUnlessAborted } from '../timing/timers.ts';
+import { pause } from '../timing/pause.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 
 export interface InspectionClientDependencies {
@@ -46,7 +46,7 @@ export class InspectionClient {
         logger.debug(errorFields(error), 'the stream for questions of the control plane has ended');
         if (isFinal(error)) return;
       }
-      await waitUnlessAborted(backOffDelay(++failures, RETRY, random), timers, signal);
+      await pause(backOffDelay(++failures, RETRY, random), timers, signal);
     }
   }
 

@@ -4,7 +4,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import { backOffDelay } from '../timing/back-off.ts';
-import { waitUnlessAborted } from '../timing/timers.ts';
+import { pause } from '../timing/pause.ts';
 import type { Random, Timers } from '../timing/timers.ts';
 import { typeUrls } from '../wds/names.ts';
 import { callMetadata, describeCallError, isPem, openChannel, readRoots } from './channel.ts';
@@ -124,7 +124,7 @@ export class XdsClient {
       while (!signal.aborted) {
         await this.#connectOnce(signal);
         const { random, timers } = this.#dependencies;
-        await waitUnlessAborted(backOffDelay(Math.max(1, this.#failures), RETRY, random), timers, signal);
+        await pause(backOffDelay(Math.max(1, this.#failures), RETRY, random), timers, signal);
       }
     } finally {
       watch?.stop();

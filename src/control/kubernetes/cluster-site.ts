@@ -12,7 +12,9 @@ import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import type { ControlSite, SiteParts } from '../site.ts';
 import { openClusterAuthority } from './authority-secret.ts';
+import { tokenAudience } from '../certificates/tokens.ts';
 import { clusterTokens } from './cluster-tokens.ts';
+import { leaderLease, validatorNameIn } from './names.ts';
 import { RootPublisher } from './root-publisher.ts';
 import { apiConditions, StatusWriter } from './status-writer.ts';
 import { TokenReviewer } from './token-reviewer.ts';
@@ -29,9 +31,6 @@ export interface ClusterSiteDependencies {
   readonly random: Random;
 }
 
-/** Of the tokens that are made for us: that of Istio, so that a stock peer's is taken, too. */
-export const tokenAudience = 'istio-ca';
-const lease = 'ambit-leader';
 /** How often what policies have become is compared with what their status says. */
 const STATUS_EVERY_MS = 1000;
 
@@ -105,7 +104,7 @@ export class ClusterSite implements ControlSite {
     return new LeaderElection({
       client,
       namespace: settings.podNamespace,
-      name: lease,
+      name: leaderLease,
       identity: settings.podName,
       timers,
       lead: (signal) => this.#lead(parts, signal),
@@ -131,7 +130,7 @@ export class ClusterSite implements ControlSite {
     const common = { client, roots: authority.roots, timers, random, observe: this.#observe, onFailure };
     await Promise.all([
       new RootPublisher(common).run(signal),
-      keepWebhookBundle({ ...common, name: `ambit-validator-${settings.podNamespace}` }, signal),
+      keepWebhookBundle({ ...common, name: validatorNameIn(settings.podNamespace) }, signal),
       this.#writeStatus(mesh, onFailure, signal),
     ]);
   }

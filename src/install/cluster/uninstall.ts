@@ -1,3 +1,4 @@
+import { leaderLease } from '../../control/kubernetes/names.ts';
 import { ownSecret, rootKeySecret } from '../../control/kubernetes/authority-secret.ts';
 import { rootConfigMap } from '../../control/kubernetes/root-publisher.ts';
 import { AmbitError } from '../../config/errors.ts';
@@ -21,7 +22,6 @@ export interface UninstallOptions {
 }
 
 /** By which the replicas of the control plane agree on who writes. */
-const leaderLease = 'ambit-leader';
 
 /** Everything hangs on the agents' orderly end, for which they need their rights and the definitions: they go first. */
 const order = Object.keys(apiKinds);

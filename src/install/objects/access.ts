@@ -1,10 +1,11 @@
 import { operatorSecret, ownSecret } from '../../control/kubernetes/authority-secret.ts';
+import { validatorNameIn } from '../../control/kubernetes/names.ts';
 import { rootConfigMap } from '../../control/kubernetes/root-publisher.ts';
 import { statusPaths } from '../../control/kubernetes/status-writer.ts';
 import { watchedKinds } from '../../control/kubernetes/watched-kinds.ts';
 import { groupOf } from '../../kube/watched-kind.ts';
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
-import { agentName, commonLabels, controlName, validatorName } from './common.ts';
+import { agentName, commonLabels, controlName } from './common.ts';
 import type { Site } from './common.ts';
 
 interface Rule {
@@ -50,7 +51,7 @@ function controlRules({ namespace }: Site): readonly Rule[] {
       apiGroups: ['admissionregistration.k8s.io'],
       resources: ['validatingwebhookconfigurations'],
       verbs: ['get', 'patch'],
-      resourceNames: [`${validatorName}-${namespace}`],
+      resourceNames: [validatorNameIn(namespace)],
     },
   ];
 }

@@ -1,3 +1,4 @@
+import { tokenAudience } from '../../control/certificates/tokens.ts';
 import type { Values } from '../values.ts';
 import { textOr } from '../symbolic.ts';
 
@@ -11,8 +12,6 @@ export interface Site {
 /** Names that stock peers, tools and dashboards look for. */
 export const controlName = 'istiod';
 export const agentName = 'ztunnel';
-export const tokenAudience = 'istio-ca';
-export const validatorName = 'ambit-validator';
 
 export const ports = {
   xds: 15012,

@@ -1,5 +1,6 @@
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
-import { commonLabels, agentSelector, controlName, controlSelector, ports, validatorName } from './common.ts';
+import { validatorNameIn } from '../../control/kubernetes/names.ts';
+import { commonLabels, agentSelector, controlName, controlSelector, ports } from './common.ts';
 import type { Site } from './common.ts';
 
 export function meshGroup({ values }: Site): ObjectGroup {
@@ -34,7 +35,7 @@ export function validatorGroup({ namespace }: Site): ObjectGroup {
   const configuration: ManifestObject = {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'ValidatingWebhookConfiguration',
-    metadata: { name: `${validatorName}-${namespace}`, labels: commonLabels() },
+    metadata: { name: validatorNameIn(namespace), labels: commonLabels() },
     webhooks: [
       {
         name: 'validation.ambit.dev',

@@ -166,6 +166,17 @@ suite('enrolment', () => {
     assert.deepEqual(rig.operations(), ['enrol uid-a', 'unenrol uid-a', 'enrol uid-a']);
   });
 
+  test('an adopted pod stays captured until all pods of the node are known', async () => {
+    const { enrolment, operations } = newRig(true, true);
+    enrolment.adopt([{ uid: 'uid-old' }]);
+    enrolment.reconcile(new Map(), false);
+    await settled();
+    assert.deepEqual(operations(), []);
+    enrolment.reconcile(new Map());
+    await settled();
+    assert.deepEqual(operations(), ['unenrol uid-old']);
+  });
+
   test('a goal that changes under way is pursued when the operation has ended', async () => {
     const rig = newRig(false);
     rig.enrolment.reconcile(pods(pod('a')));
