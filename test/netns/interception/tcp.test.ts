@@ -82,7 +82,10 @@ rootSuite('interception and TCP', () => {
         it(`takes the same source port again towards ${to} over ${family} when the server closed first`, async () => {
           const args = [mesh.at(to, 8082, family), ...repeated];
           const control = await storm(mesh.netns('outside'), args);
-          assert.deepEqual(control.failures, {}, 'the same works from outside the mesh');
+          // Over a wire the last ACK of the former connection may be on its way still, and the port is not free then.
+          const { EADDRNOTAVAIL: early = 0, ...others } = control.failures;
+          assert.deepEqual(others, {}, 'the same works from outside the mesh');
+          assert.ok(early < 10, `from outside the mesh ${early} of 20 found their port in use`);
           const { connections, failures } = await storm(mesh.netns('client'), args);
           assert.deepEqual({ connections, failures }, { connections: 20, failures: {} });
         });
