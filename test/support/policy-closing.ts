@@ -47,7 +47,7 @@ export async function closeByPolicy(each: number): Promise<Closing> {
   });
   try {
     const targets = [kept, denied].map((port) => mesh.at('far', port));
-    const held = await hold(mesh.netns('client'), [...targets, '--count', String(each), '--exchange', '1']);
+    const held = await hold(mesh.netns('client'), [...targets, '--count', String(each), '--exchange', '1'], 90_000);
     const waiting = watch(held, each, 30_000);
     const rules = [{ to: [{ operation: { ports: [String(denied)] } }] }];
     await mesh.apply('closing', [authorizationPolicy('shop', 'closing', { action: 'DENY', rules })]);

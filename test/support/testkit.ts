@@ -159,9 +159,9 @@ export async function capture(
 }
 
 /** Connections that stay open; resolves when all are. */
-export async function hold(netns: string, args: readonly string[]): Promise<Running> {
+export async function hold(netns: string, args: readonly string[], timeout = 10_000): Promise<Running> {
   const running = start(enter(netns, [testkitBinary, 'hold', ...args]));
-  await running.line((line) => line.includes('"ready"'));
+  await running.line((line) => line.includes('"ready"'), timeout);
   return running;
 }
 
