@@ -99,6 +99,29 @@ function controlClientMetrics(counter: MakeCounter, gauge: MakeGauge, histogram:
   };
 }
 
+/** Of an agent that is a pod of a cluster. */
+function clusterMetrics(
+  counter: MakeCounter,
+): Pick<AgentMetrics, 'kubeFailures' | 'netnsRefused' | 'cniRequests' | 'cniRewrites' | 'podStatusWrites'> {
+  return {
+    kubeFailures: counter('ambit_kubernetes_failures_total', 'Lists and watches that failed.', ['kind']),
+    netnsRefused: counter(
+      'ambit_netns_refused_total',
+      'Network namespaces that are not those of the pods that they were found for.',
+      ['reason'],
+    ),
+    cniRequests: counter('ambit_cni_requests_total', 'Requests of the CNI plugin, by what was answered.', [
+      'command',
+      'result',
+    ]),
+    cniRewrites: counter(
+      'ambit_cni_rewrites_total',
+      'How often the CNI configuration was written again because it was not what it has to be.',
+    ),
+    podStatusWrites: counter('ambit_pod_status_writes_total', 'Annotations and Events written for pods.', ['result']),
+  };
+}
+
 /** @param version value of `istio_build`'s label `tag` */
 export function createAgentMetrics(version: string): AgentMetrics {
   const registry = new Registry();
@@ -167,21 +190,7 @@ export function createAgentMetrics(version: string): AgentMetrics {
       'restored',
     ]),
     uncaughtErrors: counter('ambit_uncaught_errors_total', 'Errors that nothing caught. The agent keeps serving.'),
-    kubeFailures: counter('ambit_kubernetes_failures_total', 'Lists and watches that failed.', ['kind']),
-    netnsRefused: counter(
-      'ambit_netns_refused_total',
-      'Network namespaces that are not those of the pods that they were found for.',
-      ['reason'],
-    ),
-    cniRequests: counter('ambit_cni_requests_total', 'Requests of the CNI plugin, by what was answered.', [
-      'command',
-      'result',
-    ]),
-    cniRewrites: counter(
-      'ambit_cni_rewrites_total',
-      'How often the CNI configuration was written again because it was not what it has to be.',
-    ),
-    podStatusWrites: counter('ambit_pod_status_writes_total', 'Annotations and Events written for pods.', ['result']),
+    ...clusterMetrics(counter),
   };
 }
 
