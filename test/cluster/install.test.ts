@@ -33,6 +33,7 @@ interface Listed {
     readonly name: string;
     readonly resourceVersion: string;
     readonly generation?: number;
+    readonly deletionTimestamp?: string;
   };
 }
 
@@ -50,6 +51,11 @@ clusterSuite('installing into a real cluster', () => {
 
   before(async () => {
     cluster = await Cluster.attach();
+    // What other tests made may be on its way out, and is no part of what this one compares.
+    await cluster.until('the end of namespaces that are deleted', async () => {
+      const { items } = await cluster.get<List<Listed>>(['namespaces']);
+      return items.every(({ metadata }) => metadata.deletionTimestamp === undefined);
+    });
     earlier = await names();
   });
 
