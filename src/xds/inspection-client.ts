@@ -10,6 +10,7 @@ import { backOffDelay } from '../timing/back-off.ts';
 import { Slices } from '../timing/slices.ts';
 import { pause } from '../timing/pause.ts';
 import type { Random, Timers } from '../timing/timers.ts';
+import { openTwoWayStream } from './two-way-stream.ts';
 
 export interface InspectionClientDependencies {
   /** Name of this node. */
@@ -52,15 +53,7 @@ export class InspectionClient {
 
   /** One question after the other: the next is read when this one is answered. */
   async #serveOnce(client: Client, metadata: Metadata, signal: AbortSignal, onAccepted: () => void): Promise<void> {
-    const { path, requestSerialize, responseDeserialize } = method;
-    const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
-    const cancel = (): void => {
-      call.cancel();
-    };
-    signal.addEventListener('abort', cancel, { once: true });
-    if (signal.aborted) cancel();
-    // The reader gets the error; one that comes after the reader has gone would else be uncaught.
-    call.on('error', () => undefined);
+    const { call, end } = openTwoWayStream(client, method, metadata, signal);
     call.on('metadata', onAccepted);
     const slices = new Slices();
     try {
@@ -70,8 +63,7 @@ export class InspectionClient {
         if (slices.exhausted) await slices.pause();
       }
     } finally {
-      signal.removeEventListener('abort', cancel);
-      call.cancel();
+      end();
     }
   }
 
