@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
+import { logDefinitions } from './log-settings.ts';
 import { optional, required } from './setting-definition.ts';
-import { certificateLifetime, nodeName, oneOf, path, port, switchedOn, waitingTime } from './setting-parsers.ts';
+import { certificateLifetime, nodeName, path, port, switchedOn, waitingTime } from './setting-parsers.ts';
 import type { Parser } from './setting-parsers.ts';
 import { SettingTable } from './setting-table.ts';
 
@@ -122,14 +123,7 @@ export const controlPlaneSettings = new SettingTable<ControlPlaneSettings>(
       'How often manifests are looked at without a notice.',
       waitingTime(100),
     ),
-    logLevel: optional(
-      'log-level',
-      'LEVEL',
-      'info',
-      'error, warn, info or debug.',
-      oneOf('error', 'warn', 'info', 'debug'),
-    ),
-    logFormat: optional('log-format', 'FORMAT', 'json', 'json or plain.', oneOf('json', 'plain')),
+    ...logDefinitions,
   },
   ({ manifests, kubernetes }) => {
     if (manifests === null && !kubernetes)

@@ -18,6 +18,7 @@ import { controlDefinitions, controlMistakes } from './control-settings.ts';
 import type { ControlSettings } from './control-settings.ts';
 import { kubernetesDefinitions, kubernetesMistakes } from './kubernetes-settings.ts';
 import type { KubernetesSettings } from './kubernetes-settings.ts';
+import { logDefinitions } from './log-settings.ts';
 import { optional, required } from './setting-definition.ts';
 import { SettingTable } from './setting-table.ts';
 import type { Environment, SettingFlags, SettingRow } from './setting-table.ts';
@@ -114,14 +115,7 @@ const table = new SettingTable<AgentSettings>(
       'errors, denied, direction=inbound, direction=outbound, namespace=NAME, by commas; `all` for none.',
       accessLogConditions,
     ),
-    logLevel: optional(
-      'log-level',
-      'LEVEL',
-      'info',
-      'error, warn, info or debug.',
-      oneOf('error', 'warn', 'info', 'debug'),
-    ),
-    logFormat: optional('log-format', 'FORMAT', 'json', 'json or plain.', oneOf('json', 'plain')),
+    ...logDefinitions,
     adminPort: optional('admin-port', 'PORT', '15000', 'Admin pages, on localhost; 0: any free port.', port),
     metricsPort: optional('metrics-port', 'PORT', '15020', 'Prometheus metrics; 0: any free port.', port),
     readinessPort: optional('readiness-port', 'PORT', '15021', 'GET /healthz/ready; 0: any free port.', port),
