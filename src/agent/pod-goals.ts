@@ -27,8 +27,8 @@ export type Actual =
 export function goalOf(pod: LocalPod, placedLater: boolean): Goal {
   if (!pod.wanted || (pod.netns === null && !placedLater)) return { kind: 'released' };
   if (pod.netns === null) return { kind: 'awaited' };
-  const { uid, netns, addresses, identity, workload, probePorts } = pod;
-  return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts } };
+  const { uid, netns, addresses, identity, workload, probePorts, handover } = pod;
+  return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts, handover } };
 }
 
 /**

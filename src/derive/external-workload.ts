@@ -47,6 +47,8 @@ export function externalWorkload(given: ExternalWorkload, { settings }: Context)
     // 0 is how protobuf says that nothing was said.
     capacity: Math.max(1, weight ?? 1),
     podUid: null,
+    waypoint: null,
+    applicationTunnel: null,
     selectedByNetworkPolicy: false,
   };
 }

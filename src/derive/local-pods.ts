@@ -38,6 +38,7 @@ function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
     addresses: addressesOf(pod),
     identity: formatSpiffeId({ trustDomain, namespace: metadata.namespace, serviceAccount: spec.serviceAccountName }),
     probePorts: probePortsOf(pod),
+    handover: false,
     wanted: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}, context.settings),
   };
 }

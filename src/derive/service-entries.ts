@@ -29,6 +29,7 @@ export function serviceEntrySources(document: ServiceEntryDocument, settings: Me
     ipFamilies: 'automatic',
     visibility: circle,
     canonical: false,
+    waypoint: null,
   };
   return hostsOf(document).map((hostname) => ({
     kind: 'ServiceEntry',

@@ -42,6 +42,7 @@ export function serviceSource(document: ServiceDocument, settings: MeshSettings)
       ipFamilies: ipFamiliesOf(document),
       visibility: circle,
       canonical: true,
+      waypoint: null,
     },
   };
 }

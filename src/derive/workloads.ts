@@ -48,6 +48,8 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     status: isHealthy(pod) ? 'healthy' : 'unhealthy',
     capacity: 1,
     podUid: podUid(pod),
+    waypoint: null,
+    applicationTunnel: null,
     ...facts,
   };
 }

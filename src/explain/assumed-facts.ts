@@ -47,7 +47,20 @@ function assumedPod(workload: Workload): readonly LocalPod[] {
   if (podUid === null || workload.hostNetwork) return [];
   const identity = identityOf(workload);
   const wanted = protocol === 'hbone';
-  return [{ uid: podUid, workload: uid, namespace, name, netns: null, addresses, identity, probePorts: [], wanted }];
+  return [
+    {
+      uid: podUid,
+      workload: uid,
+      namespace,
+      name,
+      netns: null,
+      addresses,
+      identity,
+      probePorts: [],
+      handover: false,
+      wanted,
+    },
+  ];
 }
 
 function everything(

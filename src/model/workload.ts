@@ -35,8 +35,31 @@ export interface Workload {
   readonly capacity: number;
   /** Kubernetes UID where the workload is a pod: an address that is reused by another pod is another destination. */
   readonly podUid: string | null;
+  /** What traffic to the workload's own addresses goes through; null: nothing, or not such traffic. */
+  readonly waypoint: WaypointReference | null;
+  /** Connections that come for others go to a proxy of the pod on this loopback port: the pod is a waypoint. */
+  readonly applicationTunnel: ApplicationTunnel | null;
   /** A NetworkPolicy selects it, so its traffic must cross the veth, where the CNI sees it (design: `sameNode: auto`). */
   readonly selectedByNetworkPolicy: boolean;
+}
+
+/** A waypoint and how traffic is led through it. */
+export type WaypointReference = WaypointPlace & WaypointTerms;
+
+type WaypointPlace =
+  | { readonly kind: 'hostname'; readonly namespace: string; readonly hostname: string; readonly port: number }
+  | { readonly kind: 'address'; readonly network: string; readonly address: string; readonly port: number };
+
+export interface WaypointTerms {
+  /** The destination takes nothing that has not come through it; else whoever goes direct is let in, as in Istio. */
+  readonly required: boolean;
+  /** What becomes of a connection while no pod of the waypoint is ready. */
+  readonly whenUnready: 'refuse' | 'direct';
+}
+
+export interface ApplicationTunnel {
+  readonly protocol: 'proxy';
+  readonly port: number;
 }
 
 export interface Locality {
@@ -71,6 +94,8 @@ export interface Service {
   readonly visibility: 'public' | 'namespace';
   /** Of several services with one hostname the one that counts for clients whose own namespace has none. */
   readonly canonical: boolean;
+  /** What traffic to the service goes through; null: nothing, or not such traffic. */
+  readonly waypoint: WaypointReference | null;
 }
 
 export type AppProtocol = 'http1' | 'http2' | 'grpc' | 'tcp' | 'tls';
@@ -88,6 +113,8 @@ export interface LocalPod {
   readonly addresses: readonly string[];
   readonly identity: string;
   readonly probePorts: readonly number[];
+  /** It is a waypoint: the engine hands its proxy connections that are meant for others. */
+  readonly handover: boolean;
   /** The labels say that the pod belongs to the mesh. */
   readonly wanted: boolean;
 }

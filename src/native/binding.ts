@@ -65,6 +65,8 @@ export interface PodSpec {
   readonly workload: string;
   /** Ports that the pod's own probes and lifecycle hooks name. */
   readonly probePorts: readonly number[];
+  /** A waypoint: it is asked for addresses that are not its own, and its proxy's loopback ports take nobody but the engine. */
+  readonly handover: boolean;
 }
 
 export interface IdentityCertificate {
@@ -103,6 +105,11 @@ export interface ServiceDescriptor {
   readonly namespace: string;
 }
 
+export interface SocketAddress {
+  readonly address: string;
+  readonly port: number;
+}
+
 export interface Endpoint {
   /** uid of the workload; names its descriptor. */
   readonly workload: string;
@@ -119,6 +126,8 @@ export interface Endpoint {
   readonly weight: number;
   /** The endpoint is a pod of this node that may be joined without a wire. Both ends must allow it. */
   readonly local: boolean;
+  /** What a waypoint's pod is asked for; comes before that of the answer. Null: as the answer says. */
+  readonly authority: SocketAddress | null;
 }
 
 export interface EndpointSet {
@@ -143,7 +152,7 @@ export interface InboundQuestion {
   /** Verified SPIFFE ID, or null for plaintext. */
   readonly peer: string | null;
   readonly source: string;
-  /** The pod's own address that was asked for. */
+  /** The pod's own address that was asked for; with `PodSpec.handover` also one that the pod stands before. */
   readonly destination: string;
   readonly port: number;
   readonly transport: Transport;
@@ -169,13 +178,28 @@ interface AnswerBase {
   readonly mask: AnswerMask;
 }
 
+/**
+ * A TLS connection that the agent makes in its own network namespace for a pod, with the pod's certificate: bytes go on both
+ * ways. The server must show `serverName`; ALPN is h2.
+ */
+export interface Relay {
+  /** An address, or a host name that the agent's machine knows. */
+  readonly address: string;
+  readonly port: number;
+  readonly serverName: string;
+}
+
 export interface OutboundAnswer extends AnswerBase {
   readonly kind: 'outbound';
-  readonly action: 'passthrough' | 'connect' | 'deny';
+  readonly action: 'passthrough' | 'connect' | 'deny' | 'relay';
   /** For `connect`. */
   readonly endpointSet: { readonly id: string; readonly version: number } | null;
   /** For `connect`: the source may be joined to a local endpoint without a wire. */
   readonly allowLocal: boolean;
+  /** For `connect` by a waypoint: what its pods are asked for. Null: the endpoint's own address and port. */
+  readonly authority: SocketAddress | null;
+  /** For `relay`. */
+  readonly relay: Relay | null;
   /** `namespace/hostname`, where a service was asked for. */
   readonly service: string | null;
   /** For `passthrough` to a known workload: its uid. */
@@ -195,6 +219,8 @@ export interface InboundAnswer extends AnswerBase {
   readonly sourceWorkload: string | null;
   /** A service of which the pod is an endpoint at this port: `namespace/hostname`. */
   readonly service: string | null;
+  /** For `allow`: the connection goes to the pod's proxy on this loopback port, with PROXY protocol. Null: to what was asked for. */
+  readonly handover: { readonly port: number } | null;
 }
 
 export type Question = OutboundQuestion | InboundQuestion;

@@ -83,6 +83,7 @@ export function decodeLocalPod(message: LocalPodMessage): Decoded<LocalPod> {
     addresses,
     identity,
     probePorts,
+    handover: message.handover,
     wanted,
   };
   return { value, problems: [] };

@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import type { IpFamilies, LoadBalancing, RoutingScope, Service } from '../model/workload.ts';
+import { ServiceFactsSchema } from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
 import {
   IPFamilies,
   LoadBalancingSchema,
@@ -16,7 +17,9 @@ import type {
 import { decodeNetworkAddresses, encodeNetworkAddress } from './addresses.ts';
 import type { Decoded } from './decoded.ts';
 import { Enumeration } from './enums.ts';
+import { decodeExtension, encodeExtension } from './extensions.ts';
 import { decodeAppProtocols, decodePorts, encodeServicePorts } from './ports.ts';
+import { decodeWaypoint, encodeTerms, encodeWaypoint, heaviest } from './waypoints.ts';
 
 const modes = new Enumeration<LoadBalancing['mode'], Mode>({
   standard: Mode.UNSPECIFIED_MODE,
@@ -55,12 +58,14 @@ export function encodeService(service: Service, network: string): ServiceMessage
     ipFamilies: families.encode(service.ipFamilies),
     canonical: service.canonical,
     visibility: service.visibility === 'namespace' ? Visibility.NAMESPACE : Visibility.PUBLIC,
+    ...waypointOf(service),
   });
 }
 
 export function decodeService(message: ServiceMessage, network: string): Decoded<Service> {
   const problems: string[] = [];
   if (message.hostname === '') return { value: null, problems: ['the service has no hostname'] };
+  const facts = decodeExtension(ServiceFactsSchema, message.extensions);
   const value: Service = {
     name: message.name,
     namespace: message.namespace,
@@ -74,8 +79,15 @@ export function decodeService(message: ServiceMessage, network: string): Decoded
     // A word of a newer peer for another circle than everybody: the smallest that there is.
     visibility: message.visibility === Visibility.PUBLIC ? 'public' : 'namespace',
     canonical: message.canonical,
+    waypoint: decodeWaypoint(message.waypoint ?? heaviest(message.weightedWaypoints), facts?.waypointTerms, problems),
   };
   return { value, problems };
+}
+
+function waypointOf({ waypoint }: Service): Partial<Pick<ServiceMessage, 'waypoint' | 'extensions'>> {
+  if (waypoint === null) return {};
+  const facts = create(ServiceFactsSchema, { waypointTerms: encodeTerms(waypoint) });
+  return { waypoint: encodeWaypoint(waypoint), extensions: [encodeExtension(ServiceFactsSchema, facts)] };
 }
 
 function encodeLoadBalancing({ mode, scopes: wanted, healthPolicy }: LoadBalancing): LoadBalancingMessage | null {

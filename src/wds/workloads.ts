@@ -1,9 +1,7 @@
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { Locality, Workload } from '../model/workload.ts';
 import { WorkloadFactsSchema } from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
-import type { WorkloadFacts } from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
 import {
-  ExtensionSchema,
   LocalitySchema,
   NetworkMode,
   PortListSchema,
@@ -16,13 +14,12 @@ import type { PortList, Workload as WorkloadMessage } from '../proto/gen/istio/w
 import { decodeAddress, encodeAddress } from './addresses.ts';
 import type { Decoded } from './decoded.ts';
 import { Enumeration } from './enums.ts';
+import { decodeExtension, encodeExtension } from './extensions.ts';
 import { decodePorts, encodePorts } from './ports.ts';
+import { decodeTunnel, decodeWaypoint, encodeTerms, encodeTunnel, encodeWaypoint } from './waypoints.ts';
 
 /** What the wire leaves out when it is the usual. */
 const usual = { trustDomain: 'cluster.local', serviceAccount: 'default', clusterId: 'Kubernetes' } as const;
-
-const factsName = WorkloadFactsSchema.typeName;
-const factsUrl = `type.googleapis.com/${factsName}`;
 
 const types = new Enumeration<Workload['workloadType'], WorkloadType>({
   deployment: WorkloadType.DEPLOYMENT,
@@ -55,6 +52,8 @@ export function encodeWorkload(workload: Workload, network: string): WorkloadMes
     networkMode: workload.hostNetwork ? NetworkMode.HOST_NETWORK : NetworkMode.STANDARD,
     ...(hasLocality(workload.locality) ? { locality: create(LocalitySchema, { ...workload.locality }) } : {}),
     ...(workload.capacity === 1 ? {} : { capacity: workload.capacity }),
+    ...(workload.waypoint === null ? {} : { waypoint: encodeWaypoint(workload.waypoint) }),
+    ...(workload.applicationTunnel === null ? {} : { applicationTunnel: encodeTunnel(workload.applicationTunnel) }),
     extensions: encodeFacts(workload),
   });
 }
@@ -63,7 +62,7 @@ export function encodeWorkload(workload: Workload, network: string): WorkloadMes
 export function decodeWorkload(message: WorkloadMessage, network: string): Decoded<Workload> {
   const problems = refusals(message);
   if (problems.length > 0) return { value: null, problems };
-  const facts = decodeFacts(message);
+  const facts = decodeExtension(WorkloadFactsSchema, message.extensions);
   const value: Workload = {
     uid: message.uid,
     name: message.name,
@@ -91,6 +90,8 @@ export function decodeWorkload(message: WorkloadMessage, network: string): Decod
     status: message.status === WorkloadStatus.HEALTHY && message.capacity !== 0 ? 'healthy' : 'unhealthy',
     capacity: Math.max(1, message.capacity ?? 1),
     podUid: facts === null || facts.podUid === '' ? null : facts.podUid,
+    waypoint: decodeWaypoint(message.waypoint, facts?.waypointTerms, problems),
+    applicationTunnel: decodeTunnel(message.applicationTunnel),
     // A control plane that does not say cannot know of NetworkPolicies: then the CNI must see the traffic.
     selectedByNetworkPolicy: facts?.selectedByNetworkPolicy ?? true,
   };
@@ -117,21 +118,16 @@ function decodeServices(services: Readonly<Record<string, PortList>>): Workload[
   return new Map(Object.entries(services).map(([key, { ports }]) => [key, decodePorts(ports)]));
 }
 
-function encodeFacts({ podUid, selectedByNetworkPolicy, app, version }: Workload): WorkloadMessage['extensions'] {
-  const facts = create(WorkloadFactsSchema, { podUid: podUid ?? '', selectedByNetworkPolicy, app, version });
-  const value = toBinary(WorkloadFactsSchema, facts);
-  return [create(ExtensionSchema, { name: factsName, config: { typeUrl: factsUrl, value } })];
-}
-
-/** Null where the peer says nothing, or nothing readable, beyond the common schema. */
-function decodeFacts({ extensions }: WorkloadMessage): WorkloadFacts | null {
-  const config = extensions.find((extension) => extension.config?.typeUrl === factsUrl)?.config;
-  if (config === undefined) return null;
-  try {
-    return fromBinary(WorkloadFactsSchema, config.value);
-  } catch {
-    return null;
-  }
+function encodeFacts(workload: Workload): WorkloadMessage['extensions'] {
+  const { podUid, selectedByNetworkPolicy, app, version, waypoint } = workload;
+  const facts = create(WorkloadFactsSchema, {
+    podUid: podUid ?? '',
+    selectedByNetworkPolicy,
+    app,
+    version,
+    ...(waypoint === null ? {} : { waypointTerms: encodeTerms(waypoint) }),
+  });
+  return [encodeExtension(WorkloadFactsSchema, facts)];
 }
 
 function decodeLocality({ locality }: WorkloadMessage): Locality {

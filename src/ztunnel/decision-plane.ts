@@ -176,8 +176,16 @@ export class DecisionPlane {
     } as const;
     this.#store.noteAnswered(base.keys);
     return question.kind === 'outbound'
-      ? { ...base, kind: 'outbound', endpointSet: null, allowLocal: false, workload: null }
-      : { ...base, kind: 'inbound', policy: null, sourceWorkload: null };
+      ? {
+          ...base,
+          kind: 'outbound',
+          endpointSet: null,
+          allowLocal: false,
+          authority: null,
+          relay: null,
+          workload: null,
+        }
+      : { ...base, kind: 'inbound', policy: null, sourceWorkload: null, handover: null };
   }
 
   /** Has the engine ask again what failed to be decided. */
@@ -233,6 +241,8 @@ export class DecisionPlane {
       endpointSet:
         decision.action === 'connect' ? this.#endpointSets.ensure(decision.target.set, decision.target.keys) : null,
       allowLocal: decision.action === 'connect' && decision.allowLocal,
+      authority: null,
+      relay: null,
       service: service === null ? null : `${service.namespace}/${service.hostname}`,
       workload: decision.action === 'passthrough' ? (decision.workload?.uid ?? null) : null,
       reason: decision.action === 'deny' ? decision.reason : null,
@@ -270,6 +280,7 @@ export class DecisionPlane {
       reason: decision.reason,
       sourceWorkload: sourceWorkload?.uid ?? null,
       service,
+      handover: null,
     };
   }
 

@@ -119,6 +119,7 @@ function endpointOf(
     identities: [identityOf(workload), ...subjectAltNames],
     weight: Math.max(1, workload.capacity),
     local: workload.protocol === 'hbone' && mayJoinLocally(view, workload),
+    authority: null,
   };
 }
 

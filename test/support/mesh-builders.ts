@@ -46,6 +46,8 @@ export function workload(name: string, overrides: Partial<Workload> = {}): Workl
     status: 'healthy',
     capacity: 1,
     podUid: `uid-${name}`,
+    waypoint: null,
+    applicationTunnel: null,
     selectedByNetworkPolicy: false,
     ...overrides,
   };
@@ -64,6 +66,7 @@ export function service(name: string, overrides: Partial<Service> = {}): Service
     ipFamilies: 'automatic',
     visibility: 'public',
     canonical: true,
+    waypoint: null,
     ...overrides,
   };
 }
@@ -83,6 +86,7 @@ export function localPod(of: Workload, overrides: Partial<LocalPod> = {}): Local
     addresses: of.addresses,
     identity: identity(of),
     probePorts: [],
+    handover: false,
     wanted: true,
     ...overrides,
   };

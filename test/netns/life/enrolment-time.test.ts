@@ -50,6 +50,7 @@ rootSuite('time to enrol', () => {
       identity: 'spiffe://cluster.local/ns/shop/sa/pod',
       workload: pod.name,
       probePorts: [8080],
+      handover: false,
     }));
     const command = ['node', `${root}dist/test/support/enrolment-clock.js`];
     const { stdout } = await exec(enter(rig.node(0).netns, command), { input: JSON.stringify({ options, pods }) });

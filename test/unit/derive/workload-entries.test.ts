@@ -61,6 +61,8 @@ void describe('a WorkloadEntry', () => {
       status: 'healthy',
       capacity: 3,
       podUid: null,
+      waypoint: null,
+      applicationTunnel: null,
       selectedByNetworkPolicy: false,
     } satisfies Workload);
   });

@@ -34,6 +34,7 @@ const pod: PodSpec = {
   identity: 'spiffe://cluster.local/ns/a/sa/b',
   workload: 'w',
   probePorts: [8080],
+  handover: false,
 };
 
 const answer: OutboundAnswer = {
@@ -45,6 +46,8 @@ const answer: OutboundAnswer = {
   action: 'connect',
   endpointSet: { id: 's', version: 1 },
   allowLocal: true,
+  authority: null,
+  relay: null,
   service: null,
   workload: null,
   reason: null,
@@ -167,6 +170,7 @@ suite('the addon', { skip: missing }, () => {
           reason: 'policy_denied',
           sourceWorkload: null,
           service: null,
+          handover: null,
         },
       ]);
       engine.invalidate(2, ['address 10.0.0.1']);
@@ -203,6 +207,7 @@ suite('the addon', { skip: missing }, () => {
         identities: ['spiffe://cluster.local/ns/a/sa/b'],
         weight: 1,
         local: false,
+        authority: null,
       } as const;
       engine.setEndpointSet({ id: 's', version: 1, endpoints: [endpoint] });
       engine.removeEndpointSet('s');

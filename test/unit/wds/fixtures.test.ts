@@ -67,6 +67,8 @@ test('a workload of a stock istiod is read', () => {
     status: 'healthy',
     capacity: 3,
     podUid: null,
+    waypoint: null,
+    applicationTunnel: null,
     selectedByNetworkPolicy: true,
   });
 });

@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { authorize, compilePolicy } from '../../../src/model/authorization.ts';
 import { parseAddress } from '../../../src/model/address.ts';
 import type { Match, Policy, StringMatch } from '../../../src/model/policy.ts';
-import type { LocalPod, MeshSettings, Service, Workload } from '../../../src/model/workload.ts';
+import type { LocalPod, MeshSettings, Service, WaypointReference, Workload } from '../../../src/model/workload.ts';
 import { LocalPodSchema, MeshSettingsSchema } from '../../../src/proto/gen/ambit/mesh/v1/mesh_pb.ts';
 import { AuthorizationSchema } from '../../../src/proto/gen/istio/security/authorization_pb.ts';
 import { ServiceSchema, WorkloadSchema } from '../../../src/proto/gen/istio/workload/workload_pb.ts';
@@ -25,6 +25,13 @@ const port = fc.integer({ min: 1, max: 65535 });
 const address = fc.constantFrom('10.0.0.1', '10.255.0.9', 'fd00::1', '2001:db8::ff');
 const block = fc.constantFrom('10.0.0.0/8', '10.1.2.3/32', '0.0.0.0/0', 'fd00::/64', '::/0');
 const ports = fc.uniqueArray(fc.tuple(port, fc.integer({ min: 0, max: 65535 })), { selector: ([key]) => key });
+
+const terms = { required: fc.boolean(), whenUnready: fc.constantFrom<'refuse' | 'direct'>('refuse', 'direct') };
+const waypoint: fc.Arbitrary<WaypointReference | null> = fc.oneof(
+  fc.constant(null),
+  record({ kind: fc.constant('hostname' as const), namespace: word, hostname: word, port, ...terms }),
+  record({ kind: fc.constant('address' as const), network: word, address, port, ...terms }),
+);
 
 const workloads: fc.Arbitrary<Workload> = record({
   addresses: fc.uniqueArray(address),
@@ -48,6 +55,8 @@ const workloads: fc.Arbitrary<Workload> = record({
   capacity: fc.integer({ min: 1, max: 1000 }),
   podUid: fc.constantFrom(null, 'some-uid'),
   selectedByNetworkPolicy: fc.boolean(),
+  waypoint,
+  applicationTunnel: fc.oneof(fc.constant(null), record({ protocol: fc.constant('proxy' as const), port })),
 }).map(({ services, ...rest }) =>
   workload('w', { ...rest, services: new Map(services.map(([key, value]) => [key, new Map(value)])) }),
 );
@@ -72,6 +81,7 @@ const services: fc.Arbitrary<Service> = record({
   ipFamilies: fc.constantFrom('automatic', 'ipv4', 'ipv6', 'dual'),
   visibility: fc.constantFrom('public', 'namespace'),
   canonical: fc.boolean(),
+  waypoint,
 }).map(({ numbered, ...parts }) => service('s', { ...parts, ...numbered }));
 
 const stringMatches: fc.Arbitrary<readonly StringMatch[]> = fc.array(
@@ -118,6 +128,7 @@ const pods: fc.Arbitrary<LocalPod> = record({
   netns: fc.constantFrom(null, '/run/netns/a'),
   probePorts: fc.array(port),
   wanted: fc.boolean(),
+  handover: fc.boolean(),
 }).map((parts) => localPod(workload('w', { addresses: ['10.0.0.1'] }), parts));
 
 test('a workload comes out of the wire as it went in', () => {

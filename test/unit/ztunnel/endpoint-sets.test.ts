@@ -13,6 +13,7 @@ const endpoint = (address: string): Endpoint => ({
   identities: [],
   weight: 1,
   local: false,
+  authority: null,
 });
 
 suite('endpoint sets', () => {

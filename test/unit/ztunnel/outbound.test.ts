@@ -79,6 +79,7 @@ suite('outbound decisions', () => {
         identities: [identity(server)],
         weight: 1,
         local: false,
+        authority: null,
       },
     ]);
     assert.deepEqual(decision.mask, { prefixLength: 32, anyPort: true, anyDestination: true });

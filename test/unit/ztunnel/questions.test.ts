@@ -18,6 +18,8 @@ const answerTo = (asked: Question, reason: string | null): Answer => ({
   action: reason === null ? 'passthrough' : 'deny',
   endpointSet: null,
   allowLocal: false,
+  authority: null,
+  relay: null,
   service: null,
   workload: null,
   reason,

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ambit/mesh/v1/mesh.proto.
  */
 export const file_ambit_mesh_v1_mesh: GenFile = /*@__PURE__*/
-  fileDesc("ChhhbWJpdC9tZXNoL3YxL21lc2gucHJvdG8SDWFtYml0Lm1lc2gudjEiYgoNV29ya2xvYWRGYWN0cxIPCgdwb2RfdWlkGAEgASgJEiIKGnNlbGVjdGVkX2J5X25ldHdvcmtfcG9saWN5GAIgASgIEgsKA2FwcBgDIAEoCRIPCgd2ZXJzaW9uGAQgASgJIroFCgxNZXNoU2V0dGluZ3MSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhwKFHRydXN0X2RvbWFpbl9hbGlhc2VzGAIgAygJEhYKDnJvb3RfbmFtZXNwYWNlGAMgASgJEhYKDmNsdXN0ZXJfZG9tYWluGAQgASgJEhIKCmNsdXN0ZXJfaWQYBSABKAkSDwoHbmV0d29yaxgGIAEoCRI3CglzYW1lX25vZGUYByABKA4yJC5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TYW1lTm9kZRJACg11bmVuZm9yY2VhYmxlGAggASgOMikuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuVW5lbmZvcmNlYWJsZRJUChhzZXJ2aWNlX2VudHJ5X3Zpc2liaWxpdHkYCSABKA4yMi5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TZXJ2aWNlRW50cnlWaXNpYmlsaXR5EhsKE2V4Y2x1ZGVkX25hbWVzcGFjZXMYCiADKAkSHQoVaW5qZWN0aW9uX2xhYmVsX2pvaW5zGAsgASgIIkYKCFNhbWVOb2RlEhIKDlNBTUVfTk9ERV9BVVRPEAASEwoPU0FNRV9OT0RFX0xPQ0FMEAESEQoNU0FNRV9OT0RFX1RMUxACIkEKDVVuZW5mb3JjZWFibGUSFgoSVU5FTkZPUkNFQUJMRV9ERU5ZEAASGAoUVU5FTkZPUkNFQUJMRV9JR05PUkUQASKIAQoWU2VydmljZUVudHJ5VmlzaWJpbGl0eRIjCh9TRVJWSUNFX0VOVFJZX1ZJU0lCSUxJVFlfUFVCTElDEAASJgoiU0VSVklDRV9FTlRSWV9WSVNJQklMSVRZX05BTUVTUEFDRRABEiEKHVNFUlZJQ0VfRU5UUllfVklTSUJJTElUWV9OT05FEAIiowEKCExvY2FsUG9kEgsKA3VpZBgBIAEoCRIQCgh3b3JrbG9hZBgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEbmFtZRgEIAEoCRINCgVuZXRucxgFIAEoCRIRCglhZGRyZXNzZXMYBiADKAkSEAoIaWRlbnRpdHkYByABKAkSEwoLcHJvYmVfcG9ydHMYCCADKA0SDgoGd2FudGVkGAkgASgIYgZwcm90bzM");
+  fileDesc("ChhhbWJpdC9tZXNoL3YxL21lc2gucHJvdG8SDWFtYml0Lm1lc2gudjEimAEKDVdvcmtsb2FkRmFjdHMSDwoHcG9kX3VpZBgBIAEoCRIiChpzZWxlY3RlZF9ieV9uZXR3b3JrX3BvbGljeRgCIAEoCBILCgNhcHAYAyABKAkSDwoHdmVyc2lvbhgEIAEoCRI0Cg53YXlwb2ludF90ZXJtcxgFIAEoCzIcLmFtYml0Lm1lc2gudjEuV2F5cG9pbnRUZXJtcyJECgxTZXJ2aWNlRmFjdHMSNAoOd2F5cG9pbnRfdGVybXMYASABKAsyHC5hbWJpdC5tZXNoLnYxLldheXBvaW50VGVybXMiPgoNV2F5cG9pbnRUZXJtcxIQCghyZXF1aXJlZBgBIAEoCBIbChNkaXJlY3Rfd2hlbl91bnJlYWR5GAIgASgIIroFCgxNZXNoU2V0dGluZ3MSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhwKFHRydXN0X2RvbWFpbl9hbGlhc2VzGAIgAygJEhYKDnJvb3RfbmFtZXNwYWNlGAMgASgJEhYKDmNsdXN0ZXJfZG9tYWluGAQgASgJEhIKCmNsdXN0ZXJfaWQYBSABKAkSDwoHbmV0d29yaxgGIAEoCRI3CglzYW1lX25vZGUYByABKA4yJC5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TYW1lTm9kZRJACg11bmVuZm9yY2VhYmxlGAggASgOMikuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuVW5lbmZvcmNlYWJsZRJUChhzZXJ2aWNlX2VudHJ5X3Zpc2liaWxpdHkYCSABKA4yMi5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TZXJ2aWNlRW50cnlWaXNpYmlsaXR5EhsKE2V4Y2x1ZGVkX25hbWVzcGFjZXMYCiADKAkSHQoVaW5qZWN0aW9uX2xhYmVsX2pvaW5zGAsgASgIIkYKCFNhbWVOb2RlEhIKDlNBTUVfTk9ERV9BVVRPEAASEwoPU0FNRV9OT0RFX0xPQ0FMEAESEQoNU0FNRV9OT0RFX1RMUxACIkEKDVVuZW5mb3JjZWFibGUSFgoSVU5FTkZPUkNFQUJMRV9ERU5ZEAASGAoUVU5FTkZPUkNFQUJMRV9JR05PUkUQASKIAQoWU2VydmljZUVudHJ5VmlzaWJpbGl0eRIjCh9TRVJWSUNFX0VOVFJZX1ZJU0lCSUxJVFlfUFVCTElDEAASJgoiU0VSVklDRV9FTlRSWV9WSVNJQklMSVRZX05BTUVTUEFDRRABEiEKHVNFUlZJQ0VfRU5UUllfVklTSUJJTElUWV9OT05FEAIitQEKCExvY2FsUG9kEgsKA3VpZBgBIAEoCRIQCgh3b3JrbG9hZBgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEbmFtZRgEIAEoCRINCgVuZXRucxgFIAEoCRIRCglhZGRyZXNzZXMYBiADKAkSEAoIaWRlbnRpdHkYByABKAkSEwoLcHJvYmVfcG9ydHMYCCADKA0SDgoGd2FudGVkGAkgASgIEhAKCGhhbmRvdmVyGAogASgIYgZwcm90bzM");
 
 /**
  * Extension `ambit.mesh.v1.WorkloadFacts` of istio.workload.Workload.
@@ -43,6 +43,11 @@ export type WorkloadFacts = Message<"ambit.mesh.v1.WorkloadFacts"> & {
    * @generated from field: string version = 4;
    */
   version: string;
+
+  /**
+   * @generated from field: ambit.mesh.v1.WaypointTerms waypoint_terms = 5;
+   */
+  waypointTerms?: WaypointTerms | undefined;
 };
 
 /**
@@ -51,6 +56,53 @@ export type WorkloadFacts = Message<"ambit.mesh.v1.WorkloadFacts"> & {
  */
 export const WorkloadFactsSchema: GenMessage<WorkloadFacts> = /*@__PURE__*/
   messageDesc(file_ambit_mesh_v1_mesh, 0);
+
+/**
+ * Extension `ambit.mesh.v1.ServiceFacts` of istio.workload.Service.
+ *
+ * @generated from message ambit.mesh.v1.ServiceFacts
+ */
+export type ServiceFacts = Message<"ambit.mesh.v1.ServiceFacts"> & {
+  /**
+   * @generated from field: ambit.mesh.v1.WaypointTerms waypoint_terms = 1;
+   */
+  waypointTerms?: WaypointTerms | undefined;
+};
+
+/**
+ * Describes the message ambit.mesh.v1.ServiceFacts.
+ * Use `create(ServiceFactsSchema)` to create a new message.
+ */
+export const ServiceFactsSchema: GenMessage<ServiceFacts> = /*@__PURE__*/
+  messageDesc(file_ambit_mesh_v1_mesh, 1);
+
+/**
+ * How traffic is led through a waypoint. Without it as in Istio.
+ *
+ * @generated from message ambit.mesh.v1.WaypointTerms
+ */
+export type WaypointTerms = Message<"ambit.mesh.v1.WaypointTerms"> & {
+  /**
+   * The destination takes nothing that has not come through it.
+   *
+   * @generated from field: bool required = 1;
+   */
+  required: boolean;
+
+  /**
+   * While none of its pods is ready, connections go past it instead of being refused.
+   *
+   * @generated from field: bool direct_when_unready = 2;
+   */
+  directWhenUnready: boolean;
+};
+
+/**
+ * Describes the message ambit.mesh.v1.WaypointTerms.
+ * Use `create(WaypointTermsSchema)` to create a new message.
+ */
+export const WaypointTermsSchema: GenMessage<WaypointTerms> = /*@__PURE__*/
+  messageDesc(file_ambit_mesh_v1_mesh, 2);
 
 /**
  * A resource of its own, named `mesh`.
@@ -119,7 +171,7 @@ export type MeshSettings = Message<"ambit.mesh.v1.MeshSettings"> & {
  * Use `create(MeshSettingsSchema)` to create a new message.
  */
 export const MeshSettingsSchema: GenMessage<MeshSettings> = /*@__PURE__*/
-  messageDesc(file_ambit_mesh_v1_mesh, 1);
+  messageDesc(file_ambit_mesh_v1_mesh, 3);
 
 /**
  * @generated from enum ambit.mesh.v1.MeshSettings.SameNode
@@ -150,7 +202,7 @@ export type MeshSettings_SameNode = (typeof MeshSettings_SameNode)[keyof typeof 
  * Describes the enum ambit.mesh.v1.MeshSettings.SameNode.
  */
 export const MeshSettings_SameNodeSchema: GenEnum<MeshSettings_SameNode> = /*@__PURE__*/
-  enumDesc(file_ambit_mesh_v1_mesh, 1, 0);
+  enumDesc(file_ambit_mesh_v1_mesh, 3, 0);
 
 /**
  * @generated from enum ambit.mesh.v1.MeshSettings.Unenforceable
@@ -176,7 +228,7 @@ export type MeshSettings_Unenforceable = (typeof MeshSettings_Unenforceable)[key
  * Describes the enum ambit.mesh.v1.MeshSettings.Unenforceable.
  */
 export const MeshSettings_UnenforceableSchema: GenEnum<MeshSettings_Unenforceable> = /*@__PURE__*/
-  enumDesc(file_ambit_mesh_v1_mesh, 1, 1);
+  enumDesc(file_ambit_mesh_v1_mesh, 3, 1);
 
 /**
  * @generated from enum ambit.mesh.v1.MeshSettings.ServiceEntryVisibility
@@ -207,7 +259,7 @@ export type MeshSettings_ServiceEntryVisibility = (typeof MeshSettings_ServiceEn
  * Describes the enum ambit.mesh.v1.MeshSettings.ServiceEntryVisibility.
  */
 export const MeshSettings_ServiceEntryVisibilitySchema: GenEnum<MeshSettings_ServiceEntryVisibility> = /*@__PURE__*/
-  enumDesc(file_ambit_mesh_v1_mesh, 1, 2);
+  enumDesc(file_ambit_mesh_v1_mesh, 3, 2);
 
 /**
  * A resource of its own, named by the pod's UID: a pod that runs on the node of the client, and only there is it sent.
@@ -269,6 +321,13 @@ export type LocalPod = Message<"ambit.mesh.v1.LocalPod"> & {
    * @generated from field: bool wanted = 9;
    */
   wanted: boolean;
+
+  /**
+   * A waypoint: its proxy takes connections that are meant for others.
+   *
+   * @generated from field: bool handover = 10;
+   */
+  handover: boolean;
 };
 
 /**
@@ -276,5 +335,5 @@ export type LocalPod = Message<"ambit.mesh.v1.LocalPod"> & {
  * Use `create(LocalPodSchema)` to create a new message.
  */
 export const LocalPodSchema: GenMessage<LocalPod> = /*@__PURE__*/
-  messageDesc(file_ambit_mesh_v1_mesh, 2);
+  messageDesc(file_ambit_mesh_v1_mesh, 4);
 
