@@ -1,5 +1,23 @@
 #!/usr/bin/env bash
-# TypeScript from proto/, into src/proto/gen/. Both tools come from npm and need no network.
+# TypeScript into src/proto/gen/: from proto/, and from Envoy's API. The tools and that API come from npm and need no network.
 . "$(dirname "$0")/../common.sh"
 rm -rf src/proto/gen
 node_modules/.bin/buf generate proto --template proto/buf.gen.yaml
+
+# Envoy's API as the package has it, without the files whose imports are not in it.
+deps=node_modules/@grpc/grpc-js-xds/deps
+api=build/envoy-api
+rm -rf "$api"
+mkdir -p "$api/envoy" "$api/google"
+cp -r "$deps"/envoy-api/envoy/{annotations,config,data,extensions,type} "$api/envoy/"
+cp -r "$deps"/xds/{udpa,xds} "$deps"/protoc-gen-validate/validate "$api/"
+cp -r "$deps"/googleapis/google/{api,rpc} "$api/google/"
+rm -r "$api"/google/api/service{control,management}
+find "$api/envoy" -depth -type d -regex '.*/v[12]\(alpha1?\)?' -exec rm -r {} +
+rm "$api"/envoy/config/trace/v3/{opencensus,trace}.proto "$api"/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.proto
+# The package's copy of the annotations is older than their use.
+sed -i 's/^message StringRules {/& optional bool ignore_empty = 26;/' "$api/validate/validate.proto"
+echo 'version: v2' >"$api/buf.yaml"
+node_modules/.bin/buf build "$api" --exclude-source-info --output build/envoy-api.binpb
+node_modules/.bin/buf generate --template proto/envoy-api.gen.yaml
+rm -r "$api" build/envoy-api.binpb
