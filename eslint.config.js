@@ -8,7 +8,7 @@ const floors = [
   ['timing', 'proto'],
   ['model'],
   ['config'],
-  ['telemetry', 'derive', 'ca', 'wds', 'kube'],
+  ['telemetry', 'derive', 'ca', 'wds', 'kube', 'envoy'],
   ['ztunnel', 'process'],
   ['xds', 'explain'],
   ['agent', 'control'],
@@ -20,12 +20,13 @@ const floors = [
 const strangers = {
   timing: ['proto'],
   proto: ['timing'],
-  derive: ['wds', 'ca', 'telemetry', 'kube'],
-  ca: ['wds', 'derive', 'telemetry', 'kube'],
-  telemetry: ['wds', 'derive', 'ca', 'kube'],
-  wds: ['derive', 'ca', 'telemetry', 'kube'],
-  kube: ['derive', 'ca', 'telemetry', 'wds'],
-  ztunnel: ['derive', 'ca', 'kube'],
+  derive: ['wds', 'ca', 'telemetry', 'kube', 'envoy'],
+  ca: ['wds', 'derive', 'telemetry', 'kube', 'envoy'],
+  envoy: ['wds', 'derive', 'ca', 'telemetry', 'kube'],
+  telemetry: ['wds', 'derive', 'ca', 'kube', 'envoy'],
+  wds: ['derive', 'ca', 'telemetry', 'kube', 'envoy'],
+  kube: ['derive', 'ca', 'telemetry', 'wds', 'envoy'],
+  ztunnel: ['derive', 'ca', 'kube', 'envoy'],
   process: ['wds', 'ztunnel', 'derive', 'ca', 'kube'],
   xds: ['derive', 'ca', 'process', 'kube', 'explain'],
   explain: ['derive', 'ca', 'xds', 'wds', 'telemetry', 'kube'],
@@ -75,7 +76,8 @@ export default tseslint.config(
           {
             patterns: [
               {
-                group: forbidden.map((name) => `**/${name}/**`),
+                // Generated messages lie by their packages, some of which are called as rooms are.
+                group: [...forbidden.map((name) => `**/${name}/**`), '!**/proto/gen/**'],
                 message: `${room} may not know of the rooms above it.`,
               },
             ],

@@ -31,6 +31,13 @@ level "unit (Rust)" bash -c 'cd native && cargo test --locked --workspace --no-f
 mapfile -t unit < <(tests_in test/unit)
 level "unit (TypeScript)" node --test "${unit[@]}"
 
+mapfile -t envoy < <(tests_in test/envoy)
+if scripts/envoy.sh >/dev/null; then
+  level "Envoy" node --test --test-concurrency=1 "${envoy[@]}"
+else
+  skipped "Envoy" "it could not be fetched"
+fi
+
 # Tests of Rust crates that need the kernel live in each crate's tests/ folder.
 mapfile -t kernel < <(find native/*/tests -maxdepth 1 -name '*.rs' 2>/dev/null)
 mapfile -t netns < <(tests_in test/netns)

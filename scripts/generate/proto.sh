@@ -17,6 +17,10 @@ find "$api/envoy" -depth -type d -regex '.*/v[12]\(alpha1?\)?' -exec rm -r {} +
 rm "$api"/envoy/config/trace/v3/{opencensus,trace}.proto "$api"/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.proto
 # The package's copy of the annotations is older than their use.
 sed -i 's/^message StringRules {/& optional bool ignore_empty = 26;/' "$api/validate/validate.proto"
+# Newer than the package (Envoy 1.40 has it): routes by filter state, which is where a waypoint keeps who asks.
+sed -i -e 's/^message RouteMatch {/& repeated type.matcher.v3.FilterStateMatcher filter_state = 16;/' \
+  -e 's|^import "envoy/type/matcher/v3/metadata.proto";|&\nimport "envoy/type/matcher/v3/filter_state.proto";|' \
+  "$api/envoy/config/route/v3/route_components.proto"
 echo 'version: v2' >"$api/buf.yaml"
 node_modules/.bin/buf build "$api" --exclude-source-info --output build/envoy-api.binpb
 node_modules/.bin/buf generate --template proto/envoy-api.gen.yaml

@@ -1,0 +1,28 @@
+import type { Cluster } from '../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
+import type { ClusterLoadAssignment } from '../proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
+import type { Listener } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
+import type { RouteConfiguration } from '../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
+import { buildClusters } from './clusters.ts';
+import { buildEndpoints } from './endpoints.ts';
+import { buildListener } from './listener.ts';
+import type { WaypointInput } from './model.ts';
+import { buildRoutes } from './routes.ts';
+
+/** All resources of one waypoint, each kind by its `name` (`clusterName` of endpoints). */
+export interface EnvoyResources {
+  readonly listeners: readonly Listener[];
+  readonly clusters: readonly Cluster[];
+  readonly endpoints: readonly ClusterLoadAssignment[];
+  readonly routes: readonly RouteConfiguration[];
+}
+
+/** Pure: equal inputs give equal resources, whatever their order of making. */
+export function buildWaypoint(input: WaypointInput): EnvoyResources {
+  const listener = buildListener(input);
+  return {
+    listeners: listener === null ? [] : [listener],
+    clusters: buildClusters(input),
+    endpoints: buildEndpoints(input),
+    routes: buildRoutes(input),
+  };
+}

@@ -1,0 +1,101 @@
+import { StringValueSchema } from '@bufbuild/protobuf/wkt';
+import {
+  ApplicationProtocolInputSchema,
+  DestinationIPInputSchema,
+  DestinationPortInputSchema,
+  ServerNameInputSchema,
+} from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts';
+import type {
+  Matcher_MatcherList_FieldMatcherSchema,
+  Matcher_MatcherList_PredicateSchema,
+  Matcher_OnMatchSchema,
+  MatcherSchema,
+} from '../proto/gen/envoy-api/xds/type/matcher/v3/matcher_pb.ts';
+import { packed } from './values.ts';
+import type { Init } from './values.ts';
+
+/** Which chain of filters takes a connection, by where its client meant to connect. No match: it is closed. */
+
+export type Branch = Init<typeof Matcher_OnMatchSchema>;
+export type Tree = Init<typeof MatcherSchema>;
+
+const serverNameInput = input('server-name', packed(ServerNameInputSchema));
+
+export function toChain(name: string): Branch {
+  return { onMatch: { case: 'action', value: { name, typedConfig: packed(StringValueSchema, { value: name }) } } };
+}
+
+export function byDestination(branches: ReadonlyMap<string, Branch>): Tree {
+  return tree(input('destination-ip', packed(DestinationIPInputSchema)), branches);
+}
+
+export function byPort(branches: ReadonlyMap<string, Branch>, otherwise?: Branch): Branch {
+  // Envoy refuses an empty map.
+  if (branches.size === 0 && otherwise !== undefined) return otherwise;
+  return nested(tree(input('destination-port', packed(DestinationPortInputSchema)), branches, otherwise));
+}
+
+/** By what the inspector has seen in the first bytes. */
+export function byFirstBytes(http: Branch, otherwise: Branch): Branch {
+  const words = ["'http/1.0'", "'http/1.1'", "'h2c'"].map((word): [string, Branch] => [word, http]);
+  return nested(tree(input('application-protocol', packed(ApplicationProtocolInputSchema)), new Map(words), otherwise));
+}
+
+/** In order: the first whose names hold the name that the client asks for. */
+export function byServerName(
+  branches: readonly { readonly names: readonly string[]; readonly branch: Branch }[],
+  otherwise?: Branch,
+): Branch {
+  const matchers = branches.map(({ names, branch }): Init<typeof Matcher_MatcherList_FieldMatcherSchema> => ({
+    predicate: anyOf(names.map(namePredicate)),
+    onMatch: branch,
+  }));
+  return nested({ matcherType: { case: 'matcherList', value: { matchers } }, ...fallback(otherwise) });
+}
+
+type Predicate = Init<typeof Matcher_MatcherList_PredicateSchema>;
+
+function anyOf(predicates: readonly Predicate[]): Predicate {
+  const [first] = predicates;
+  // Envoy refuses a list of one.
+  if (predicates.length === 1 && first !== undefined) return first;
+  return { matchType: { case: 'orMatcher', value: { predicate: [...predicates] } } };
+}
+
+/** `*.example.com` stands for one label or more before it, never for the name itself. */
+function namePredicate(name: string): Predicate {
+  const matchPattern = name.startsWith('*.')
+    ? ({ case: 'suffix', value: name.slice(1) } as const)
+    : ({ case: 'exact', value: name } as const);
+  return {
+    matchType: {
+      case: 'singlePredicate',
+      value: { input: serverNameInput, matcher: { case: 'valueMatch', value: { matchPattern } } },
+    },
+  };
+}
+
+function tree(of: ReturnType<typeof input>, branches: ReadonlyMap<string, Branch>, otherwise?: Branch): Tree {
+  return {
+    matcherType: {
+      case: 'matcherTree',
+      value: { input: of, treeType: { case: 'exactMatchMap', value: { map: Object.fromEntries(branches) } } },
+    },
+    ...fallback(otherwise),
+  };
+}
+
+function fallback(otherwise: Branch | undefined): { onNoMatch?: Branch } {
+  return otherwise === undefined ? {} : { onNoMatch: otherwise };
+}
+
+function nested(matcher: Tree): Branch {
+  return { onMatch: { case: 'matcher', value: matcher } };
+}
+
+function input(
+  name: string,
+  typedConfig: ReturnType<typeof packed>,
+): { name: string; typedConfig: typeof typedConfig } {
+  return { name, typedConfig };
+}

@@ -1,0 +1,20 @@
+import { cidrContains, parseCidr } from '../model/address.ts';
+import type { Cidr, IpAddress } from '../model/address.ts';
+
+/** Loopback, link-local, unspecified and multicast: what means another thing to whoever dials it than to whoever writes it. */
+const blocks: readonly Cidr[] = [
+  '0.0.0.0/8',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '224.0.0.0/4',
+  '255.255.255.255/32',
+  '::/128',
+  '::1/128',
+  'fe80::/10',
+  'ff00::/8',
+].flatMap((text) => parseCidr(text) ?? []);
+
+/** No endpoint may have it. */
+export function isForbiddenAddress(address: IpAddress): boolean {
+  return blocks.some((block) => cidrContains(block, address));
+}

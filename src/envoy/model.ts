@@ -1,0 +1,213 @@
+import type { AppProtocol, Locality } from '../model/workload.ts';
+import type { HttpRule } from './http-rules.ts';
+
+/** All that one waypoint's Envoy is told. Pure data: who derives it knows manifests, who builds from it knows Envoy. */
+export interface WaypointInput {
+  /** Services whose connections come through this waypoint. */
+  readonly services: readonly BoundService[];
+  /** Pods that are reached by their own address through it. */
+  readonly workloads: readonly BoundWorkload[];
+  /** Everything that rules may send to, the services above included. */
+  readonly destinations: readonly Destination[];
+  /** Where this waypoint runs, by which near endpoints are told from far ones. */
+  readonly locality: Locality;
+  /** Addresses that no endpoint may have besides loopback and link-local ones: those of nodes. */
+  readonly forbiddenAddresses: ReadonlySet<string>;
+  readonly http: HttpSettings;
+}
+
+/** What holds for all HTTP of a waypoint. */
+export interface HttpSettings {
+  /** As Istio's `pathNormalization`; the wider ones defend policies on paths against applications that read loosely. */
+  readonly pathNormalization: 'none' | 'base' | 'merge-slashes' | 'decode-and-merge-slashes';
+  /** Proxies in front of the mesh whose `x-forwarded-for` is believed. */
+  readonly trustedProxies: number;
+  /** A line of JSON on standard output for each request and connection. */
+  readonly accessLog: boolean;
+}
+
+export const defaultHttpSettings: HttpSettings = {
+  pathNormalization: 'merge-slashes',
+  trustedProxies: 0,
+  accessLog: false,
+};
+
+export interface BoundService {
+  readonly namespace: string;
+  readonly hostname: string;
+  /** Canonical text. */
+  readonly addresses: readonly string[];
+  readonly ports: readonly BoundPort[];
+}
+
+/** A pod is sent to by the address that was asked for, on whatever port. */
+export interface BoundWorkload {
+  /** Canonical text. */
+  readonly addresses: readonly string[];
+  /** What is spoken where, as far as anybody says. */
+  readonly protocols: ReadonlyMap<number, AppProtocol>;
+}
+
+export interface BoundPort {
+  readonly number: number;
+  /** null: nobody says; the first bytes decide, unless rules or policies ask for HTTP. */
+  readonly protocol: AppProtocol | null;
+  /** In order of precedence, the first that matches counts, none is 404. null: everything goes to the port itself. */
+  readonly rules: readonly HttpRule[] | null;
+  /** Of connections that are no HTTP; null: all go to the port itself. */
+  readonly connections: readonly ConnectionRule[] | null;
+}
+
+/** A rule for whole connections. */
+export interface ConnectionRule {
+  readonly name: string;
+  /** `example.com` or `*.example.com`, of TLS; none: any connection, TLS or not. */
+  readonly serverNames: readonly string[];
+  readonly targets: readonly ConnectionTarget[];
+}
+
+export interface ConnectionTarget {
+  /** null: what was asked for does not exist; its share of connections is closed. */
+  readonly destination: DestinationName | null;
+  readonly weight: number;
+}
+
+/** Which endpoints: those of a service's port, or of a subset of them. */
+export interface DestinationName {
+  readonly hostname: string;
+  readonly port: number;
+  /** null: all. */
+  readonly subset: string | null;
+}
+
+export interface Destination extends DestinationName {
+  readonly namespace: string;
+  readonly protocol: AppProtocol | null;
+  readonly endpoints: Endpoints;
+  readonly policy: TrafficPolicy;
+}
+
+export type Endpoints =
+  | { readonly kind: 'known'; readonly list: readonly Endpoint[] }
+  /** Envoy looks the names up itself. */
+  | { readonly kind: 'dns'; readonly list: readonly Endpoint[] };
+
+export interface Endpoint {
+  /** Canonical address, or a DNS name where the names are looked up. */
+  readonly address: string;
+  readonly port: number;
+  readonly healthy: boolean;
+  /** Relative weight, at least 1. */
+  readonly weight: number;
+  readonly locality: Locality;
+}
+
+/** How a destination is used: what a DestinationRule says, and otherwise our defaults. Times in milliseconds. */
+export interface TrafficPolicy {
+  readonly balancer: Balancer;
+  readonly locality: LocalityPolicy;
+  readonly connectTimeout: number;
+  readonly tcpKeepalive: TcpKeepalive | null;
+  readonly limits: ConnectionLimits;
+  readonly outliers: OutlierPolicy | null;
+  readonly tls: ClientTls | null;
+}
+
+export type Balancer =
+  | { readonly kind: 'round-robin' | 'least-request'; readonly warmUp: WarmUp | null }
+  | { readonly kind: 'random' | 'passthrough' }
+  | { readonly kind: 'hash'; readonly key: HashKey; readonly table: HashTable };
+
+export interface WarmUp {
+  readonly duration: number;
+  /** Per cent of its weight that a new endpoint has at the beginning. */
+  readonly minimumPercent: number | null;
+  readonly aggression: number | null;
+}
+
+export type HashKey =
+  | { readonly kind: 'header' | 'query'; readonly name: string }
+  | { readonly kind: 'source-address' }
+  | { readonly kind: 'cookie'; readonly name: string; readonly path: string; readonly ttl: number | null };
+
+export type HashTable =
+  { readonly kind: 'ring'; readonly minimumSize: number } | { readonly kind: 'maglev'; readonly size: number | null };
+
+/** `prefer`: near endpoints first, in the order of the scopes; others only when too few near ones are healthy. */
+export type LocalityPolicy =
+  | { readonly kind: 'any' }
+  | { readonly kind: 'prefer'; readonly scopes: readonly LocalityScope[]; readonly failover: readonly Failover[] }
+  | { readonly kind: 'weighted'; readonly distribution: readonly LocalityShare[] };
+
+export type LocalityScope = 'region' | 'zone' | 'subzone';
+
+export interface Failover {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** `region/zone/subzone`, `*` for any of the rest. */
+export interface LocalityShare {
+  readonly locality: string;
+  readonly weight: number;
+}
+
+export interface TcpKeepalive {
+  readonly probes: number | null;
+  readonly time: number | null;
+  readonly interval: number | null;
+}
+
+/** null: as many as there is memory for, as in Istio. */
+export interface ConnectionLimits {
+  readonly connections: number | null;
+  readonly pendingRequests: number | null;
+  readonly requests: number | null;
+  readonly retries: number | null;
+  readonly requestsPerConnection: number | null;
+  readonly concurrentStreams: number | null;
+  readonly idleTimeout: number | null;
+  readonly connectionAge: number | null;
+  readonly upgrade: 'default' | 'always' | 'never';
+}
+
+export interface OutlierPolicy {
+  readonly consecutiveServerErrors: number | null;
+  readonly consecutiveGatewayErrors: number | null;
+  /** Counts failures to connect on their own where it is set. */
+  readonly consecutiveLocalFailures: number | null;
+  readonly splitLocalErrors: boolean;
+  readonly interval: number;
+  readonly baseEjectionTime: number;
+  readonly maximumEjectedPercent: number;
+  readonly minimumHealthPercent: number;
+}
+
+/** TLS towards something outside of the mesh; the files are of Envoy's own container. */
+export interface ClientTls {
+  readonly serverName: string | null;
+  readonly subjectAltNames: readonly string[];
+  readonly roots: string | null;
+  readonly certificate: { readonly chain: string; readonly key: string } | null;
+  readonly insecure: boolean;
+}
+
+export const defaultTrafficPolicy: TrafficPolicy = {
+  balancer: { kind: 'least-request', warmUp: null },
+  locality: { kind: 'any' },
+  connectTimeout: 10_000,
+  tcpKeepalive: null,
+  limits: {
+    connections: null,
+    pendingRequests: null,
+    requests: null,
+    retries: null,
+    requestsPerConnection: null,
+    concurrentStreams: null,
+    idleTimeout: null,
+    connectionAge: null,
+    upgrade: 'default',
+  },
+  outliers: null,
+  tls: null,
+};

@@ -1,0 +1,69 @@
+import type {
+  FilterSchema,
+  ListenerFilterSchema,
+} from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
+import { ProxyProtocolSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts';
+import { ConfigSchema as SetFilterStateSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.ts';
+import { typed } from './values.ts';
+import type { Init } from './values.ts';
+
+/** Who asks, as the node's engine says it in the header of each connection. */
+export interface PeerFact {
+  /** Type of the TLV in the PROXY header. */
+  readonly tlv: number;
+  /** Where Envoy keeps it: matched by routes and policies, printed by `%FILTER_STATE(…:PLAIN)%`. */
+  readonly filterState: string;
+}
+
+/** The name under which Istio's own proxies keep it, so that what is written for them finds it. */
+export const peerPrincipal: PeerFact = { tlv: 0xd0, filterState: 'io.istio.peer_principal' };
+export const peerLabels: PeerFact = { tlv: 0xe7, filterState: 'ambit.peer.labels' };
+
+const peerFacts: readonly PeerFact[] = [
+  peerPrincipal,
+  { tlv: 0xe0, filterState: 'ambit.peer.uid' },
+  { tlv: 0xe1, filterState: 'ambit.peer.canonical_name' },
+  { tlv: 0xe2, filterState: 'ambit.peer.canonical_revision' },
+  { tlv: 0xe3, filterState: 'ambit.peer.namespace' },
+  { tlv: 0xe4, filterState: 'ambit.peer.workload' },
+  { tlv: 0xe5, filterState: 'ambit.peer.cluster' },
+  { tlv: 0xe6, filterState: 'ambit.peer.service_account' },
+  peerLabels,
+];
+
+const headerMetadata = 'envoy.filters.listener.proxy_protocol';
+
+/** Reads the header; a connection without one is closed. */
+export function proxyHeaderFilter(): Init<typeof ListenerFilterSchema> {
+  return typed('envoy.filters.listener.proxy_protocol', ProxyProtocolSchema, {
+    rules: peerFacts.map(({ tlv, filterState }) => ({
+      tlvType: tlv,
+      onTlvPresent: { metadataNamespace: headerMetadata, key: filterState },
+    })),
+  });
+}
+
+/** Metadata of the header is the connection's, which requests do not see; filter state they do. */
+export function peerStateFilter(): Init<typeof FilterSchema> {
+  return typed('envoy.filters.network.set_filter_state', SetFilterStateSchema, {
+    onNewConnection: peerFacts.map(({ filterState }) => ({
+      key: { case: 'objectKey' as const, value: filterState },
+      factoryKey: 'envoy.string',
+      value: { case: 'formatString' as const, value: metadataText(filterState) },
+      readOnly: true,
+      skipIfEmpty: true,
+    })),
+  });
+}
+
+function metadataText(key: string) {
+  const inlineString = `%DYNAMIC_METADATA(${headerMetadata}:${key})%`;
+  return {
+    format: {
+      case: 'textFormatSource' as const,
+      value: { specifier: { case: 'inlineString' as const, value: inlineString } },
+    },
+    // An identity that is not there must be none, and not `-`.
+    omitEmptyValues: true,
+  };
+}

@@ -1,0 +1,108 @@
+import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
+import { byFirstBytes, byServerName, toChain } from './chain-matcher.ts';
+import type { Branch } from './chain-matcher.ts';
+import { connectionHash } from './hash-policies.ts';
+import { httpChain } from './http-chain.ts';
+import type {
+  BoundPort,
+  BoundService,
+  ConnectionRule,
+  ConnectionTarget,
+  DestinationName,
+  WaypointInput,
+} from './model.ts';
+import { chainName, clusterName, missingCluster } from './names.ts';
+import type { PolicyLookup } from './policies.ts';
+import { tcpChain } from './tcp-chain.ts';
+import type { TcpTarget } from './tcp-chain.ts';
+import type { Init } from './values.ts';
+
+/** What must be read of a connection before its chain can be chosen. */
+export type Inspection = 'none' | 'http' | 'tls';
+
+/** How connections to one port of a service are taken. */
+export interface PortPlan {
+  readonly chains: readonly Init<typeof FilterChainSchema>[];
+  readonly branch: Branch;
+  readonly inspection: Inspection;
+}
+
+/** Whether a port speaks HTTP: said, or asked for by rules that only HTTP can honour. `unknown`: the first bytes tell. */
+export function carriedBy({ protocol, rules }: BoundPort): 'http' | 'tcp' | 'unknown' {
+  switch (protocol) {
+    case 'http1':
+    case 'http2':
+    case 'grpc':
+      return 'http';
+    case 'tcp':
+    case 'tls':
+      return 'tcp';
+    case null:
+      // Taking it for bytes whenever the first ones come late would be a way around the rules.
+      return rules === null ? 'unknown' : 'http';
+  }
+}
+
+export function planPort(
+  service: BoundService,
+  port: BoundPort,
+  input: WaypointInput,
+  policies: PolicyLookup,
+): PortPlan {
+  switch (carriedBy(port)) {
+    case 'http':
+      return planHttp(service, port, input);
+    case 'tcp':
+      return planTcp(service, port, input, policies);
+    case 'unknown': {
+      const http = planHttp(service, port, input);
+      const tcp = planTcp(service, port, input, policies);
+      const branch = byFirstBytes(http.branch, tcp.branch);
+      return { chains: [...http.chains, ...tcp.chains], branch, inspection: 'http' };
+    }
+  }
+}
+
+function planHttp(service: BoundService, port: BoundPort, { http }: WaypointInput): PortPlan {
+  const name = chainName(service, port, 'http');
+  return { chains: [httpChain(name, http)], branch: toChain(name), inspection: 'none' };
+}
+
+function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, policies: PolicyLookup): PortPlan {
+  const base = chainName(service, port, 'tcp');
+  const own: DestinationName = { hostname: service.hostname, port: port.number, subset: null };
+  const chain = (name: string, targets: readonly ConnectionTarget[]) =>
+    tcpChain(name, tcpTargets(targets), {
+      accessLog: input.http.accessLog,
+      hash: connectionHash(targets.flatMap(({ destination }) => policies(destination) ?? [])),
+    });
+  if (port.connections === null) {
+    return { chains: [chain(base, [{ destination: own, weight: 1 }])], branch: toChain(base), inspection: 'none' };
+  }
+  const named = port.connections.map((rule, index) => ({ rule, name: index === 0 ? base : `${base}|${index}` }));
+  const chains = named.map(({ rule, name }) => chain(name, rule.targets));
+  return { chains, ...choose(named) };
+}
+
+/** The first rule that asks for no name takes what the ones before it leave. */
+function choose(
+  named: readonly { readonly rule: ConnectionRule; readonly name: string }[],
+): Pick<PortPlan, 'branch' | 'inspection'> {
+  const open = named.findIndex(({ rule }) => rule.serverNames.length === 0);
+  const asking = open < 0 ? named : named.slice(0, open);
+  const otherwise = named[open];
+  const last = otherwise === undefined ? undefined : toChain(otherwise.name);
+  if (asking.length === 0 && last !== undefined) return { branch: last, inspection: 'none' };
+  const branches = asking.map(({ rule, name }) => ({ names: rule.serverNames, branch: toChain(name) }));
+  return { branch: byServerName(branches, last), inspection: 'tls' };
+}
+
+/** Envoy wants weights above zero; with none left nothing is reached. */
+function tcpTargets(targets: readonly ConnectionTarget[]): readonly TcpTarget[] {
+  const used = targets.filter(({ weight }) => weight > 0);
+  if (used.length === 0) return [{ cluster: missingCluster, weight: 1 }];
+  return used.map(({ destination, weight }) => ({
+    cluster: destination === null ? missingCluster : clusterName(destination),
+    weight,
+  }));
+}

@@ -1,0 +1,49 @@
+import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
+import { TcpProxySchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
+import type { HashPolicySchema } from '../proto/gen/envoy-api/envoy/type/v3/hash_policy_pb.ts';
+import { accessLogs } from './access-log.ts';
+import { peerStateFilter } from './peer.ts';
+import { duration, typed } from './values.ts';
+import type { Init } from './values.ts';
+
+const hour = 3_600_000;
+
+export interface TcpTarget {
+  readonly cluster: string;
+  readonly weight: number;
+}
+
+export interface TcpChainSettings {
+  readonly accessLog: boolean;
+  readonly hash: readonly Init<typeof HashPolicySchema>[];
+}
+
+/** Filters that carry bytes. @param targets at least one */
+export function tcpChain(
+  name: string,
+  targets: readonly TcpTarget[],
+  settings: TcpChainSettings,
+): Init<typeof FilterChainSchema> {
+  return {
+    name,
+    filters: [
+      peerStateFilter(),
+      typed('envoy.filters.network.tcp_proxy', TcpProxySchema, {
+        statPrefix: name,
+        clusterSpecifier: clusterSpecifier(targets),
+        idleTimeout: duration(hour),
+        hashPolicy: [...settings.hash],
+        accessLog: accessLogs(settings.accessLog, 'connections'),
+      }),
+    ],
+  };
+}
+
+type Specifier = NonNullable<Init<typeof TcpProxySchema>['clusterSpecifier']>;
+
+function clusterSpecifier(targets: readonly TcpTarget[]): Specifier {
+  const [first] = targets;
+  if (targets.length === 1 && first !== undefined) return { case: 'cluster', value: first.cluster };
+  const clusters = targets.map(({ cluster, weight }) => ({ name: cluster, weight }));
+  return { case: 'weightedClusters', value: { clusters } };
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { buildWaypoint } from '../../../src/envoy/build.ts';
+import type { WaypointInput } from '../../../src/envoy/model.ts';
+import { root } from '../paths.ts';
+import { resourcesJson } from './static-bootstrap.ts';
+import type { ResourcesJson } from './static-bootstrap.ts';
+
+const folder = join(root, 'test/unit/envoy/goldens');
+
+/**
+ * The resources of the input are those of the golden file. AMBIT_UPDATE_GOLDENS=1 writes the file anew: what is then
+ * committed is to be read, and the level of tests with a real Envoy validates it.
+ */
+export function assertGolden(name: string, input: WaypointInput): void {
+  const file = join(folder, `${name}.json`);
+  const actual = resourcesJson(buildWaypoint(input));
+  if (process.env['AMBIT_UPDATE_GOLDENS'] === '1') {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(file, `${JSON.stringify(actual, null, 1)}\n`);
+  }
+  assert.ok(existsSync(file), `there is no golden file ${file}: write it by AMBIT_UPDATE_GOLDENS=1`);
+  assert.deepEqual(actual, JSON.parse(readFileSync(file, 'utf8')));
+}
+
+export function goldens(): readonly { readonly name: string; readonly resources: ResourcesJson }[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith('.json'))
+    .toSorted()
+    .map((file) => ({
+      name: file.replace(/\.json$/, ''),
+      resources: JSON.parse(readFileSync(join(folder, file), 'utf8')) as ResourcesJson,
+    }));
+}
