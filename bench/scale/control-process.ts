@@ -12,6 +12,7 @@ import { loadTokenKeys } from '../../src/control/certificates/token-keys.ts';
 import { createToken } from '../../src/control/certificates/tokens.ts';
 import { Control } from '../../src/control/control.ts';
 import { manifestSite } from '../../src/control/manifest-site.ts';
+import type { ControlSite } from '../../src/control/site.ts';
 import { createControlMetrics } from '../../src/telemetry/control-metrics.ts';
 import type { ControlMetrics } from '../../src/telemetry/control-metrics.ts';
 import { Logging } from '../../src/telemetry/logger.ts';
@@ -121,8 +122,8 @@ function newControl(): Control {
     metrics: noting(createControlMetrics('bench')),
     timers: systemTimers,
   };
-  // Without a cluster, and with another source of documents.
-  const site = { ...manifestSite({ ...common, manifests: folder }), input };
+  // With another source of documents, which are those of a cluster: agents have written on the pods that they took in.
+  const site: ControlSite = { ...manifestSite({ ...common, manifests: folder }), input, captured: 'annotated' };
   return new Control({ ...common, site, version: 'bench', random: Math.random, events });
 }
 

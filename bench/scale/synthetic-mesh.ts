@@ -48,32 +48,35 @@ export class SyntheticMesh {
     const service = Math.floor(index / podsPerService);
     const app = `app-${service}`;
     const replicaSet = `${app}-7d4b9c6f5d`;
-    const document = podSchema.parse({
-      metadata: {
-        name: `${replicaSet}-${suffix(index)}`,
-        namespace: this.#namespaceOf(service),
-        uid: podUid(index),
-        labels: { app, version: 'v1', 'pod-template-hash': '7d4b9c6f5d' },
-        ownerReferences: [{ kind: 'ReplicaSet', name: replicaSet, controller: true }],
-      },
-      spec: {
-        nodeName: nodeName(index % this.size.nodes),
-        serviceAccountName: app,
-        containers: [
-          {
-            name: 'app',
-            ports: [{ name: 'http', containerPort: 8080 }],
-            readinessProbe: { httpGet: { port: 'http' } },
-          },
-        ],
-      },
-      status: {
-        phase: 'Running',
-        podIP: podAddress(index),
-        podIPs: [{ ip: podAddress(index) }],
-        conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
-      },
-    });
+    const document = podSchema.parse(
+      received({
+        metadata: {
+          name: `${replicaSet}-${suffix(index)}`,
+          namespace: this.#namespaceOf(service),
+          uid: podUid(index),
+          labels: { app, version: 'v1', 'pod-template-hash': '7d4b9c6f5d' },
+          annotations: { 'ambient.istio.io/redirection': 'enabled' },
+          ownerReferences: [{ kind: 'ReplicaSet', name: replicaSet, controller: true }],
+        },
+        spec: {
+          nodeName: nodeName(index % this.size.nodes),
+          serviceAccountName: app,
+          containers: [
+            {
+              name: 'app',
+              ports: [{ name: 'http', containerPort: 8080 }],
+              readinessProbe: { httpGet: { port: 'http' } },
+            },
+          ],
+        },
+        status: {
+          phase: 'Running',
+          podIP: podAddress(index),
+          podIPs: [{ ip: podAddress(index) }],
+          conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }],
+        },
+      }),
+    );
     return { kind: 'Pod', key: `${document.metadata.namespace}/${document.metadata.name}`, document };
   }
 
@@ -114,6 +117,11 @@ export class SyntheticMesh {
     });
     return { kind: 'Service', key: `${document.metadata.namespace}/${document.metadata.name}`, document };
   }
+}
+
+/** As it comes from the API server. Texts that were put together here would be kept in pieces, which takes more memory. */
+function received(document: object): unknown {
+  return JSON.parse(JSON.stringify(document));
 }
 
 function strictMesh(): DocumentChange {
