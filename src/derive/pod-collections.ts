@@ -54,6 +54,7 @@ export function createLocalPods(
   return graph.group<LocalPods>({
     name: 'local pods',
     from: [byUid],
+    ofMembers: true,
     reads: contexts.collections,
     compute: (uid, read) => deriveLocalPods(read.byIndex(byUid, uid), contexts.contextFor(read)),
   });

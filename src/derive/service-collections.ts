@@ -91,6 +91,7 @@ export class ServiceCollections {
     return graph.group<SettledHostname>({
       name: 'hostnames',
       from: claims,
+      ofMembers: true,
       compute: (hostname, read) => {
         const all = claims.flatMap((index) => read.byIndex(index, hostname)).flatMap(({ sources }) => sources);
         return settleHostname(all.filter(({ service }) => service.hostname === hostname));

@@ -19,10 +19,12 @@ export interface Derivation<Input, Value> extends Computation<Value> {
 }
 
 export interface Grouping<Value> extends Computation<Value> {
-  /** There is an item for each key that has members enough in them. It is computed again only if what it reads changes. */
+  /** There is an item for each key that has members enough in them. It is computed again if what it reads changes. */
   readonly from: readonly AnyIndex[];
   /** How many members are enough, in all indexes together; by default one. */
   readonly atLeast?: number;
+  /** It looks at the members of its own key, so it is computed again whenever one of them changes: that need not be recorded. */
+  readonly ofMembers?: boolean;
   readonly compute: (key: string, read: Read) => Value | undefined;
 }
 
@@ -68,11 +70,21 @@ export class CollectionGraph {
   }
 
   /** One item for each key of indexes. */
-  group<Value>({ from, compute, reads = [], atLeast = 1, ...common }: Grouping<Value>): DerivedCollection<Value> {
+  group<Value>({
+    from,
+    reads = [],
+    atLeast = 1,
+    ofMembers = false,
+    ...common
+  }: Grouping<Value>): DerivedCollection<Value> {
     const exists = (key: string): boolean => from.reduce((sum, index) => sum + index.count(key), 0) >= atLeast;
     const inputs = [...new Set([...from.map(({ collection }) => collection), ...reads])];
-    const derived = new DerivedCollection<Value>({ ...common, inputs, exists, compute }, this.#touched);
-    for (const index of from) index.follow(derived, atLeast === 1 ? 'present' : 'members');
+    const derived = new DerivedCollection<Value>(
+      { ...common, inputs, exists, followed: ofMembers ? from : [] },
+      this.#touched,
+    );
+    const when = ofMembers ? 'content' : atLeast === 1 ? 'present' : 'members';
+    for (const index of from) index.follow(derived, when);
     this.#derived.push(derived);
     return derived;
   }

@@ -7,8 +7,11 @@ export interface Follower {
   markStale(key: string): void;
 }
 
-/** When a follower is told of a key: as it comes and goes, or with every item that takes it or gives it up. */
-export type FollowWhen = 'present' | 'members';
+/**
+ * When a follower is told of a key: as it comes and goes, with every item that takes it or gives it up, or also with every
+ * change of an item that has it.
+ */
+export type FollowWhen = 'present' | 'members' | 'content';
 
 /** An index, whatever is in it. */
 export interface AnyIndex {
@@ -68,6 +71,7 @@ export class CollectionIndex<Value> implements AnyIndex {
     for (const key of [...former, ...current]) {
       const readers = this.#readers.find(key);
       if (readers !== undefined) touched.add(readers);
+      for (const { follower, when } of this.#followers) if (when === 'content') follower.markStale(key);
     }
   }
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { Collection } from './collection.ts';
 import type { AnyCollection } from './collection.ts';
-import type { CollectionIndex, Follower } from './collection-index.ts';
+import type { AnyIndex, CollectionIndex, Follower } from './collection-index.ts';
 import type { AnyPresence } from './presence-index.ts';
 import type { Reader, ReaderSet, Touched } from './readers.ts';
 
@@ -22,6 +22,8 @@ export interface DerivedOptions<Value> {
   readonly compute: (key: string, read: Read) => Value | undefined;
   /** Whether there is anything to compute for the key. */
   readonly exists: (key: string) => boolean;
+  /** Indexes that tell of every change of what has an item's own key, so that reading that is not recorded. */
+  readonly followed?: readonly AnyIndex[];
   /** Equal results are no change; by content unless told otherwise. */
   readonly equal?: (left: Value, right: Value) => boolean;
 }
@@ -58,7 +60,7 @@ export class DerivedCollection<Value> extends Collection<Value> implements Follo
     super(options.name, touched);
     this.#options = options;
     this.inputs = options.inputs;
-    this.#recorder = new Recorder(options.name, new Set(options.inputs));
+    this.#recorder = new Recorder(options);
   }
 
   get(key: string): Value | undefined {
@@ -122,6 +124,7 @@ export class DerivedCollection<Value> extends Collection<Value> implements Follo
 
   #compute(item: Item<Value>): Failure | null {
     this.#recomputed++;
+    this.#recorder.begin(item.key);
     try {
       const after = this.#options.compute(item.key, this.#recorder);
       if (!this.#isEqual(item.value, after)) this.#replace(item, after);
@@ -183,12 +186,20 @@ class Item<Value> implements Reader {
 class Recorder implements Read {
   readonly #name: string;
   readonly #inputs: ReadonlySet<object>;
+  readonly #followed: readonly AnyIndex[];
   readonly #reads = new Set<ReaderSet>();
+  #key = '';
   #last: readonly ReaderSet[] = [];
 
-  constructor(name: string, inputs: ReadonlySet<object>) {
+  constructor({ name, inputs, followed = [] }: Pick<DerivedOptions<unknown>, 'name' | 'inputs' | 'followed'>) {
     this.#name = name;
-    this.#inputs = inputs;
+    this.#inputs = new Set(inputs);
+    this.#followed = followed;
+  }
+
+  /** @param key of the item that is about to be computed */
+  begin(key: string): void {
+    this.#key = key;
   }
 
   get<Value>(collection: Collection<Value>, key: string): Value | undefined {
@@ -199,7 +210,7 @@ class Recorder implements Read {
 
   byIndex<Value>(index: CollectionIndex<Value>, key: string): readonly Value[] {
     this.#check(index.collection);
-    this.#reads.add(index.readers.of(key));
+    if (key !== this.#key || !this.#followed.includes(index)) this.#reads.add(index.readers.of(key));
     return index.values(key);
   }
 

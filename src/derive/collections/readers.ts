@@ -7,7 +7,8 @@ export interface Reader {
 export class ReaderSet implements Iterable<Reader> {
   readonly #home: Map<string, ReaderSet>;
   readonly #key: string;
-  readonly #readers = new Set<Reader>();
+  /** Most things have one reader, and a set of one costs many times what it holds. */
+  #readers: Reader | Set<Reader> | null = null;
 
   constructor(home: Map<string, ReaderSet>, key: string) {
     this.#home = home;
@@ -15,17 +16,25 @@ export class ReaderSet implements Iterable<Reader> {
   }
 
   [Symbol.iterator](): Iterator<Reader> {
-    return this.#readers.values();
+    if (this.#readers instanceof Set) return this.#readers.values();
+    return (this.#readers === null ? [] : [this.#readers]).values();
   }
 
   add(reader: Reader): void {
-    this.#readers.add(reader);
+    if (this.#readers === null) this.#readers = reader;
+    else if (this.#readers instanceof Set) this.#readers.add(reader);
+    else if (this.#readers !== reader) this.#readers = new Set([this.#readers, reader]);
   }
 
   /** What nobody reads any more is not kept. */
   remove(reader: Reader): void {
-    this.#readers.delete(reader);
-    if (this.#readers.size === 0) this.#home.delete(this.#key);
+    if (this.#readers === reader) this.#readers = null;
+    else if (this.#readers instanceof Set) this.#readers.delete(reader);
+    if (this.#isEmpty) this.#home.delete(this.#key);
+  }
+
+  get #isEmpty(): boolean {
+    return this.#readers === null || (this.#readers instanceof Set && this.#readers.size === 0);
   }
 }
 
