@@ -3,20 +3,23 @@ import type { SpiffeId } from '../../model/identity.ts';
 import type { Change } from '../../model/state-difference.ts';
 import type { NodePod } from '../../model/workload.ts';
 
-/** Which pods run where: what a node may have certificates for follows from it. */
+/**
+ * Which pods run where: what a node may have certificates for follows from it. There may be 100,000, so nothing is kept here that
+ * their pods do not hold already, but for one text for each identity.
+ */
 export class LivePods {
   /** By UID; also those outside of the mesh, for the agents are among them. */
   readonly #pods = new Map<string, NodePod>();
-  /** By `node namespace/name`; neither holds a space. */
-  readonly #identities = new Map<string, SpiffeId>();
-  /** How many pods there are of each SPIFFE id, and of each `node id`. */
-  readonly #running = new Map<string, number>();
+  /** By `namespace/name`. */
+  readonly #named = new Map<string, NodePod>();
+  /** By SPIFFE id: how many pods of the mesh each node runs. */
+  readonly #running = new Map<string, Map<string, number>>();
 
   /** Takes over what has changed, pod by pod; to be told of every change, in order. */
   *update(changes: readonly Change<NodePod>[]): Generator<undefined, void> {
-    for (const { before, after } of changes) {
-      if (before !== null) this.#remove(before);
-      if (after !== null) this.#add(after);
+    for (const { key, before, after } of changes) {
+      if (before !== null) this.#remove(key, before);
+      if (after !== null) this.#add(key, after);
       yield;
     }
   }
@@ -27,13 +30,14 @@ export class LivePods {
   }
 
   /** Identity of the pod `namespace/name` of the mesh, if it runs on that node. */
-  identityOf(node: string, pod: string): SpiffeId | null {
-    return this.#identities.get(`${node} ${pod}`) ?? null;
+  identityOf(node: string, name: string): SpiffeId | null {
+    const pod = this.#named.get(name);
+    return pod?.wanted === true && pod.node === node ? pod.identity : null;
   }
 
   /** Some pod of the mesh with the identity runs on that node. */
   runsOn(node: string, identity: SpiffeId): boolean {
-    return this.#running.has(`${node} ${formatSpiffeId(identity)}`);
+    return this.#running.get(formatSpiffeId(identity))?.has(node) ?? false;
   }
 
   /** Some pod of the mesh with the identity runs anywhere. */
@@ -41,31 +45,26 @@ export class LivePods {
     return this.#running.has(formatSpiffeId(identity));
   }
 
-  #add(pod: NodePod): void {
+  #add(key: string, pod: NodePod): void {
     this.#pods.set(pod.uid, pod);
-    if (!pod.wanted) return;
-    this.#identities.set(placeOf(pod), pod.identity);
-    for (const key of keysOf(pod)) this.#running.set(key, (this.#running.get(key) ?? 0) + 1);
+    this.#named.set(key, pod);
+    if (pod.wanted) this.#count(pod, 1);
   }
 
-  #remove(pod: NodePod): void {
+  #remove(key: string, pod: NodePod): void {
     // Another one may have its UID by now, where manifests give out UIDs.
     if (this.#pods.get(pod.uid)?.name === pod.name) this.#pods.delete(pod.uid);
-    if (!pod.wanted) return;
-    this.#identities.delete(placeOf(pod));
-    for (const key of keysOf(pod)) {
-      const count = (this.#running.get(key) ?? 0) - 1;
-      if (count > 0) this.#running.set(key, count);
-      else this.#running.delete(key);
-    }
+    this.#named.delete(key);
+    if (pod.wanted) this.#count(pod, -1);
   }
-}
 
-function placeOf({ node, namespace, name }: NodePod): string {
-  return `${node} ${namespace}/${name}`;
-}
-
-function keysOf({ node, identity }: NodePod): readonly string[] {
-  const spiffeId = formatSpiffeId(identity);
-  return [spiffeId, `${node} ${spiffeId}`];
+  #count({ node, identity }: NodePod, difference: 1 | -1): void {
+    const spiffeId = formatSpiffeId(identity);
+    const nodes = this.#running.get(spiffeId) ?? new Map<string, number>();
+    const count = (nodes.get(node) ?? 0) + difference;
+    if (count > 0) nodes.set(node, count);
+    else nodes.delete(node);
+    if (nodes.size > 0) this.#running.set(spiffeId, nodes);
+    else this.#running.delete(spiffeId);
+  }
 }

@@ -8,6 +8,7 @@ import { partialResponse, typeUrls, wildcard } from '../../wds/names.ts';
 import type { TypeUrl } from '../../wds/names.ts';
 import { GrpcError } from '../grpc-error.ts';
 import { nodeKey } from '../resources/address-names.ts';
+import { joinEntries } from '../resources/encoded-resource.ts';
 import type { ResourceStore, StoreChange } from '../resources/resource-store.ts';
 import { NamedSubscription } from './named-subscription.ts';
 import type { DiscoveryRequest } from './request.ts';
@@ -260,7 +261,7 @@ export class DeltaStream {
       removedResources: [...removed],
       controlPlane: { identifier: this.#dependencies.identifier },
     });
-    return Buffer.concat([toBinary(DeltaDiscoveryResponseSchema, rest), ...entries]);
+    return joinEntries(toBinary(DeltaDiscoveryResponseSchema, rest), entries);
   }
 }
 

@@ -140,9 +140,9 @@ export class NamedSubscription implements Subscription {
     this.#dirtyNames.add(name);
   }
 
-  *#takeEntries(): Generator<undefined, readonly Uint8Array[]> {
+  *#takeEntries(): Generator<undefined, readonly string[]> {
     const page = new Page(this.#paging);
-    const taken = new Map<string, Uint8Array>();
+    const taken = new Map<string, string>();
     let looked = 0;
     for (const name of this.#dirtyNames) {
       if (page.full) break;

@@ -2,7 +2,8 @@ import type { StoreChange } from '../resources/resource-store.ts';
 
 /** What goes into one response. */
 export interface Batch {
-  readonly entries: readonly Uint8Array[];
+  /** As in `EncodedResource`. */
+  readonly entries: readonly string[];
   readonly removed: readonly string[];
   /** Whoever takes this in has everything: nothing of what it asked for was left to a later response. */
   readonly complete: boolean;
@@ -42,7 +43,7 @@ export const stepLength = 50;
 
 /** Entries of one response. */
 export class Page {
-  readonly entries: Uint8Array[] = [];
+  readonly entries: string[] = [];
   readonly #limits: Paging;
   #bytes = 0;
 
@@ -50,7 +51,7 @@ export class Page {
     this.#limits = limits;
   }
 
-  add(entry: Uint8Array): void {
+  add(entry: string): void {
     this.entries.push(entry);
     this.#bytes += entry.length;
   }

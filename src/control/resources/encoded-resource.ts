@@ -10,11 +10,8 @@ import {
 export interface EncodedResource {
   /** Hash of the content: equal content has an equal version, also after a restart of the control plane. */
   readonly version: string;
-  /**
-   * The field `resources` of a response, with tag and length. A message is the concatenation of its fields, so a response
-   * is made by putting such entries one after the other.
-   */
-  readonly entry: Uint8Array;
+  /** The field `resources` of a response, with tag and length, byte by character: see `joinEntries`. */
+  readonly entry: string;
 }
 
 /** A resource among others. */
@@ -26,7 +23,8 @@ export interface StoredResource extends EncodedResource {
   readonly slot: number | null;
 }
 
-const versionLength = 16;
+/** Of the hash; encoded by themselves, for a piece of a text keeps all of that text in memory. */
+const versionBytes = 12;
 const responseFields = DeltaDiscoveryResponseSchema.field;
 const resourceFields = ResourceSchema.field;
 const anyFields = AnySchema.field;
@@ -36,7 +34,7 @@ const writer = new BinaryWriter();
 
 /** @param value the encoded message of that type */
 export function encodeResource(name: string, typeUrl: string, value: Uint8Array): EncodedResource {
-  const version = createHash('sha256').update(value).digest('base64url').slice(0, versionLength);
+  const version = createHash('sha256').update(value).digest().toString('base64url', 0, versionBytes);
   begin(responseFields.resources).fork();
   begin(resourceFields.version).string(version);
   begin(resourceFields.resource).fork();
@@ -45,7 +43,22 @@ export function encodeResource(name: string, typeUrl: string, value: Uint8Array)
   writer.join();
   begin(resourceFields.name).string(name);
   writer.join();
-  return { version, entry: writer.finish() };
+  const { buffer, byteOffset, byteLength } = writer.finish();
+  // Half a kilobyte, a hundred thousand times: as a buffer each would take as much again, outside of the heap as well.
+  return { version, entry: Buffer.from(buffer, byteOffset, byteLength).toString('latin1') };
+}
+
+/**
+ * A response that begins with `head`. A message is the concatenation of its fields, so it is made by putting entries one
+ * after the other.
+ */
+export function joinEntries(head: Uint8Array, entries: readonly string[]): Uint8Array {
+  const length = entries.reduce((sum, entry) => sum + entry.length, head.length);
+  const response = Buffer.allocUnsafe(length);
+  response.set(head);
+  let end = head.length;
+  for (const entry of entries) end += response.write(entry, end, 'latin1');
+  return response;
 }
 
 function begin({ number }: { readonly number: number }): BinaryWriter {
