@@ -25,18 +25,13 @@ export const unknownLocality: Locality = { region: '', zone: '', subzone: '' };
 
 /** A pod takes part once it has an address and until its last container has ended. */
 export function isRunning(pod: PodDocument): boolean {
-  const { phase } = pod.status;
-  return phase !== 'Succeeded' && phase !== 'Failed' && addressesOf(pod).length > 0;
-}
-
-export function addressesOf(pod: PodDocument): readonly string[] {
-  const { podIP, podIPs } = pod.status;
-  const all = [...podIPs.map(({ ip }) => ip), ...(podIP === null ? [] : [podIP])];
-  return [...new Set(all)];
+  const { phase, addresses } = pod.status;
+  return phase !== 'Succeeded' && phase !== 'Failed' && addresses.length > 0;
 }
 
 export function workloadUid(settings: MeshSettings, pod: PodDocument): string {
-  return `${settings.clusterId}//Pod/${pod.metadata.namespace}/${pod.metadata.name}`;
+  // A template would leave the pieces in memory beside the text.
+  return [settings.clusterId, '', 'Pod', pod.metadata.namespace, pod.metadata.name].join('/');
 }
 
 export function namespaceOf({ metadata }: { readonly metadata: { readonly namespace: string } }): readonly string[] {

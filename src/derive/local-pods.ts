@@ -1,12 +1,23 @@
 import type { ContainerDocument, HandlerDocument, PodDocument } from '../config/manifests/schemas/pod.ts';
 import { formatSpiffeId } from '../model/identity.ts';
-import type { Condition, LocalPod, NodePod } from '../model/workload.ts';
-import { addressesOf, condition, resourceText, workloadUid } from './context.ts';
+import type { SpiffeId } from '../model/identity.ts';
+import { SharedValues } from '../model/shared-values.ts';
+import type { Condition, LocalPod, MeshSettings, NodePod } from '../model/workload.ts';
+import { condition, resourceText, workloadUid } from './context.ts';
 import type { Context } from './context.ts';
 import { isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 
 const netnsAnnotation = 'ambit.dev/netns';
+
+const none: readonly Condition[] = [];
+
+interface Identity {
+  readonly id: SpiffeId;
+  readonly text: string;
+}
+
+const identities = new SharedValues<Identity>();
 
 /** A pod that may have a certificate on its node; undefined for one that has no node yet, has ended, or lives in its node's network. */
 export function deriveNodePod(pod: PodDocument, { settings, namespaceLabels }: Context): NodePod | undefined {
@@ -19,15 +30,14 @@ export function deriveNodePod(pod: PodDocument, { settings, namespaceLabels }: C
     node: spec.nodeName,
     namespace,
     name,
-    identity: { trustDomain: settings.trustDomain, namespace, serviceAccount: spec.serviceAccountName },
+    identity: identityOf(pod, settings).id,
     wanted: isWanted(pod, namespaceLabels.get(namespace) ?? {}, settings),
   };
 }
 
 /** A pod of this node. Pods of the host's network are not asked for: there is nothing of their own to enrol. */
 function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
-  const { metadata, spec } = pod;
-  const { trustDomain } = context.settings;
+  const { metadata } = pod;
   return {
     uid: podUid(pod),
     workload: workloadUid(context.settings, pod),
@@ -35,12 +45,19 @@ function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
     name: metadata.name,
     // In a cluster whoever may annotate a pod must not name another's namespace as its own.
     netns: context.captured === 'wanted' ? netnsOf(pod) : null,
-    addresses: addressesOf(pod),
-    identity: formatSpiffeId({ trustDomain, namespace: metadata.namespace, serviceAccount: spec.serviceAccountName }),
+    addresses: pod.status.addresses,
+    identity: identityOf(pod, context.settings).text,
     probePorts: probePortsOf(pod),
     handover: false,
     wanted: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}, context.settings),
   };
+}
+
+/** Replicas have one in common. */
+function identityOf({ metadata, spec }: PodDocument, { trustDomain }: MeshSettings): Identity {
+  const id = { trustDomain, namespace: metadata.namespace, serviceAccount: spec.serviceAccountName };
+  const text = formatSpiffeId(id);
+  return identities.share(text, { id, text });
 }
 
 /** Pods that have a UID in common. */
@@ -55,7 +72,7 @@ export function deriveLocalPods(pods: readonly PodDocument[], context: Context):
   const [first] = pods;
   if (first === undefined || pods.length > 1) return { pod: null, conditions: pods.map(duplicateUid) };
   const pod = deriveLocalPod(first, context);
-  return { pod, conditions: context.captured === 'wanted' ? localPodConditions(first, pod) : [] };
+  return { pod, conditions: context.captured === 'wanted' ? localPodConditions(first, pod) : none };
 }
 
 function duplicateUid(pod: PodDocument): Condition {
@@ -65,7 +82,7 @@ function duplicateUid(pod: PodDocument): Condition {
 
 /** Why a pod of this node cannot be taken in. */
 function localPodConditions(pod: PodDocument, local: LocalPod): readonly Condition[] {
-  if (!local.wanted || local.netns !== null) return [];
+  if (!local.wanted || local.netns !== null) return none;
   const given = pod.metadata.annotations[netnsAnnotation];
   const wrong = given === undefined ? 'is missing' : `is ${JSON.stringify(given)}`;
   const message =
@@ -83,7 +100,7 @@ function netnsOf(pod: PodDocument): string | null {
 
 /** Ports that the pod's own probes and lifecycle hooks name: the only ones that the node's prober may reach. */
 function probePortsOf(pod: PodDocument): readonly number[] {
-  const own = new Set(addressesOf(pod));
+  const own = new Set(pod.status.addresses);
   const ports = [...pod.spec.containers, ...pod.spec.initContainers].flatMap((container) =>
     handlersOf(container).flatMap((handler) => handlerPorts(handler, container, own)),
   );

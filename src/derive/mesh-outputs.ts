@@ -72,9 +72,7 @@ export function createOutputs(
     ]),
     localPods: new StagedMap([contribution(localPods, ({ pod }) => (pod === null ? [] : [[pod.uid, pod]]))]),
     nodePods: new StagedMap(
-      node === null
-        ? [contribution(createNodePods(graph, sources, contexts), (pod) => [[`${pod.namespace}/${pod.name}`, pod]])]
-        : [],
+      node === null ? [contribution(createNodePods(graph, sources, contexts), (pod, key) => [[key, pod]])] : [],
     ),
     conditions: new StagedMap([
       ...[kubernetes, entries].map(conditionsOf),

@@ -1,4 +1,5 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
+import { SharedValues } from '../model/shared-values.ts';
 import { attachedKeys } from './attachment.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
 import type { AnyIndex } from './collections/collection-index.ts';
@@ -55,14 +56,18 @@ export function createNamespaceFacts(
       const policiesOf = (subject: Subject) => [...peers.keysFor(subject), ...attachedKeys(attachable, subject)];
       const servicesOf = (subject: Subject, named: NamedPorts) =>
         membership(candidates(subject.metadata.labels), subject.metadata.labels, named);
+      const memberships = new SharedValues<PodFacts['services']>();
+      const attachments = new SharedValues<readonly string[]>();
       return {
         servicesOf,
         policiesOf,
         factsOf: (pod) => {
           const naming = slicesOf.get(`${namespace}/${pod.metadata.name}`) ?? [];
+          const services = new Map([...servicesOf(pod, namedPortsOf(pod)), ...sliceMembership(naming)]);
+          const authorizationPolicies = policiesOf(pod);
           return {
-            services: new Map([...servicesOf(pod, namedPortsOf(pod)), ...sliceMembership(naming)]),
-            authorizationPolicies: policiesOf(pod),
+            services: memberships.share(membershipText(services), services),
+            authorizationPolicies: attachments.share(authorizationPolicies.join(), authorizationPolicies),
             selectedByNetworkPolicy: mayAllBeSelected || isSelectedBy(selecting, pod),
           };
         },
@@ -89,6 +94,11 @@ function slicesByPod(slices: readonly HandWrittenSlice[]): ReadonlyMap<string, r
     for (const pod of slice.pods) byPod.set(pod, [...(byPod.get(pod) ?? []), { ...slice, service }]);
   }
   return byPod;
+}
+
+/** Names of services hold neither of the separators. */
+function membershipText(services: PodFacts['services']): string {
+  return [...services].map(([key, ports]) => [key, ...[...ports].flat()].join()).join(';');
 }
 
 function namespaceOfKey(pod: string): string {

@@ -71,19 +71,19 @@ export interface Part<Value> {
 /** What of a collection's values goes into a map, by the map's own keys. */
 export function contribution<Item, Value>(
   from: DerivedCollection<Item>,
-  entriesOf: (item: Item) => Iterable<readonly [string, Value]>,
+  entriesOf: (item: Item, key: string) => Iterable<readonly [string, Value]>,
 ): Part<Value> {
   from.recordChanges();
   return {
     *gone() {
-      for (const before of from.changes.values()) {
-        if (before !== undefined) for (const [key] of entriesOf(before)) yield key;
+      for (const [item, before] of from.changes) {
+        if (before !== undefined) for (const [key] of entriesOf(before, item)) yield key;
       }
     },
     *come() {
       for (const key of from.changes.keys()) {
         const after = from.get(key);
-        if (after !== undefined) yield* entriesOf(after);
+        if (after !== undefined) yield* entriesOf(after, key);
       }
     },
   };

@@ -1,6 +1,6 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { Workload } from '../model/workload.ts';
-import { addressesOf, unknownLocality, workloadUid } from './context.ts';
+import { unknownLocality, workloadUid } from './context.ts';
 import type { Context } from './context.ts';
 import { isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
@@ -29,20 +29,26 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
   const { labels } = metadata;
   const owner = ownerOf(pod);
   const tunnel = tunnelOf(labels, metadata.annotations);
+  const canonical = canonicalNames(labels, owner.workloadName);
   const nodeName = spec.nodeName ?? '';
+  // Each field by itself: an object that others are spread into takes a second piece of memory for their fields.
   return {
     uid: workloadUid(context.settings, pod),
     name: metadata.name,
     namespace: metadata.namespace,
-    addresses: addressesOf(pod),
+    addresses: pod.status.addresses,
     hostNetwork: spec.hostNetwork,
     protocol: isCaptured(pod, context) ? 'hbone' : tunnel.protocol,
     nativeTunnel: tunnel.nativeTunnel,
     trustDomain: context.settings.trustDomain,
     serviceAccount: spec.serviceAccountName,
     node: nodeName,
-    ...owner,
-    ...canonicalNames(labels, owner.workloadName),
+    workloadName: owner.workloadName,
+    workloadType: owner.workloadType,
+    canonicalName: canonical.canonicalName,
+    canonicalRevision: canonical.canonicalRevision,
+    app: canonical.app,
+    version: canonical.version,
     clusterId: context.settings.clusterId,
     locality: context.localities.get(nodeName) ?? unknownLocality,
     status: isHealthy(pod) ? 'healthy' : 'unhealthy',
@@ -50,7 +56,9 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     podUid: podUid(pod),
     waypoint: null,
     applicationTunnel: null,
-    ...facts,
+    services: facts.services,
+    authorizationPolicies: facts.authorizationPolicies,
+    selectedByNetworkPolicy: facts.selectedByNetworkPolicy,
   };
 }
 

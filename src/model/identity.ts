@@ -24,7 +24,8 @@ export function parseSpiffeId(text: string): SpiffeId | null {
 }
 
 export function formatSpiffeId(id: SpiffeId): string {
-  return scheme + formatPrincipal(id);
+  // Many are kept, and a template would leave its pieces in memory beside the text.
+  return ['spiffe:', '', id.trustDomain, 'ns', id.namespace, 'sa', id.serviceAccount].join('/');
 }
 
 /** The identity as policies write it: without the scheme. */

@@ -1,7 +1,6 @@
 import type { DocumentChange, DocumentChanges, MeshInput } from '../../config/mesh-input.ts';
 import type { NamespaceDocument } from '../../config/manifests/schemas/core.ts';
 import type { PodDocument } from '../../config/manifests/schemas/pod.ts';
-import { addressesOf } from '../../derive/context.ts';
 import { podUid } from '../../derive/pod-uid.ts';
 import { Changes } from './changes.ts';
 
@@ -54,7 +53,7 @@ export class NodeDocuments implements MeshInput {
   /** They hold until the API server has its own, or the pod is gone. */
   tellAddresses(uid: string, addresses: readonly string[]): void {
     const pod = this.podOf(uid);
-    if (pod === null || addressesOf(pod).length > 0) return;
+    if (pod === null || pod.status.addresses.length > 0) return;
     this.#told.set(uid, addresses);
     this.#redeliver(pod);
   }
@@ -91,7 +90,7 @@ export class NodeDocuments implements MeshInput {
     }
     this.#pods.set(key, document);
     this.#keys.set(podUid(document), key);
-    if (addressesOf(document).length > 0) this.#told.delete(podUid(document));
+    if (document.status.addresses.length > 0) this.#told.delete(podUid(document));
     return { ...change, document: this.#withAddresses(document) };
   }
 
@@ -103,6 +102,6 @@ export class NodeDocuments implements MeshInput {
   #withAddresses(pod: PodDocument): PodDocument {
     const told = this.#told.get(podUid(pod));
     if (told === undefined) return pod;
-    return { ...pod, status: { ...pod.status, podIPs: told.map((ip) => ({ ip })) } };
+    return { ...pod, status: { ...pod.status, addresses: told } };
   }
 }

@@ -212,10 +212,7 @@ void describe('a pod', () => {
     const [document] = documents;
     assert.ok(document?.resource?.kind === 'Pod');
     const { status, spec } = document.resource.document;
-    assert.deepEqual(
-      status.podIPs.map(({ ip }) => ip),
-      ['10.0.0.1', 'fd00::1'],
-    );
+    assert.deepEqual(status.addresses, ['10.0.0.1', 'fd00::1']);
     assert.equal(spec.serviceAccountName, 'default');
   });
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { canonicalAddress } from '../../../model/address.ts';
+import { SharedValues } from '../../../model/shared-values.ts';
 
 /**
  * Two manners of reading. Of Kubernetes' own kinds only what is used is read and kept, for people paste what
@@ -34,6 +35,15 @@ export function optionalObject<Schema extends z.ZodType>(schema: Schema): Readin
 }
 
 const quoted = 'a text (numbers and booleans need quotes here)';
+
+/**
+ * What many documents have in common is kept once: of 100,000 pods most are replicas of others. What is read must not be changed
+ * anyway. Not for what each document has for itself.
+ */
+export function shared<Schema extends z.ZodType>(schema: Schema): Reading<z.output<Schema>> {
+  const values = new SharedValues<z.output<Schema>>();
+  return schema.transform((value): z.output<Schema> => values.share(JSON.stringify(value), value));
+}
 
 export const text = z.string({ error: (issue) => (issue.input === undefined ? undefined : `must be ${quoted}`) });
 
@@ -78,9 +88,9 @@ const uid = text.refine((value) => /^[A-Za-z0-9-]{1,64}$/.test(value), {
 
 const commonMetadata = {
   uid: maybe(uid),
-  labels: stringMap,
-  annotations: stringMap,
-  ownerReferences: list(ownerReference),
+  labels: shared(stringMap),
+  annotations: shared(stringMap),
+  ownerReferences: shared(list(ownerReference)),
   creationTimestamp: maybe(text),
   deletionTimestamp: maybe(text),
 };
@@ -88,7 +98,7 @@ const commonMetadata = {
 export const namespacedMetadata = z.object({
   ...commonMetadata,
   name: resourceName,
-  namespace: namespaceName.nullish().transform((value): string => value ?? 'default'),
+  namespace: shared(namespaceName.nullish().transform((value): string => value ?? 'default')),
 });
 
 export const clusterMetadata = z.object({ ...commonMetadata, name: resourceName });

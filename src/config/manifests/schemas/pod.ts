@@ -8,6 +8,7 @@ import {
   portNumber,
   portOrName,
   resourceName,
+  shared,
   text,
 } from './common.ts';
 
@@ -33,22 +34,28 @@ const container = z.object({
 });
 
 const spec = z.object({
-  nodeName: maybe(resourceName),
-  serviceAccountName: resourceName.nullish().transform((value): string => value ?? 'default'),
+  nodeName: shared(maybe(resourceName)),
+  serviceAccountName: shared(resourceName.nullish().transform((value): string => value ?? 'default')),
   hostNetwork: z
     .boolean()
     .nullish()
     .transform((value): boolean => value ?? false),
-  containers: list(container),
-  initContainers: list(container),
+  containers: shared(list(container)),
+  initContainers: shared(list(container)),
 });
 
-const status = z.object({
-  phase: maybe(text),
-  podIP: maybe(z.union([z.literal('').transform(() => null), address])),
-  podIPs: list(z.object({ ip: address })),
-  conditions: list(z.object({ type: text, status: text })),
-});
+const status = z
+  .object({
+    phase: shared(maybe(text)),
+    podIP: maybe(z.union([z.literal('').transform(() => null), address])),
+    podIPs: list(z.object({ ip: address })),
+    conditions: shared(list(z.object({ type: text, status: text }))),
+  })
+  .transform(({ phase, podIP, podIPs, conditions }) => {
+    const all = [...podIPs.map(({ ip }) => ip), ...(podIP === null ? [] : [podIP])];
+    const addresses: readonly string[] = [...new Set(all)];
+    return { phase, addresses, conditions };
+  });
 
 export const podSchema = z.object({
   metadata: namespacedMetadata,
