@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type {
   MethodDefinition,
   ServerDuplexStream,
@@ -246,21 +245,16 @@ function newClient(call: DiscoveryCall, caller: Caller): Client {
 }
 
 /** Resolves when the network has it, or nobody is there any more. */
-async function write(call: DiscoveryCall, response: Uint8Array): Promise<void> {
-  if (call.cancelled || call.destroyed || call.writableEnded) return;
-  const over = new AbortController();
-  const options = { signal: over.signal };
-  const written = new Promise<void>((resolve) => {
-    call.write(response, () => {
+function write(call: DiscoveryCall, response: Uint8Array): Promise<void> {
+  if (call.cancelled || call.destroyed || call.writableEnded) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      call.off('cancelled', done).off('close', done);
       resolve();
-    });
+    };
+    call.once('cancelled', done).once('close', done);
+    call.write(response, done);
   });
-  await Promise.race([
-    written,
-    once(call, 'cancelled', options).catch(() => undefined),
-    once(call, 'close', options).catch(() => undefined),
-  ]);
-  over.abort();
 }
 
 function end(call: DiscoveryCall, error: unknown): void {
