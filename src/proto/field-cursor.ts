@@ -6,7 +6,7 @@ const fixedLengths: Readonly<Record<number, number>> = { [wireTypes.bits32]: 4, 
 /** Walks over the fields of an encoded message without decoding them, for messages of which most is left as it is. */
 export class FieldCursor {
   readonly #bytes: Uint8Array;
-  readonly #limit: number;
+  #limit: number;
   /** Number of the field. */
   field = 0;
   /** One of `wireTypes`. */
@@ -18,6 +18,12 @@ export class FieldCursor {
   /** @param start where the message begins in the bytes, and @param limit where it ends */
   constructor(bytes: Uint8Array, start: number, limit: number) {
     this.#bytes = bytes;
+    this.#limit = limit;
+    this.end = start;
+  }
+
+  /** Goes on with another message in the same bytes. */
+  restart(start: number, limit: number): void {
     this.#limit = limit;
     this.end = start;
   }

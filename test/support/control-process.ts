@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { typeUrls } from '../../src/wds/names.ts';
 
 import { MeshProcess } from './mesh-process.ts';
 import { sum } from './metrics.ts';
@@ -25,6 +26,7 @@ const clientsSchema = z.array(
     node: z.string().nullable(),
     types: z.array(
       z.object({
+        type: z.string(),
         pending: z.boolean(),
         sent: z.string().nullable(),
         acknowledged: z.string().nullable(),
@@ -71,9 +73,12 @@ export class ControlProcess extends MeshProcess<'debug'> {
   }
 }
 
-/** An agent acknowledges what is in force at its node. */
+/** An agent acknowledges what is in force at its node. One that has just come has asked for settings alone at first. */
 function isInStep({ types }: Client): boolean {
-  return types.every(({ pending, sent, acknowledged }) => !pending && sent === acknowledged);
+  return (
+    types.some(({ type }) => type === typeUrls.address) &&
+    types.every(({ pending, sent, acknowledged }) => !pending && sent === acknowledged)
+  );
 }
 
 /** `ambit control token` for a node, into a file for its agent alone. @returns the file's path */

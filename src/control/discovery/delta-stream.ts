@@ -11,6 +11,7 @@ import { nodeKey } from '../resources/address-names.ts';
 import { joinEntries } from '../resources/encoded-resource.ts';
 import type { ResourceStore, StoreChange } from '../resources/resource-store.ts';
 import { NamedSubscription } from './named-subscription.ts';
+import { nothingHeld } from './request.ts';
 import type { DiscoveryRequest } from './request.ts';
 import type { Batch, Paging, Subscription } from './subscription.ts';
 import { WildcardSubscription } from './wildcard-subscription.ts';
@@ -156,9 +157,9 @@ export class DeltaStream {
     const isWildcard = lane.subscription instanceof WildcardSubscription;
     if (lane.type !== typeUrls.localPod) {
       if (isWildcard && dropped.includes(wildcard))
-        lane.subscription = new NamedSubscription(store, lane.type, paging, this.#ownKeys(), []);
+        lane.subscription = new NamedSubscription(store, lane.type, paging, this.#ownKeys(), nothingHeld);
       else if (!isWildcard && names.includes(wildcard))
-        lane.subscription = new WildcardSubscription(store, lane.type, paging, []);
+        lane.subscription = new WildcardSubscription(store, lane.type, paging, nothingHeld);
     }
     lane.subscription.unsubscribe(dropped.filter((name) => name !== wildcard));
     this.#subscribe(lane, names);

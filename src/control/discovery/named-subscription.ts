@@ -28,7 +28,7 @@ export class NamedSubscription implements Subscription {
   readonly #asked = new Set<string>();
   readonly #removed = new Set<string>();
   /** What the client holds from a former stream and no name has claimed yet. */
-  #initial: Map<string, string>;
+  #initial = new Map<string, string>();
   /** What the client said, as it came back, that it holds: asking for it by name does not mean that it dropped it. */
   readonly #vouched = new Set<string>();
   #answerDue = true;
@@ -38,7 +38,7 @@ export class NamedSubscription implements Subscription {
     this.#store = store;
     this.#type = type;
     this.#paging = paging;
-    this.#initial = new Map(held);
+    while (held.next()) this.#initial.set(held.name, held.version);
     for (const key of own) this.#add(key);
   }
 

@@ -3,8 +3,19 @@ import type { DeltaDiscoveryRequest } from '../../proto/gen/envoy/service/discov
 import { DeltaDiscoveryRequestSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { FieldCursor, wireTypes } from '../../proto/field-cursor.ts';
 
-/** Name and version of what a client holds. */
-export type HeldVersions = Iterable<readonly [name: string, version: string]>;
+/**
+ * Names and versions of what a client holds, one after the other: `next` goes to the first one at first. Nothing is made for
+ * each of them but the text that is asked for.
+ */
+export interface HeldVersions {
+  /** @returns whether there is one more. @throws RangeError where the bytes are no message */
+  next(): boolean;
+  readonly name: string;
+  readonly version: string;
+  hasVersion(version: string): boolean;
+}
+
+export const nothingHeld: HeldVersions = { next: () => false, name: '', version: '', hasVersion: () => false };
 
 /** A request whose `initial_resource_versions` are left as they came: the map itself stays empty. */
 export type DiscoveryRequest = DeltaDiscoveryRequest & {
@@ -12,6 +23,13 @@ export type DiscoveryRequest = DeltaDiscoveryRequest & {
 };
 
 const { number: versionsField } = DeltaDiscoveryRequestSchema.field.initialResourceVersions;
+interface Place {
+  readonly start: number;
+  readonly end: number;
+}
+
+const nowhere: Place = { start: 0, end: 0 };
+
 /** Of an entry of a map, in any message. */
 const entryFields = { key: 1, value: 2 } as const;
 
@@ -25,25 +43,64 @@ export function readRequest(bytes: Buffer): DiscoveryRequest {
   for (let from = 0; cursor.next(); from = cursor.end)
     if (cursor.field !== versionsField) rest.push(bytes.subarray(from, cursor.end));
   const request = fromBinary(DeltaDiscoveryRequestSchema, Buffer.concat(rest), { readUnknownFields: false });
-  return { ...request, held: { [Symbol.iterator]: () => readVersions(bytes) } };
+  return { ...request, held: new WrittenVersions(bytes) };
 }
 
-function* readVersions(bytes: Buffer): Generator<readonly [string, string]> {
-  const cursor = new FieldCursor(bytes, 0, bytes.length);
-  while (cursor.next()) {
-    if (cursor.field !== versionsField || cursor.type !== wireTypes.lengthDelimited) continue;
-    yield readEntry(bytes, cursor.start, cursor.end);
-  }
-}
+/** The entries of the map, as they were written. */
+class WrittenVersions implements HeldVersions {
+  readonly #bytes: Buffer;
+  readonly #message: FieldCursor;
+  readonly #entry: FieldCursor;
+  #name = nowhere;
+  #version = nowhere;
 
-function readEntry(bytes: Buffer, start: number, end: number): readonly [string, string] {
-  let key = '';
-  let value = '';
-  const cursor = new FieldCursor(bytes, start, end);
-  while (cursor.next()) {
-    if (cursor.type !== wireTypes.lengthDelimited) continue;
-    if (cursor.field === entryFields.key) key = bytes.toString('utf8', cursor.start, cursor.end);
-    else if (cursor.field === entryFields.value) value = bytes.toString('utf8', cursor.start, cursor.end);
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+    this.#message = new FieldCursor(bytes, 0, bytes.length);
+    this.#entry = new FieldCursor(bytes, 0, 0);
   }
-  return [key, value];
+
+  next(): boolean {
+    const message = this.#message;
+    while (message.next()) {
+      if (message.field !== versionsField || message.type !== wireTypes.lengthDelimited) continue;
+      this.#read(message.start, message.end);
+      return true;
+    }
+    return false;
+  }
+
+  get name(): string {
+    return this.#text(this.#name);
+  }
+
+  get version(): string {
+    return this.#text(this.#version);
+  }
+
+  hasVersion(version: string): boolean {
+    const { start, end } = this.#version;
+    if (end - start !== version.length) return false;
+    for (let index = 0; index < version.length; index++) {
+      // Ours are of ASCII, so each character is a byte.
+      if (this.#bytes[start + index] !== version.charCodeAt(index)) return false;
+    }
+    return true;
+  }
+
+  #read(start: number, limit: number): void {
+    const entry = this.#entry;
+    entry.restart(start, limit);
+    this.#name = nowhere;
+    this.#version = nowhere;
+    while (entry.next()) {
+      if (entry.type !== wireTypes.lengthDelimited) continue;
+      if (entry.field === entryFields.key) this.#name = { start: entry.start, end: entry.end };
+      else if (entry.field === entryFields.value) this.#version = { start: entry.start, end: entry.end };
+    }
+  }
+
+  #text({ start, end }: Place): string {
+    return this.#bytes.toString('utf8', start, end);
+  }
 }

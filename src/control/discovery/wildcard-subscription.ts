@@ -96,11 +96,12 @@ export class WildcardSubscription implements Subscription {
   *#compare(first: FirstPass, held: HeldVersions): Generator<undefined, void> {
     let looked = 0;
     const current = new Uint8Array(this.#store.slots);
-    for (const [name, version] of held) {
+    while (held.next()) {
+      const { name } = held;
       const resource = this.#store.get(this.#type, name);
       if (resource === null) first.gone.push(name);
       // Out of bounds where it appeared meanwhile: then it is sent again.
-      else if (resource.version === version && resource.slot !== null) current[resource.slot] = 1;
+      else if (resource.slot !== null && held.hasVersion(resource.version)) current[resource.slot] = 1;
       if (++looked % stepLength === 0) yield;
     }
     first.current = current;

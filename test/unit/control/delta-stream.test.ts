@@ -4,7 +4,8 @@ import type { TestContext } from 'node:test';
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { status } from '@grpc/grpc-js';
 import { DeltaStream } from '../../../src/control/discovery/delta-stream.ts';
-import type { DiscoveryRequest } from '../../../src/control/discovery/request.ts';
+import { nothingHeld } from '../../../src/control/discovery/request.ts';
+import type { DiscoveryRequest, HeldVersions } from '../../../src/control/discovery/request.ts';
 import { usualPaging } from '../../../src/control/discovery/subscription.ts';
 import {
   DeltaDiscoveryRequestSchema,
@@ -46,13 +47,17 @@ async function newStream(context: TestContext) {
 }
 
 function request(typeUrl: string, fields: Partial<DiscoveryRequest> = {}): DiscoveryRequest {
-  return { ...create(DeltaDiscoveryRequestSchema, { typeUrl }), held: [], ...fields };
+  return { ...create(DeltaDiscoveryRequestSchema, { typeUrl }), held: nothingHeld, ...fields };
 }
 
-/** A version that a client names and that cannot be read. */
-function* unreadable(): Generator<readonly [string, string]> {
-  yield ['a', 'v'];
-  throw new RangeError('the bytes are no message');
+/** A version that a client names, and after it bytes that are no message. */
+function unreadable(): HeldVersions {
+  let count = 0;
+  const next = (): boolean => {
+    if (++count > 1) throw new RangeError('the bytes are no message');
+    return true;
+  };
+  return { ...nothingHeld, next, name: 'a', version: 'v' };
 }
 
 test('what fails while a change is sent ends the stream, and not the process', async (context) => {

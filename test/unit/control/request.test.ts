@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { readRequest } from '../../../src/control/discovery/request.ts';
+import type { HeldVersions } from '../../../src/control/discovery/request.ts';
 import { DeltaDiscoveryRequestSchema } from '../../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 
 const requests = fc.record({
@@ -12,22 +13,36 @@ const requests = fc.record({
   responseNonce: fc.string(),
 });
 
+function entries(held: HeldVersions): [string, string][] {
+  const all: [string, string][] = [];
+  while (held.next()) all.push([held.name, held.version]);
+  return all;
+}
+
 test('a request is read as it was written, what is held apart from the rest', () => {
   fc.assert(
     fc.property(requests, (fields) => {
       const message = create(DeltaDiscoveryRequestSchema, fields);
       const { held, ...rest } = readRequest(Buffer.from(toBinary(DeltaDiscoveryRequestSchema, message)));
-      assert.deepEqual(new Map(held), new Map(Object.entries(fields.initialResourceVersions)));
+      assert.deepEqual(new Map(entries(held)), new Map(Object.entries(fields.initialResourceVersions)));
       assert.deepEqual(rest, { ...message, initialResourceVersions: {} });
     }),
   );
+});
+
+test('a version is compared as it is written', () => {
+  const message = create(DeltaDiscoveryRequestSchema, { initialResourceVersions: { 'a/b': 'abcd' } });
+  const { held } = readRequest(Buffer.from(toBinary(DeltaDiscoveryRequestSchema, message)));
+  assert.ok(held.next());
+  assert.ok(held.hasVersion('abcd'));
+  for (const other of ['', 'abc', 'abcde', 'abce']) assert.ok(!held.hasVersion(other));
 });
 
 test('bytes that are no request are refused, and nothing else happens', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
       try {
-        assert.ok([...readRequest(Buffer.from(bytes)).held].length <= bytes.length);
+        assert.ok(entries(readRequest(Buffer.from(bytes)).held).length <= bytes.length);
       } catch (error) {
         assert.ok(error instanceof Error && !(error instanceof assert.AssertionError), String(error));
       }
