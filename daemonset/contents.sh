@@ -30,7 +30,7 @@ add_programs() {
   strip --strip-debug -o "$home/build/ambit.node" build/ambit.node # four fifths of it are line numbers
   install -D -m 755 bin/ambit "$home/bin/ambit"
   # The CNI plugin runs on the node, which has neither Node nor these libraries: it is static, and copied there.
-  install -D -m 755 build/ambit-cni "$home/bin/ambit-cni"
+  install -D -m 755 build/ambit-cni "$home/build/ambit-cni"
   mkdir -p "$folder/usr/local/bin"
   ln -sf /opt/ambit/bin/ambit "$folder/usr/local/bin/ambit"
 }

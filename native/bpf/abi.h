@@ -72,8 +72,6 @@ struct amb_probe {
 struct amb_hooks_config {
 	__u64 node_cookie;
 	__u64 pods_cgroup;
-	__u32 pods_cgroup_level;
-	__u32 padding;
 };
 
 /* Rodata of lookup.bpf.c. */

@@ -45,6 +45,22 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } amb_candidates SEC(".maps");
 
+/* Levels are counted from the machine's root, and how deep a node is that is a container itself, nobody tells. */
+#define CGROUP_LEVELS 32
+
+static __always_inline int is_below(__u64 cgroup)
+{
+	for (int level = 1; level < CGROUP_LEVELS; level++) {
+		__u64 id = bpf_get_current_ancestor_cgroup_id(level);
+
+		if (!id)
+			return 0;
+		if (id == cgroup)
+			return 1;
+	}
+	return 0;
+}
+
 /* A connect() of one of the node's own processes to a port that a pod's probes name. */
 static __always_inline int note_candidate(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					  const struct amb_address *destination)
@@ -60,8 +76,7 @@ static __always_inline int note_candidate(struct bpf_sock_addr *ctx, struct bpf_
 		bpf_sk_storage_delete(&amb_candidates, sk);
 		return ALLOW;
 	}
-	if (config.pods_cgroup &&
-	    bpf_get_current_ancestor_cgroup_id(config.pods_cgroup_level) == config.pods_cgroup) {
+	if (config.pods_cgroup && is_below(config.pods_cgroup)) {
 		count(AMB_PROBE_FROM_POD);
 		bpf_sk_storage_delete(&amb_candidates, sk);
 		return ALLOW;

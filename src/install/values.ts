@@ -14,6 +14,8 @@ export const valuesSchema = z.strictObject({
     .strictObject({
       repository: z
         .string()
+        // `--set a=b,c=d` is one value here, unlike with Helm: what becomes of it must not reach a node.
+        .regex(/^[\w.:/-]+$/, 'is the name of an image, without tag, spaces or commas')
         .default('ambit/ambit')
         .describe('Of the one image that holds agent, control plane and plugin'),
       tag: z.string().default('').describe('Empty: the version of the chart'),

@@ -100,8 +100,6 @@ pub struct Probe {
 pub struct HooksConfig {
     pub node_cookie: u64,
     pub pods_cgroup: u64,
-    pub pods_cgroup_level: u32,
-    pub padding: u32,
 }
 
 #[repr(C)]

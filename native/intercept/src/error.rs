@@ -11,7 +11,7 @@ pub enum InterceptError {
     )]
     NotBpffs { path: PathBuf },
     #[error(
-        "{path} is not the root of a cgroup2 tree: name its real root, outside of any cgroup namespace"
+        "{path} is not the root of the node's cgroup2 tree: name the one that the node's first process has mounted, not that of a cgroup namespace of the agent's own"
     )]
     NotCgroupRoot { path: PathBuf },
     #[error("the kernel lacks {feature}: {hint}")]

@@ -96,18 +96,52 @@ pub(crate) fn bpffs(path: &Path) -> Result<(), InterceptError> {
     }
 }
 
-/// Opens the root of the cgroup2 tree; only there does a link reach every pod.
-pub(crate) fn cgroup_root(path: &Path) -> Result<File, InterceptError> {
+/// Opens the root of the node's cgroup2 tree; only there does a link reach every pod.
+pub(crate) fn cgroup_root(path: &Path, host_proc: &Path) -> Result<File, InterceptError> {
     let wrong = || InterceptError::NotCgroupRoot {
         path: path.to_owned(),
     };
-    // Every cgroup but the real root has cgroup.events, also where a cgroup namespace shows it as the root.
     if sys::filesystem_magic(path).ok() != Some(CGROUP2_SUPER_MAGIC)
-        || path.join("cgroup.events").exists()
+        || !(is_root_of_the_machine(path) || is_root_of_the_node(path, host_proc))
     {
         return Err(wrong());
     }
     File::open(path).map_err(|_| wrong())
+}
+
+/// Every cgroup but the real root has cgroup.events, also where a cgroup namespace shows it as the root.
+fn is_root_of_the_machine(path: &Path) -> bool {
+    !path.join("cgroup.events").exists()
+}
+
+/// A node may be a container itself (kind, k3d): then its tree is what its first process has mounted. An agent's own view does not
+/// count: in a cgroup namespace of its own it shows the agent's cgroup, where links would reach no pod at all.
+fn is_root_of_the_node(path: &Path, host_proc: &Path) -> bool {
+    let first = host_proc.join("1");
+    let Ok(mounts) = std::fs::read_to_string(first.join("mountinfo")) else {
+        return false;
+    };
+    let same = |mounted: &Path| {
+        let seen = first
+            .join("root")
+            .join(mounted.strip_prefix("/").unwrap_or(mounted));
+        std::fs::metadata(seen).is_ok_and(|node| {
+            std::fs::metadata(path)
+                .is_ok_and(|own| (own.dev(), own.ino()) == (node.dev(), node.ino()))
+        })
+    };
+    mounts
+        .lines()
+        .filter_map(cgroup2_mount)
+        .any(|mounted| same(Path::new(mounted)))
+}
+
+/// The mount point, where a line of `mountinfo` (proc(5)) is that of a cgroup2 tree.
+fn cgroup2_mount(line: &str) -> Option<&str> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    filesystem
+        .starts_with("cgroup2 ")
+        .then(|| mount.split(' ').nth(4))?
 }
 
 /// What the hooks must know of this node.
@@ -125,22 +159,22 @@ pub(crate) fn hooks_config(options: &Options) -> Result<HooksConfig, InterceptEr
         ..HooksConfig::default()
     };
     if let Some(pods) = &options.pods_cgroup {
-        let below = pods
+        let is_below = pods
             .strip_prefix(&options.cgroup_root)
-            .ok()
-            .filter(|below| !below.as_os_str().is_empty());
-        let below = below.ok_or_else(|| InterceptError::InvalidOption {
-            name: "pods_cgroup",
-            reason: format!(
-                "{} is not below {}",
-                pods.display(),
-                options.cgroup_root.display()
-            ),
-        })?;
+            .is_ok_and(|below| !below.as_os_str().is_empty());
+        if !is_below {
+            return Err(InterceptError::InvalidOption {
+                name: "pods_cgroup",
+                reason: format!(
+                    "{} is not below {}",
+                    pods.display(),
+                    options.cgroup_root.display()
+                ),
+            });
+        }
         let metadata = std::fs::metadata(pods)
             .map_err(system(format!("reading the cgroup {}", pods.display())))?;
         config.pods_cgroup = metadata.ino();
-        config.pods_cgroup_level = below.components().count() as u32;
     }
     Ok(config)
 }

@@ -45,7 +45,7 @@ impl Interception {
     /// Opens what an earlier process of this node pinned, or makes it, and registers this process as an engine.
     pub fn open(options: Options, sink: TamperingSink) -> Result<Self, InterceptError> {
         features::check(&options)?;
-        let cgroup = features::cgroup_root(&options.cgroup_root)?;
+        let cgroup = features::cgroup_root(&options.cgroup_root, &options.host_proc)?;
         let config = features::hooks_config(&options)?;
         let pins = Pins::new(&options.bpffs, &options.node);
         pins.create()

@@ -52,7 +52,7 @@ fn layouts_are_equal() {
         "amb_probe_port" abi::ProbePort { address, port, padding }
         "amb_tuple" abi::Tuple { source, destination, source_port, destination_port }
         "amb_probe" abi::Probe { socket_cookie, pod_cookie }
-        "amb_hooks_config" abi::HooksConfig { node_cookie, pods_cgroup, pods_cgroup_level, padding }
+        "amb_hooks_config" abi::HooksConfig { node_cookie, pods_cgroup }
         "amb_lookup_config" abi::LookupConfig { pod_cookie, threads, address_count, addresses }
     };
     let values = c_values("layouts", &expected.map(|(expression, _)| expression));

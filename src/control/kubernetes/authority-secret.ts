@@ -95,14 +95,14 @@ async function make({ client, namespace, logger, now }: AuthoritySecretDependenc
   };
   if (!(await create(client, namespace, ownSecret, files))) return;
   logger.info(
-    { secret: `${namespace}/${ownSecret}` },
+    { object: `${namespace}/${ownSecret}` },
     'made a CA: back it up, without it every agent must be restarted',
   );
   // After the CA itself, so that of several makers only the one whose CA counts writes its key.
   const root = { 'root-key.pem': material.rootKey, [authorityFileNames.rootCertificate]: material.rootCertificate };
   if (!(await create(client, namespace, rootKeySecret, root))) {
     logger.warn(
-      { secret: `${namespace}/${rootKeySecret}` },
+      { object: `${namespace}/${rootKeySecret}` },
       'a root key of a former CA is there and was left: the key of the new root is lost',
     );
   }

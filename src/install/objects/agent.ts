@@ -34,10 +34,10 @@ const graceSeconds = 5;
 
 /**
  * What each is for: NET_ADMIN: rules, routes, transparent sockets. SYS_ADMIN: entering network namespaces, programs and links of
- * eBPF on kernels before they had a capability of their own. BPF, PERFMON: the same since. SYS_PTRACE: reading the namespaces of
- * other processes. SYS_RESOURCE: file and memory limits. DAC_OVERRIDE: folders of the container runtime.
+ * eBPF. SYS_PTRACE: reading the namespaces of other processes. DAC_OVERRIDE: folders of the container runtime. NET_BIND_SERVICE:
+ * keeping a client's source port where it is below 1024.
  */
-const capabilities = ['NET_ADMIN', 'SYS_ADMIN', 'BPF', 'PERFMON', 'SYS_PTRACE', 'SYS_RESOURCE', 'DAC_OVERRIDE'];
+const capabilities = ['NET_ADMIN', 'SYS_ADMIN', 'SYS_PTRACE', 'DAC_OVERRIDE', 'NET_BIND_SERVICE'];
 
 function serviceAccount({ namespace, values }: Site): ManifestObject {
   return {
