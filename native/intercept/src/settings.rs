@@ -1,16 +1,18 @@
 //! The three settings of a pod's namespace that let answers to marked packets be marked too. Everything here acts in the
 //! calling thread's namespace.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::sync::OnceLock;
 
 use crate::abi::SETTING_ABSENT;
+use crate::sys::{self, Access};
 
 /// In the order of `amb_pod.previous`. Without the reflection a closed application port hangs instead of being refused.
 const PATHS: [&str; 3] = [
-    "/proc/sys/net/ipv4/tcp_fwmark_accept",
-    "/proc/sys/net/ipv4/fwmark_reflect",
-    "/proc/sys/net/ipv6/fwmark_reflect",
+    "sys/net/ipv4/tcp_fwmark_accept",
+    "sys/net/ipv4/fwmark_reflect",
+    "sys/net/ipv6/fwmark_reflect",
 ];
 
 /// Values as they were before us.
@@ -25,7 +27,7 @@ pub(crate) fn apply() -> io::Result<Previous> {
             None => continue,
         }
         if *before != 1 {
-            fs::write(path, "1")?;
+            write(path, 1)?;
         }
     }
     Ok(previous)
@@ -42,7 +44,7 @@ pub(crate) fn restore(previous: Previous) -> io::Result<usize> {
     let mut changed = 0;
     for (path, before) in PATHS.iter().zip(previous) {
         if before != SETTING_ABSENT && before != 1 {
-            fs::write(path, before.to_string())?;
+            write(path, before)?;
             changed += 1;
         }
     }
@@ -50,9 +52,29 @@ pub(crate) fn restore(previous: Previous) -> io::Result<usize> {
 }
 
 fn read(path: &str) -> io::Result<Option<u8>> {
-    match fs::read_to_string(path) {
-        Ok(text) => text.trim().parse().map(Some).map_err(io::Error::other),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    let mut text = String::new();
+    match open(path, Access::Read) {
+        Ok(mut file) => file.read_to_string(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    text.trim().parse().map(Some).map_err(io::Error::other)
+}
+
+fn write(path: &str, value: u8) -> io::Result<()> {
+    open(path, Access::Write)?.write_all(value.to_string().as_bytes())
+}
+
+/// Container runtimes make /proc/sys read-only for everybody who is not privileged, so settings are reached through an instance of
+/// procfs of our own, which is mounted nowhere. What it shows below sys/net is the calling thread's namespace (proc_sysctl.c).
+fn open(path: &str, access: Access) -> io::Result<File> {
+    static PROC: OnceLock<File> = OnceLock::new();
+    let proc = match PROC.get() {
+        Some(proc) => proc,
+        None => {
+            let made = sys::detached_proc()?;
+            PROC.get_or_init(|| made)
+        }
+    };
+    sys::open_below(proc, path, access)
 }

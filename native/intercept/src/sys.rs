@@ -1,6 +1,7 @@
 //! System calls that the standard library and socket2 lack.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -106,6 +107,57 @@ pub(crate) fn filesystem_magic(path: &Path) -> io::Result<i64> {
     // SAFETY: a terminated string and a struct for the kernel to fill.
     check(unsafe { libc::statfs(path.as_ptr(), &raw mut status) })?;
     Ok(status.f_type as i64)
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+/// An existing file below a folder.
+pub(crate) fn open_below(folder: &File, path: &str, access: Access) -> io::Result<File> {
+    let path = CString::new(path)?;
+    let flags = match access {
+        Access::Read => libc::O_RDONLY,
+        Access::Write => libc::O_WRONLY,
+    };
+    // SAFETY: a live descriptor and a terminated string.
+    let fd =
+        check(unsafe { libc::openat(folder.as_raw_fd(), path.as_ptr(), flags | libc::O_CLOEXEC) })?;
+    // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
+    Ok(unsafe { File::from_raw_fd(fd) })
+}
+
+/// A new instance of procfs for the calling process's PID namespace; gone with its last descriptor (fsopen(2), fsmount(2)).
+pub(crate) fn detached_proc() -> io::Result<File> {
+    const FSOPEN_CLOEXEC: libc::c_uint = 1;
+    const FSCONFIG_CMD_CREATE: libc::c_uint = 6;
+    const FSMOUNT_CLOEXEC: libc::c_uint = 1;
+    let null = std::ptr::null::<libc::c_char>();
+    // SAFETY: a terminated string; the descriptor that comes back is ours alone.
+    let context = unsafe {
+        new_file(libc::syscall(
+            libc::SYS_fsopen,
+            c"proc".as_ptr(),
+            FSOPEN_CLOEXEC,
+        ))?
+    };
+    let raw = context.as_raw_fd();
+    // SAFETY: a live descriptor; this command takes neither key nor value.
+    let created =
+        unsafe { libc::syscall(libc::SYS_fsconfig, raw, FSCONFIG_CMD_CREATE, null, null, 0) };
+    check(created as libc::c_int)?;
+    // SAFETY: a live descriptor; the one that comes back is ours alone.
+    unsafe { new_file(libc::syscall(libc::SYS_fsmount, raw, FSMOUNT_CLOEXEC, 0)) }
+}
+
+/// # Safety
+/// What is not negative must be a descriptor that nobody else has.
+unsafe fn new_file(result: libc::c_long) -> io::Result<File> {
+    let fd = check(result as libc::c_int)?;
+    // SAFETY: the caller's word.
+    Ok(unsafe { File::from_raw_fd(fd) })
 }
 
 pub(crate) fn effective_uid() -> u32 {
