@@ -1,0 +1,92 @@
+import { ambitBinary } from '../../support/paths.ts';
+import { exec } from '../../support/processes.ts';
+import type { ExecOptions, Finished } from '../../support/processes.ts';
+import type { Cluster } from './cluster.ts';
+import { holds } from './objects.ts';
+import type { List, Pod } from './objects.ts';
+
+const namespace = 'istio-system';
+
+/** Ambit as users install it: by `ambit install`, from the image that `make image` packs. */
+export class InstalledMesh {
+  readonly cluster: Cluster;
+  readonly #values: readonly string[];
+
+  private constructor(cluster: Cluster, values: readonly string[]) {
+    this.cluster = cluster;
+    this.#values = values;
+  }
+
+  /** Installs the mesh, or finds that it is as it should be. @param extra values beyond those of the test cluster */
+  static async ensure(cluster: Cluster, ...extra: readonly string[]): Promise<InstalledMesh> {
+    const mesh = new InstalledMesh(cluster, [
+      'image.repository=ambit.local/ambit',
+      'image.tag=dev',
+      'image.pullPolicy=Never',
+      `node.cgroupDir=${await cgroupFolder(cluster)}`,
+      ...extra,
+    ]);
+    await mesh.install();
+    return mesh;
+  }
+
+  /** As `ensure`, once more: with other values, or when something may have been changed. */
+  async install(...extra: readonly string[]): Promise<string> {
+    const values = [...this.#values, ...extra].flatMap((value) => ['--set', value]);
+    return (await this.ambit(['install', ...values, '--force', '--wait', '2m'])).stdout;
+  }
+
+  uninstall(): Promise<Finished> {
+    return this.ambit(['uninstall', '--purge', '--yes']);
+  }
+
+  ambit(words: readonly string[], options: ExecOptions = {}): Promise<Finished> {
+    return exec([ambitBinary, ...words, '--kubeconfig', this.cluster.kubeconfig], { timeout: 180_000, ...options });
+  }
+
+  kubectl(args: readonly string[], options: ExecOptions = {}): Promise<string> {
+    return this.cluster.kubectl(['--namespace', namespace, ...args], options);
+  }
+
+  async agents(): Promise<readonly Pod[]> {
+    return (await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', 'app=ztunnel'])).items;
+  }
+
+  /** The agent that serves a node. @throws Error when there is none that is ready */
+  async agentOn(node: number): Promise<Pod> {
+    const agents = await this.agents();
+    const agent = agents.find(
+      ({ metadata, spec, status }) =>
+        spec.nodeName === `node-${node}` &&
+        metadata.deletionTimestamp === undefined &&
+        holds(status.conditions, 'Ready'),
+    );
+    if (agent === undefined) throw new Error(`no agent of node-${node} is ready`);
+    return agent;
+  }
+
+  /** Access-log lines and messages of a node's agent that hold a text. */
+  async logged(node: number, text: string): Promise<readonly string[]> {
+    const { metadata } = await this.agentOn(node);
+    const lines = (await this.kubectl(['logs', metadata.name])).split('\n');
+    return lines.filter((line) => line.includes(text));
+  }
+
+  /** The node agent's Prometheus page, as the node sees it. */
+  async metrics(node: number): Promise<string> {
+    return this.page(node, 15020, '/metrics');
+  }
+
+  /** A page of a node's agent, asked from the node. */
+  async page(node: number, port: number, path: string): Promise<string> {
+    const { status } = await this.agentOn(node);
+    const url = `http://${status.podIP ?? ''}:${port}${path}`;
+    return (await this.cluster.node(node, ['curl', '--silent', '--fail', '--max-time', '10', url])).stdout;
+  }
+}
+
+/** Where a node has its cgroup2 tree: machines with both versions have it apart. */
+async function cgroupFolder(cluster: Cluster): Promise<string> {
+  const { stdout } = await cluster.node(1, ['stat', '--file-system', '--format=%T', '/sys/fs/cgroup']);
+  return stdout.trim() === 'cgroup2fs' ? '/sys/fs/cgroup' : '/sys/fs/cgroup/unified';
+}
