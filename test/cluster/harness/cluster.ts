@@ -38,8 +38,12 @@ export class Cluster {
 
   /** As `kubectl`; with `anyStatus` a failure is a result like others. */
   tryKubectl(args: readonly string[], options: ExecOptions = {}): Promise<Finished> {
-    const command = [this.#kubectl, '--kubeconfig', this.kubeconfig, ...args];
-    return exec(command, { timeout: clusterTimeout, ...options });
+    return exec(this.command(args), { timeout: clusterTimeout, ...options });
+  }
+
+  /** What runs kubectl with these arguments, for what goes on for a while. */
+  command(args: readonly string[]): readonly string[] {
+    return [this.#kubectl, '--kubeconfig', this.kubeconfig, ...args];
   }
 
   /** An object as the API server has it; its shape is the caller's word. */

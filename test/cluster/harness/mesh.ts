@@ -2,10 +2,12 @@ import { ambitBinary } from '../../support/paths.ts';
 import { exec } from '../../support/processes.ts';
 import type { ExecOptions, Finished } from '../../support/processes.ts';
 import type { Cluster } from './cluster.ts';
+import { recordState } from './node-state.ts';
 import { holds } from './objects.ts';
 import type { List, Pod } from './objects.ts';
 
 const namespace = 'istio-system';
+const agentName = 'ztunnel';
 
 /** Ambit as users install it: by `ambit install`, from the image that `make image` packs. */
 export class InstalledMesh {
@@ -26,8 +28,13 @@ export class InstalledMesh {
       `node.cgroupDir=${await cgroupFolder(cluster)}`,
       ...extra,
     ]);
+    if (!(await mesh.isInstalled())) await recordState(cluster);
     await mesh.install();
     return mesh;
+  }
+
+  async isInstalled(): Promise<boolean> {
+    return (await this.kubectl(['get', 'daemonset', agentName, '--ignore-not-found', '--output', 'name'])) !== '';
   }
 
   /** As `ensure`, once more: with other values, or when something may have been changed. */
@@ -49,7 +56,8 @@ export class InstalledMesh {
   }
 
   async agents(): Promise<readonly Pod[]> {
-    return (await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', 'app=ztunnel'])).items;
+    return (await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', `app=${agentName}`]))
+      .items;
   }
 
   /** The agent that serves a node. @throws Error when there is none that is ready */
@@ -63,6 +71,11 @@ export class InstalledMesh {
     );
     if (agent === undefined) throw new Error(`no agent of node-${node} is ready`);
     return agent;
+  }
+
+  /** Sends a signal to the agents of a node, so that they are silent (SIGSTOP), or gone as in a crash. */
+  async signalAgents(node: number, signal: 'STOP' | 'CONT' | 'KILL'): Promise<void> {
+    await this.cluster.node(node, ['pkill', `-${signal}`, '--full', 'dist/src/cli/main[.]js agent$']);
   }
 
   /** Access-log lines and messages of a node's agent that hold a text. */

@@ -1,4 +1,5 @@
-import type { ExecOptions, Finished } from '../../support/processes.ts';
+import { start } from '../../support/processes.ts';
+import type { ExecOptions, Finished, Running } from '../../support/processes.ts';
 import { whoIn } from '../../support/testkit.ts';
 import type { CallResult, WhoAnswer } from '../../support/testkit.ts';
 import type { Cluster } from './cluster.ts';
@@ -68,6 +69,18 @@ export class TestNamespace {
     return this.cluster.tryKubectl(['--namespace', this.name, 'exec', '--stdin', pod, '--', ...command], options);
   }
 
+  /** A command in a pod's first container that goes on; it has this end's standard input. */
+  background(pod: string, command: readonly string[]): Running {
+    return start(this.cluster.command(['--namespace', this.name, 'exec', '--stdin', pod, '--', ...command]));
+  }
+
+  /** Connections of the test kit that stay open, and are told by lines of input what to do; resolves when all are. */
+  async hold(pod: string, addresses: readonly string[]): Promise<Running> {
+    const running = this.background(pod, ['ambit-testkit', 'hold', ...addresses, '--exchange', '8']);
+    await running.line((line) => line.includes('"ready"'), 30_000);
+    return running;
+  }
+
   /** One request of the test kit from a pod; what an application could notice about it. */
   async call(pod: string, address: string, options: readonly string[] = []): Promise<CallResult> {
     const { stdout, stderr } = await this.exec(pod, ['ambit-testkit', 'call', address, ...options], {
@@ -82,10 +95,38 @@ export class TestNamespace {
     return whoIn(await this.call(pod, address));
   }
 
+  /** What `redirection` says of each pod, by their names; null: nothing. */
+  async redirections(): Promise<Readonly<Record<string, string | null>>> {
+    const { items } = await this.get<List<Pod>>(['pods']);
+    return Object.fromEntries(items.map((pod) => [pod.metadata.name, redirectionOf(pod)]));
+  }
+
+  /** Waits until these pods say that they are in the mesh, or that they are not. */
+  async untilRedirected(pods: readonly string[], wanted: 'enabled' | 'pending' | null): Promise<void> {
+    await this.cluster.until(`${pods.join(', ')} in ${this.name} to be ${wanted ?? 'outside the mesh'}`, async () => {
+      const found = await this.redirections();
+      return pods.every((pod) => found[pod] === wanted);
+    });
+  }
+
+  /** Sets a label, or takes it away. */
+  async label(key: string, value: string | null): Promise<void> {
+    await this.cluster.kubectl(['label', '--overwrite', 'namespace', this.name, labelText(key, value)]);
+  }
+
   /** Asks the cluster to delete everything; does not wait for it. */
   async remove(): Promise<void> {
     await this.cluster.kubectl(['delete', 'namespace', this.name, '--wait=false', '--ignore-not-found']);
   }
+}
+
+export function redirectionOf({ metadata }: Pod): string | null {
+  return metadata.annotations?.['ambient.istio.io/redirection'] ?? null;
+}
+
+/** As `kubectl label` wants it. */
+export function labelText(key: string, value: string | null): string {
+  return value === null ? `${key}-` : `${key}=${value}`;
 }
 
 /** For the message of a test that waited in vain. */

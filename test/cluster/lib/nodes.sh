@@ -78,7 +78,7 @@ boot_node() { # N COUNT
   nsenter --net="/run/netns/$netns" setsid "$files/node.sh" "$netns" "$(node_name "$1")" "$folder" "$images/programs/pause" \
     </dev/null >>"$folder/log/node.log" 2>&1 &
   disown
-  until_true 10 "starting node $1" test -s "$folder/pid"
+  until_true 60 "starting node $1" test -s "$folder/pid"
 }
 
 halt_node() { # N: as if its power had failed
