@@ -1,6 +1,7 @@
 import { describeError } from '../config/errors.ts';
 import { formatEndpoint } from '../model/address.ts';
 import type { Condition, MeshState, Workload } from '../model/workload.ts';
+import { arrivalAt, plainEndpointAt } from './arrival.ts';
 import { assumedFacts } from './assumed-facts.ts';
 import { explainInbound } from './inbound.ts';
 import { addressLike, resolveDestination, resolveSource } from './names.ts';
@@ -8,7 +9,7 @@ import type { Request } from './names.ts';
 import { conditionsOf, nameOf } from './node-facts.ts';
 import { explainOutbound } from './outbound.ts';
 import type { Explanation, Inbound, InboundAsked, Outbound, OutboundAsked, Path, PathEndpoint } from './shape.ts';
-import { overall, pathVerdict } from './verdict.ts';
+import { overall, ownAddressVerdict, pathVerdict } from './verdict.ts';
 
 /** Endpoints whose own nodes are asked. */
 const mostPaths = 5;
@@ -39,7 +40,7 @@ export async function explainConnection(dependencies: ConnectionDependencies, re
   const { address, port, meaning } = resolveDestination(state, request, source);
   const asked = { pod: source.podUid, destination: address, port };
   const { answer: outbound, problem } = await askSource(dependencies, source.node, asked);
-  const endpoints = outbound.endpoints.slice(0, mostPaths);
+  const endpoints = endpointsOf(state, outbound).slice(0, mostPaths);
   const paths = await Promise.all(endpoints.map((endpoint) => explainPath(dependencies, source, outbound, endpoint)));
   const explanation = {
     source: nameOf(source),
@@ -102,21 +103,29 @@ async function explainPath(
   outbound: Outbound,
   endpoint: PathEndpoint,
 ): Promise<Path> {
-  const { podUid, address: destination, port, transport, node } = endpoint;
-  if (podUid === null || !isMember(dependencies.state, endpoint)) {
-    return { endpoint, inbound: null, problem: null, verdict: pathVerdict(outbound, endpoint, null) };
-  }
+  const { address: destination, port, transport } = endpoint;
+  const undecided = { endpoint, inbound: null, problem: null };
+  if (leadsBack(source, endpoint)) return { ...undecided, verdict: ownAddressVerdict(endpoint) };
+  const arrival = arrivalAt(dependencies.state, endpoint);
+  if (arrival === null) return { ...undecided, verdict: pathVerdict(outbound, endpoint, null) };
   const peer = transport === 'plaintext' ? null : outbound.pod.identity;
   const from = addressLike(source.addresses, destination) ?? '';
-  const asked = { pod: podUid, peer, source: from, destination, port, transport };
-  const { answer: inbound, problem } = await askDestination(dependencies, node, asked);
+  const asked = { pod: arrival.podUid, peer, source: from, destination, port, transport };
+  const { answer: inbound, problem } = await askDestination(dependencies, arrival.node, asked);
   return { endpoint, inbound, problem, verdict: pathVerdict(outbound, endpoint, inbound) };
 }
 
-/** Whether somebody of the mesh may have a say there: a pod that the labels leave out has no one to ask. */
-function isMember({ workloads, localPods }: MeshState, { workload, podUid, transport }: PathEndpoint): boolean {
-  if (transport !== 'plaintext') return true;
-  return workloads.get(workload)?.protocol === 'hbone' || localPods.get(podUid ?? '')?.wanted === true;
+/** Another name for the client's own address. What a pod sends to itself is not captured, nor what its node sends for it. */
+function leadsBack(source: Workload, { podUid, address, transport }: PathEndpoint): boolean {
+  if (transport === 'node_local' || podUid === source.podUid || source.hostNetwork) return false;
+  return source.addresses.includes(address);
+}
+
+/** Where the source's node names no endpoint, a plain connection arrives at whoever has the address. */
+function endpointsOf(state: MeshState, { action, endpoints, destination }: Outbound): readonly PathEndpoint[] {
+  if (endpoints.length > 0 || (action !== 'passthrough' && action !== 'uncaptured')) return endpoints;
+  const there = plainEndpointAt(state, destination.address, destination.port);
+  return there === null ? [] : [there];
 }
 
 /** Those that the agents named, and those that only whoever explains knows of. */

@@ -8,12 +8,13 @@ import { describeVerdict } from './verdict.ts';
 export function describeInbound({ endpoint, inbound, problem, verdict }: Path, several: boolean): readonly Step[] {
   const own = several ? [describeVerdict(verdict)] : [];
   if (inbound === null) {
-    return [{ title: 'server', lines: [placeOf(endpoint), 'outside the mesh: nothing of it decides there', ...own] }];
+    return [{ title: 'server', lines: [placeOf(endpoint), 'nothing of the mesh decides there', ...own] }];
   }
   const { pod, certificate, basis } = inbound;
   const silent = problem === null ? [] : [`${problem}; what follows is what it should do`];
   const lines = [
     placeOf(endpoint),
+    ...(pod.name === endpoint.name ? [] : [`${endpoint.address} is the address of ${pod.name} on ${pod.node}`]),
     ...silent,
     describeMembership(pod, basis),
     ...(endpoint.transport === 'mutual_tls' ? describeCertificate(certificate, basis) : []),

@@ -5,6 +5,7 @@ import type { ConsideredEndpoint } from '../ztunnel/endpoint-selection.ts';
 import { decideOutbound } from '../ztunnel/outbound.ts';
 import type { OutboundDecision } from '../ztunnel/outbound.ts';
 import { wireReason } from '../ztunnel/same-node.ts';
+import { plainEndpoint } from './arrival.ts';
 import { conditionsOf, describePod, nameOf } from './node-facts.ts';
 import type { NodeFacts } from './node-facts.ts';
 import type { Candidate, Outbound, OutboundAsked, PathEndpoint, Pod } from './shape.ts';
@@ -116,12 +117,6 @@ function endpointsOf(
     const base = { ...describeEndpoint(endpoint, workload), port: target };
     return plain ? base : { ...base, ...transportOf(facts, { pod, endpoint, workload, decision }) };
   });
-}
-
-function plainEndpoint(workload: Workload, address: string, port: number): PathEndpoint {
-  const { uid, podUid, node } = workload;
-  const name = nameOf(workload);
-  return { name, workload: uid, podUid, node, address, port, transport: 'plaintext', wire: null, identities: [] };
 }
 
 function describeEndpoint(endpoint: Endpoint, workload: Workload | null): PathEndpoint {

@@ -2,8 +2,8 @@ import { formatEndpoint } from '../model/address.ts';
 import type { Certificate, Explanation, Inbound, Outbound, Path, PathEndpoint, Verdict } from './shape.ts';
 
 /** What the source's own node says, where the connection ends there; null where endpoints decide. */
-export function outboundVerdict(outbound: Outbound): Verdict | null {
-  const { action, reason, pod, destination, endpoints } = outbound;
+function outboundVerdict(outbound: Outbound, paths: readonly Path[]): Verdict | null {
+  const { action, reason, pod, destination } = outbound;
   switch (action) {
     case 'deny':
       return refused(denyTexts[reason ?? ''] ?? `the node of the source refuses it: ${reason ?? 'no reason given'}`);
@@ -16,7 +16,7 @@ export function outboundVerdict(outbound: Outbound): Verdict | null {
     case 'passthrough':
     case 'uncaptured':
     case 'connect':
-      return endpoints.length > 0 ? null : allowed(passedBy(destination));
+      return paths.length > 0 ? null : allowed(passedBy(destination));
   }
 }
 
@@ -37,6 +37,14 @@ function passedBy({ owner, address, port }: Outbound['destination']): string {
 export function pathVerdict(outbound: Outbound, endpoint: PathEndpoint, inbound: Inbound | null): Verdict {
   if (inbound === null) return allowed(`${endpoint.name} is outside the mesh, so nothing of it decides there`);
   return identityVerdict(outbound, endpoint, inbound) ?? inboundVerdict(inbound);
+}
+
+/** What becomes of it where the endpoint has the address of the client itself, under another name. */
+export function ownAddressVerdict({ name, address, transport }: PathEndpoint): Verdict {
+  const own = `${name} has ${address}, which is the client’s own`;
+  return transport === 'plaintext'
+    ? allowed(`${own}, so the connection never leaves it`)
+    : refused(`${own}, and nobody ends a tunnel from a pod to itself`);
 }
 
 /** Whether both ends can show each other who they are. Between two pods of a node the namespaces tell. */
@@ -101,7 +109,7 @@ function named(key: string, policies: Inbound['policies']): string {
 
 /** The whole: what all endpoints agree on. What is only assumed is not known. */
 export function overall({ outbound, paths, problem }: Omit<Explanation, 'verdict'>): Verdict {
-  const own = outboundVerdict(outbound);
+  const own = outboundVerdict(outbound, paths);
   const silent = [...(problem === null ? [] : [problem]), ...paths.flatMap((path) => path.problem ?? [])];
   const known = own ?? agreed(paths, outbound.endpointCount);
   const [first] = silent;

@@ -6,7 +6,7 @@ import { explainInbound } from '../../../src/explain/inbound.ts';
 import type { NodeFacts } from '../../../src/explain/node-facts.ts';
 import { explainOutbound } from '../../../src/explain/outbound.ts';
 import { explanationSchema } from '../../../src/explain/shape.ts';
-import type { Explanation } from '../../../src/explain/shape.ts';
+import type { Explanation, Inbound } from '../../../src/explain/shape.ts';
 import { longestAnswer } from '../../../src/explain/wire.ts';
 import { formatEndpoint } from '../../../src/model/address.ts';
 import type { MeshState, Workload } from '../../../src/model/workload.ts';
@@ -44,8 +44,12 @@ class Real {
     return endpointSet === null ? [] : (this.#sent.endpointSets.get(endpointSet.id)?.endpoints ?? []);
   }
 
-  inbound(question: Explanation['paths'][number]['inbound'] & object): string {
-    return this.#plane.decide({ kind: 'inbound', id: 0, pod: question.pod.uid, ...question.question }).action;
+  inbound(pod: string, question: Inbound['question']): string {
+    return this.#plane.decide({ kind: 'inbound', id: 0, pod, ...question }).action;
+  }
+
+  serves(pod: string): boolean {
+    return this.#plane.view.isEnrolled(pod);
   }
 }
 
@@ -91,10 +95,34 @@ function checkPaths(real: Real, source: Workload, { paths }: Explanation): void 
     if (inbound === null || problem !== null || inbound.action === 'unguarded') continue;
     assert.equal(inbound.question.peer, endpoint.transport === 'plaintext' ? null : identity(source));
     if (inbound.action === 'refused') assert.equal(verdict.outcome, 'refused');
-    else assert.equal(verdict.outcome === 'allowed', real.inbound(inbound) === 'allow');
+    else assert.equal(verdict.outcome === 'allowed', real.inbound(inbound.pod.uid, inbound.question) === 'allow');
     const deciding = inbound.policies.filter(({ decides }) => decides);
     assert.equal(deciding.length, inbound.policy === null || inbound.reason === 'policy_unknown' ? 0 : 1);
     for (const { matches, malformed } of deciding) assert.ok(matches || malformed !== null);
+  }
+}
+
+/**
+ * A plain connection reaches whoever has the address, whatever it was named by: where that is one pod, and it is served on
+ * this node, the verdict is what that pod's agent would answer.
+ */
+function checkArrivals(
+  real: Real,
+  { workloads, localPods }: MeshState,
+  source: Workload,
+  { paths }: Explanation,
+): void {
+  for (const { endpoint, verdict } of paths) {
+    const { address: destination, port, transport } = endpoint;
+    const [pod, ...others] = [...workloads.values()].filter(
+      ({ podUid, addresses, hostNetwork }) => podUid !== null && !hostNetwork && addresses.includes(destination),
+    );
+    if (pod === undefined || pod.podUid === null || others.length > 0 || pod.uid === source.uid) continue;
+    const wanted = pod.protocol === 'hbone' || localPods.get(pod.podUid)?.wanted === true;
+    if (transport !== 'plaintext' || !wanted || !real.serves(pod.podUid)) continue;
+    const from = source.addresses.find((address) => address.includes(':') === destination.includes(':'));
+    const asked = { peer: null, source: from ?? source.addresses[0] ?? '', destination, port, transport };
+    assert.equal(verdict.outcome === 'allowed', real.inbound(pod.podUid, asked) === 'allow');
   }
 }
 
@@ -121,6 +149,7 @@ test('an explanation says what really happens, whatever the mesh and the questio
         if (pod.addresses.includes(question.destination)) assert.equal(explanation.outbound.action, 'itself');
         else checkOutbound(real, question, explanation);
         checkPaths(real, source, explanation);
+        checkArrivals(real, state, source, explanation);
         checkVerdict(explanation);
         assert.deepEqual(explanationSchema.parse(JSON.parse(JSON.stringify(explanation))), explanation);
         assert.ok(JSON.stringify(explanation.outbound).length < longestAnswer);
