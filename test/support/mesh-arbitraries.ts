@@ -31,8 +31,6 @@ const anyWorkload = (name: string): fc.Arbitrary<Workload> =>
     .record({
       addresses: fc.uniqueArray(fc.constantFrom(...ADDRESSES), { maxLength: 2 }),
       hostNetwork: fc.boolean(),
-      // As a ServiceEntry's endpoint: an address alone, which may be a pod's.
-      isPod: fc.boolean(),
       namespace: fc.constantFrom('default', 'other'),
       protocol: fc.constantFrom('hbone' as const, 'tcp' as const),
       serviceAccount: fc.constantFrom('x', 'y'),
@@ -47,10 +45,9 @@ const anyWorkload = (name: string): fc.Arbitrary<Workload> =>
       capacity: fc.constantFrom(1, 5),
       selectedByNetworkPolicy: fc.boolean(),
     })
-    .map(({ zone, services, target, isPod, ...rest }) =>
+    .map(({ zone, services, target, ...rest }) =>
       workload(name, {
         ...rest,
-        ...(isPod ? {} : { podUid: null, hostNetwork: false, node: '' }),
         locality: { region: 'r', zone, subzone: '' },
         services: new Map(services.map((key) => [key, new Map([[80, target]])])),
       }),
@@ -108,7 +105,7 @@ export const anyState: fc.Arbitrary<MeshState> = fc
       services,
       policies,
       localPods: workloads
-        .filter((value) => value.podUid !== null && value.node === NODE && !pods.missing.includes(value.name))
+        .filter((value) => value.node === NODE && !pods.missing.includes(value.name))
         .map((value) => localPod(value, { wanted: !pods.unwanted.includes(value.name) })),
     }),
   );
