@@ -1,7 +1,7 @@
 # The two commands of the README are `demo` and `test`; each builds what it needs first.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: build demo test bench bench-quick bench-scale lint format clean image cluster cluster-down test-cluster
+.PHONY: build demo test bench bench-quick bench-scale soak lint format clean image cluster cluster-down test-cluster
 
 build:
 	@scripts/build.sh
@@ -26,6 +26,10 @@ test-cluster:
 
 image:
 	@scripts/image.sh
+
+# What agents and control plane hold must stay level under load: MINUTES=30.
+soak:
+	@scripts/soak.sh $(MINUTES)
 
 bench:
 	@scripts/bench.sh

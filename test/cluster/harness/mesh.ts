@@ -60,16 +60,13 @@ export class InstalledMesh {
       .items;
   }
 
-  /** The agent that serves a node. @throws Error when there is none that is ready */
+  /** The agent of a node, of two that overlap the ready one. @throws Error when there is none */
   async agentOn(node: number): Promise<Pod> {
-    const agents = await this.agents();
-    const agent = agents.find(
-      ({ metadata, spec, status }) =>
-        spec.nodeName === `node-${node}` &&
-        metadata.deletionTimestamp === undefined &&
-        holds(status.conditions, 'Ready'),
+    const agents = (await this.agents()).filter(
+      ({ metadata, spec }) => spec.nodeName === `node-${node}` && metadata.deletionTimestamp === undefined,
     );
-    if (agent === undefined) throw new Error(`no agent of node-${node} is ready`);
+    const agent = agents.find(({ status }) => holds(status.conditions, 'Ready')) ?? agents[0];
+    if (agent === undefined) throw new Error(`node-${node} has no agent`);
     return agent;
   }
 
@@ -90,12 +87,28 @@ export class InstalledMesh {
     return this.page(node, 15020, '/metrics');
   }
 
+  /** The Prometheus page of one replica of the control plane, as its node sees it. */
+  async controlMetrics(): Promise<string> {
+    const [control] = (
+      await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', 'app=istiod'])
+    ).items;
+    if (control === undefined) throw new Error('no control plane runs');
+    return this.#fetch(nodeOf(control), control, 15014, '/metrics');
+  }
+
   /** A page of a node's agent, asked from the node. */
   async page(node: number, port: number, path: string): Promise<string> {
-    const { status } = await this.agentOn(node);
+    return this.#fetch(node, await this.agentOn(node), port, path);
+  }
+
+  async #fetch(node: number, { status }: Pod, port: number, path: string): Promise<string> {
     const url = `http://${status.podIP ?? ''}:${port}${path}`;
     return (await this.cluster.node(node, ['curl', '--silent', '--fail', '--max-time', '10', url])).stdout;
   }
+}
+
+function nodeOf({ spec }: Pod): number {
+  return Number((spec.nodeName ?? '').replace('node-', ''));
 }
 
 /** Where a node has its cgroup2 tree: machines with both versions have it apart. */
