@@ -237,3 +237,21 @@ fn has_helper(helper: i32, kind: bpf_prog_type, attach: bpf_attach_type) -> bool
         .any(|words| text.contains(words));
     result.is_ok() || (!absent && !text.trim_matches('\0').is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::cgroup2_mount;
+
+    #[test]
+    fn the_mount_point_of_a_cgroup2_tree_is_found() {
+        let line = "36 24 0:29 / /sys/fs/cgroup/unified rw,nosuid shared:10 - cgroup2 cgroup2 rw,nsdelegate";
+        assert_eq!(cgroup2_mount(line), Some("/sys/fs/cgroup/unified"));
+    }
+
+    #[test]
+    fn mounts_of_other_kinds_are_no_cgroup2_trees() {
+        let line = "37 24 0:30 / /sys/fs/cgroup/pids rw shared:11 - cgroup cgroup rw,pids";
+        assert_eq!(cgroup2_mount(line), None);
+        assert_eq!(cgroup2_mount("no mount"), None);
+    }
+}

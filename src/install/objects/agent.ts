@@ -100,7 +100,12 @@ function container(site: Site): object {
       { name: 'ztunnel-stats', containerPort: ports.agentMetrics },
       { name: 'readiness', containerPort: ports.ready },
     ],
-    readinessProbe: { httpGet: { path: '/healthz/ready', port: ports.ready }, periodSeconds: 2, failureThreshold: 2 },
+    readinessProbe: {
+      httpGet: { path: '/healthz/ready', port: ports.ready },
+      periodSeconds: 2,
+      timeoutSeconds: 5,
+      failureThreshold: 2,
+    },
     resources: values.agent.resources,
     securityContext: {
       runAsUser: 0,

@@ -117,6 +117,7 @@ function podSpec(site: Site): object {
         readinessProbe: {
           httpGet: { path: '/ready', port: ports.controlMetrics },
           periodSeconds: 3,
+          timeoutSeconds: 5,
           failureThreshold: 3,
         },
         resources: values.control.resources,
