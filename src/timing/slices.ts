@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 
 /** Longest time that one piece of work may keep questions of the engine waiting. Milliseconds. */
-export const LONGEST_SLICE_MS = 10;
+export const LONGEST_SLICE_MS = 5;
 
 /** Lets long work give way: `await slices.pause()` in its loop costs a clock reading until the slice is used up. */
 export class Slices {
