@@ -49,8 +49,12 @@ type DiscoveryCall = ServerDuplexStream<DiscoveryRequest, Uint8Array>;
 const wholePlaces = { count: 4, longest: 10_000 };
 /** Pages of it. Few, because buffers beyond some 60 MB make the runtime collect garbage all the time. */
 const pagePlaces = { count: 16, longest: 1000 };
-/** Streams whose requests may be those of clients that come back: 80 bytes for each resource that they hold. */
-const openingPlaces = { count: 4, longest: 10_000 };
+/**
+ * Streams whose requests may be those of clients that come back: 80 bytes for each resource that they hold, and as much again while
+ * they are put together. One by one these buffers are gone before they grow old; of several at once a collection of
+ * everything is needed for each 64 MB.
+ */
+const openingPlaces = { count: 1, longest: 2000 };
 const mostStreams = 5000;
 /** Of one node: its agent, the one that takes over from it, and those that are gone without a goodbye. */
 const mostStreamsOfNode = 4;

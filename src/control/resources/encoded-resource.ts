@@ -44,7 +44,7 @@ export function encodeResource(name: string, typeUrl: string, value: Uint8Array)
   begin(resourceFields.name).string(name);
   writer.join();
   const { buffer, byteOffset, byteLength } = writer.finish();
-  // Half a kilobyte, a hundred thousand times: as a buffer each would take as much again, outside of the heap as well.
+  // Half a kilobyte, a hundred thousand times: each as a buffer of its own would take 180 bytes more in the heap alone.
   return { version, entry: Buffer.from(buffer, byteOffset, byteLength).toString('latin1') };
 }
 
