@@ -248,17 +248,18 @@ export interface FlowInfo {
   readonly openedAt: number;
 }
 
-/** Flows into a pod that ask the same: open ones, and those that are still on their way. */
+/** Flows of one engine thread into a pod that ask the same: open ones, and those that are still on their way. */
 export interface InboundFlows {
+  /** For `closeInboundFlows`; not an id of `FlowInfo`. */
+  readonly id: number;
   /** Its `id` is 0: it waits for no answer. */
   readonly question: InboundQuestion;
-  /** For `closeInboundFlows`; not the ids of `FlowInfo`. */
-  readonly ids: readonly number[];
+  readonly count: number;
 }
 
 export interface InboundFlowPage {
   readonly flows: readonly InboundFlows[];
-  /** Where to go on; null after the last flow. */
+  /** Where to go on; null after the last. */
   readonly next: number | null;
 }
 
@@ -303,11 +304,14 @@ export interface NativeEngine {
   invalidate(generation: number, keys: readonly string[]): void;
   /** At most `limit` open flows of a pod, in order of their ids from the one that follows `after`. */
   flows(pod: string, after: number, limit: number): readonly FlowInfo[];
-  /** At most `limit` flows into a pod, likewise. A flow is listed before it asks whether it may enter: after `invalidate`,
-   * each one is listed here or asks anew. */
+  /** Flows into a pod, at most `limit` entries, likewise. A flow is listed before it asks whether it may enter: after
+   * `invalidate`, each one is listed here or asks anew. */
   inboundFlows(pod: string, after: number, limit: number): InboundFlowPage;
-  /** Ends flows into a pod, also those still on their way; ids that are not there any more are left out. */
-  closeInboundFlows(pod: string, ids: readonly number[], reason: string): void;
+  /**
+   * Ends all flows of the entries, also those still on their way, and those that have joined them since they were listed;
+   * ids that are not there any more are left out. Returns how many are ended; they are when their threads come to it.
+   */
+  closeInboundFlows(pod: string, ids: readonly number[], reason: string): number;
   /** Everything, until it is told; may be told before `start`. */
   setAccessLogFilter(filter: AccessLogFilter): void;
   /** Prometheus text of the engine's families. */

@@ -18,7 +18,7 @@ export interface PolicyWatcherDependencies {
 /** What the access log says of a connection that a change of policy ended. */
 export const POLICY_CHANGED = 'policy_changed';
 
-/** Flows asked for at once: the call is short, and few calls are enough for many. */
+/** Kinds of flows asked for at once: the call is short, and few calls are enough for many. */
 const PAGE = 1000;
 
 /** What a sweep did. */
@@ -108,15 +108,19 @@ export class PolicyWatcher {
     }
   }
 
+  /**
+   * A decision holds for all that ask the same, also for those that come while it is made: they are told to end in the slice
+   * that has decided, so that no other state is in force yet.
+   */
   async #sweepPage(pod: string, flows: readonly InboundFlows[], { decisions, slices, tally }: Sweep): Promise<void> {
     let denied: number[] = [];
     const close = (): void => {
       this.#close(pod, denied, tally);
       denied = [];
     };
-    for (const { question, ids } of flows) {
-      this.#count(ids.length, tally);
-      if (!decisions.allows(question)) denied.push(...ids);
+    for (const { id, question, count } of flows) {
+      this.#count(count, tally);
+      if (!decisions.allows(question)) denied.push(id);
       if (!slices.exhausted) continue;
       // Closed before giving way: until then the flow carries bytes that policy forbids.
       close();
@@ -132,9 +136,9 @@ export class PolicyWatcher {
 
   #close(pod: string, denied: readonly number[], tally: Tally): void {
     if (denied.length === 0) return;
-    this.#dependencies.engine.closeInboundFlows(pod, denied, POLICY_CHANGED);
-    this.#dependencies.metrics.policyClosedFlows.inc(denied.length);
-    tally.closed += denied.length;
+    const closed = this.#dependencies.engine.closeInboundFlows(pod, denied, POLICY_CHANGED);
+    this.#dependencies.metrics.policyClosedFlows.inc(closed);
+    tally.closed += closed;
   }
 }
 

@@ -100,6 +100,7 @@ export class FakeEngine implements NativeEngine {
 
   closeInboundFlows: NativeEngine['closeInboundFlows'] = (pod, ids, reason) => {
     this.calls.push(`close ${ids.join()} of ${pod}: ${reason}`);
+    return this.inbound.filter(({ id }) => ids.includes(id)).reduce((sum, { count }) => sum + count, 0);
   };
 
   setWorkloads(): void {

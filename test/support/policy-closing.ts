@@ -27,7 +27,9 @@ export interface Closing {
   readonly watched: Watched;
   /** What ended shortly afterwards although nothing denies it. */
   readonly afterwards: Watched;
-  /** From the change in the state of the destination's agent to the last one that it closed, as its access log says. */
+  /** From the change in the state of the destination's agent until its engine was told of the last one. */
+  readonly toldMilliseconds: number;
+  /** From that change to the last one that it closed, as its access log says. */
   readonly closedMilliseconds: number;
   /** To the last reset at the client: through the other agent, too. */
   readonly seenMilliseconds: number;
@@ -52,12 +54,12 @@ export async function closeByPolicy(each: number): Promise<Closing> {
     const rules = [{ to: [{ operation: { ports: [String(denied)] } }] }];
     await mesh.apply('closing', [authorizationPolicy('shop', 'closing', { action: 'DENY', rules })]);
     const watched = await waiting;
-    const changedAt = await changeSeenBy(mesh);
+    const { changedAt, toldMilliseconds } = await sweepOf(mesh);
     const afterwards = await watch(held, 1, 500);
     await held.finish();
     const closedMilliseconds = (await lastClosedBy(mesh, each)) - changedAt;
     const seenMilliseconds = (watched.lastAt ?? Infinity) - changedAt;
-    return { each, watched, afterwards, closedMilliseconds, seenMilliseconds };
+    return { each, watched, afterwards, toldMilliseconds, closedMilliseconds, seenMilliseconds };
   } finally {
     await mesh.remove();
   }
@@ -72,13 +74,18 @@ async function watch(held: Running, count: number, limit: number): Promise<Watch
   return JSON.parse(line) as Watched;
 }
 
-/** When the agent of the destination began to hold what was open against the change. Milliseconds since the epoch. */
-async function changeSeenBy(mesh: Mesh): Promise<number> {
+interface Sweep {
+  /** When the agent of the destination began to hold what was open against the change. Milliseconds since the epoch. */
+  readonly changedAt: number;
+  readonly toldMilliseconds: number;
+}
+
+async function sweepOf(mesh: Mesh): Promise<Sweep> {
   const find = (): string | undefined =>
     mesh.agent(1).process.lines.find((line) => line.includes('a change of policy closed connections'));
   const line = await waitFor(find, { what: "the agent's word about what it closed" });
   const { time, milliseconds } = JSON.parse(line) as { time: string; milliseconds: number };
-  return Date.parse(time) - milliseconds;
+  return { changedAt: Date.parse(time) - milliseconds, toldMilliseconds: milliseconds };
 }
 
 /** When the destination's agent closed the last of so many. Milliseconds since the epoch. */

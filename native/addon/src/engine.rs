@@ -15,7 +15,7 @@ use crate::control::{Control, spawn};
 use crate::error::{illegal_state, invalid_argument, to_js};
 use crate::events::{Events, NextEvent};
 use crate::input;
-use crate::output::Encode;
+use crate::output::{Encode, count};
 use crate::promise::{Settle, guarded};
 use crate::read::{Path, Read, Value, small};
 
@@ -205,12 +205,13 @@ impl NativeEngine {
         pod: Unknown<'_>,
         ids: Unknown<'_>,
         reason: Unknown<'_>,
-    ) -> Result<()> {
+    ) -> Result<f64> {
         self.at_once(&env, |engine| {
             let pod = read(pod, "pod", |value| value.string())?;
             let ids = read_list(ids, "ids", |value| value.integer(u64::MAX))?;
             let reason = read(reason, "reason", |value| value.string())?;
-            engine.close_inbound_flows(&pod, &ids, &reason)
+            let closed = engine.close_inbound_flows(&pod, &ids, &reason)?;
+            Ok(count(closed))
         })
     }
 

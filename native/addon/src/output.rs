@@ -15,7 +15,7 @@ fn number(value: u64) -> f64 {
     value as f64
 }
 
-fn count(value: usize) -> f64 {
+pub fn count(value: usize) -> f64 {
     number(value as u64)
 }
 
@@ -137,11 +137,11 @@ impl Encode for InboundFlows {
     type Value<'env> = Object<'env>;
 
     fn encode(self, env: &Env) -> Result<Object<'_>> {
-        let ids: Vec<f64> = self.ids.into_iter().map(number).collect();
         let mut object = Object::new(env)?;
+        object.set("id", number(self.id))?;
         // Nobody answers by this id: the question was asked long ago.
         object.set("question", inbound(env, 0, &self.question)?)?;
-        object.set("ids", ids)?;
+        object.set("count", count(self.count))?;
         Ok(object)
     }
 }

@@ -266,17 +266,19 @@ pub struct FlowInfo {
     pub opened_at: u64,
 }
 
-/// Flows into a pod that ask the same: open ones, and those that are still on their way.
+/// Flows of one thread into a pod that ask the same: open ones, and those that are still on their way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InboundFlows {
+    /// For `close_inbound_flows`; not an id of `FlowInfo`.
+    pub id: u64,
     pub question: InboundQuestion,
-    pub ids: Vec<u64>,
+    pub count: usize,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InboundFlowPage {
     pub flows: Vec<InboundFlows>,
-    /// Where to go on; `None` after the last flow.
+    /// Where to go on; `None` after the last.
     pub next: Option<u64>,
 }
 

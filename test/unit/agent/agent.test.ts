@@ -25,6 +25,7 @@ spec: { mtls: { mode: STRICT } }
 `;
 
 const plaintextFlow: InboundFlows = {
+  id: 5,
   question: {
     kind: 'inbound',
     id: 0,
@@ -35,7 +36,7 @@ const plaintextFlow: InboundFlows = {
     port: 80,
     transport: 'plaintext',
   },
-  ids: [1, 5],
+  count: 2,
 };
 
 for (const feed of ['manifests', 'told', 'control'] as const) {
@@ -87,7 +88,7 @@ for (const feed of ['manifests', 'told', 'control'] as const) {
       await running(rig, async () => {
         rig.engine().inbound.push(plaintextFlow);
         rig.write(`${labelled}---\n${pod}---\n${strict}`);
-        await until(() => rig.engine().calls.includes(`close 1,5 of ${UID}: policy_changed`));
+        await until(() => rig.engine().calls.includes(`close 5 of ${UID}: policy_changed`));
       });
     });
   });

@@ -213,7 +213,7 @@ suite('the addon', { skip: missing }, () => {
       engine.removeEndpointSet('s');
       assert.deepEqual(engine.flows('a', 0, 10), []);
       assert.deepEqual(engine.inboundFlows('a', 0, 10), { flows: [], next: null });
-      engine.closeInboundFlows('a', [1, 2], 'policy_changed');
+      assert.equal(engine.closeInboundFlows('a', [1, 2], 'policy_changed'), 0);
       engine.setAccessLogFilter({ sampling: 1, outcome: 'denied', directions: ['inbound'], namespaces: ['a'] });
     }));
 

@@ -34,41 +34,51 @@ function inbound(overrides: Partial<InboundQuestion> = {}): InboundQuestion {
   };
 }
 
-/** The engine's list of flows that came in or are about to, in pages of its own size. */
+/** The engine's list of flows that came in or are about to, by what they ask. */
 class Flows {
   readonly open = new Map<number, InboundQuestion>();
   readonly reasons = new Set<string>();
   listed = 0;
   batches = 0;
+  readonly #groups = new Map<string, Group>();
   #lastId = 0;
 
   add(question: InboundQuestion): number {
     const id = ++this.#lastId;
     this.open.set(id, question);
+    const key = JSON.stringify(question);
+    const group = this.#groups.get(key) ?? { id, question, flows: [] };
+    group.flows.push(id);
+    this.#groups.set(key, group);
     return id;
   }
 
   inboundFlows(pod: string, after: number, limit: number): InboundFlowPage {
     this.listed++;
-    const rows = [...this.open].filter(([id, question]) => question.pod === pod && id > after).slice(0, limit);
-    const flows = new Map<string, { question: InboundQuestion; ids: number[] }>();
-    for (const [id, question] of rows) {
-      const key = JSON.stringify(question);
-      const known = flows.get(key) ?? { question, ids: [] };
-      known.ids.push(id);
-      flows.set(key, known);
-    }
-    return { flows: [...flows.values()], next: rows.length < limit ? null : (rows.at(-1)?.[0] ?? null) };
+    const groups = [...this.#groups.values()].filter(({ id, question }) => question.pod === pod && id > after);
+    const flows = groups.slice(0, limit).map(({ id, question, flows: { length: count } }) => ({ id, question, count }));
+    return { flows, next: flows.length < limit ? null : (flows.at(-1)?.id ?? null) };
   }
 
-  closeInboundFlows(pod: string, ids: readonly number[], reason: string): void {
+  closeInboundFlows(pod: string, ids: readonly number[], reason: string): number {
     this.batches++;
     this.reasons.add(reason);
-    for (const id of ids) {
-      assert.equal(this.open.get(id)?.pod, pod);
-      assert.ok(this.open.delete(id), 'closes an open flow once');
+    const wanted = new Set(ids);
+    const groups = [...this.#groups].filter(([, { id }]) => wanted.has(id));
+    assert.equal(groups.length, ids.length, 'closes what is listed, once');
+    for (const [key, { question, flows }] of groups) {
+      assert.equal(question.pod, pod);
+      for (const flow of flows) this.open.delete(flow);
+      this.#groups.delete(key);
     }
+    return groups.reduce((sum, [, { flows }]) => sum + flows.length, 0);
   }
+}
+
+interface Group {
+  readonly id: number;
+  readonly question: InboundQuestion;
+  readonly flows: number[];
 }
 
 class World {
@@ -141,6 +151,14 @@ suite('policy watcher', () => {
     assert.equal(world.flows.open.size, 1);
   });
 
+  test('decides once for all that ask the same, and counts each', async () => {
+    const world = await newWorld();
+    for (let index = 0; index < 20; index++) world.flows.add(inbound());
+    await world.apply(meshState({ ...base, policies: [denyPort80] }));
+    assert.deepEqual([world.flows.open.size, world.flows.batches, await world.examined()], [0, 1, 20]);
+    assert.equal((await world.metrics.policyClosedFlows.get()).values[0]?.value, 20);
+  });
+
   test('looks only at flows of pods whose policies have changed', async () => {
     const world = await newWorld();
     world.flows.add(inbound());
@@ -159,7 +177,8 @@ suite('policy watcher', () => {
 
   test('finds what came while it looked', async () => {
     const world = await newWorld();
-    for (let index = 0; index < 1500; index++) world.flows.add(inbound());
+    for (let index = 0; index < 1500; index++)
+      world.flows.add(inbound({ source: `10.4.${index >> 8}.${index & 255}` }));
     const list = world.flows.inboundFlows.bind(world.flows);
     world.flows.inboundFlows = (...page) => {
       const listed = list(...page);

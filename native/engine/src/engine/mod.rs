@@ -67,7 +67,6 @@ impl Engine {
         let shared = Arc::new(Shared {
             identities: IdentityStore::new(&options.trust_domains),
             decisions: Decisions::new(sink.clone(), limits, telemetry.registry()),
-            admissions: Arc::default(),
             directory: Arc::new(Directory::new()),
             refusals: RefusalCounters::new(telemetry.registry()),
             connect_timeout: options.connect_timeout,
@@ -220,17 +219,24 @@ impl Engine {
         after: u64,
         limit: usize,
     ) -> Result<InboundFlowPage, EngineError> {
-        Ok(self.parts()?.admissions.page(pod, after, limit))
+        self.parts()?;
+        let running = self.running();
+        Ok(running.map_or_else(
+            |_| InboundFlowPage::default(),
+            |running| running.inbound_flows(pod, after, limit),
+        ))
     }
 
+    /// How many flows were told to end.
     pub fn close_inbound_flows(
         &self,
         pod: &str,
         ids: &[u64],
         reason: &str,
-    ) -> Result<(), EngineError> {
-        self.parts()?.admissions.close(pod, ids, reason);
-        Ok(())
+    ) -> Result<usize, EngineError> {
+        self.parts()?;
+        let running = self.running();
+        Ok(running.map_or(0, |running| running.close_inbound_flows(pod, ids, reason)))
     }
 
     /// May be told before `start`.

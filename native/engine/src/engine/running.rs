@@ -1,6 +1,6 @@
 //! The engine between `start` and `stop`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,10 +9,12 @@ use ambit_intercept::{CapturedPod, InterceptError, Interception, PodNetwork, Tam
 
 use super::reaper::{Leaving, Pods, Reaper, lock};
 use super::thread::EngineThread;
-use crate::api::{DrainReport, EngineEvent, EngineOptions, EventSink, HealthReport, PodSpec};
+use crate::api::{
+    DrainReport, EngineEvent, EngineOptions, EventSink, HealthReport, InboundFlowPage, PodSpec,
+};
 use crate::drain::{Drain, Phase};
 use crate::error::{EngineError, ErrorCode};
-use crate::flows::{Pod, Shared};
+use crate::flows::{Admissions, Pod, Shared, page};
 
 /// How long flows that were cut may take to be gone: they only have to notice.
 const CUT_LIMIT: Duration = Duration::from_secs(2);
@@ -72,8 +74,11 @@ impl Running {
         sink: Arc<dyn EventSink>,
     ) -> Result<Self, EngineError> {
         let interception = Arc::new(open_interception(options, &sink)?);
+        let last_id: Arc<AtomicU64> = Arc::default();
         let threads = (0..options.threads.max(1))
-            .map(|index| EngineThread::start(index, shared.clone()))
+            .map(|index| {
+                EngineThread::start(index, shared.clone(), Admissions::new(last_id.clone()))
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| io_error("an engine thread cannot be started", error))?;
         let threads = Arc::new(threads);
@@ -105,6 +110,19 @@ impl Running {
 
     pub fn adopted(&self) -> Vec<Arc<str>> {
         self.interception.adopted()
+    }
+
+    pub fn inbound_flows(&self, pod: &str, after: u64, limit: usize) -> InboundFlowPage {
+        let lists = self.threads.iter().map(EngineThread::admissions);
+        page(lists, pod, after, limit)
+    }
+
+    pub fn close_inbound_flows(&self, pod: &str, ids: &[u64], reason: &str) -> usize {
+        let reason = reason.into();
+        let threads = self.threads.iter();
+        threads
+            .map(|thread| thread.close_inbound_flows(pod, ids, &reason))
+            .sum()
     }
 
     pub fn enrol(&self, spec: PodSpec) -> Result<(), EngineError> {

@@ -9,7 +9,7 @@ use ambit_intercept::ThreadListeners;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::flows::{Pod, PodListeners, Shared, ThreadContext, serve};
+use crate::flows::{Admissions, Pod, PodListeners, Shared, ThreadContext, Withdrawal, serve};
 
 /// What the control side asks of a thread. Unbounded, since only the control side sends, one at a time.
 enum Command {
@@ -20,6 +20,8 @@ enum Command {
     },
     /// The pod is no neighbour any more; its flows go on.
     Withdraw(Arc<Pod>),
+    /// Leave to enter is taken back from flows of this thread.
+    TakeBack(Withdrawal, Arc<str>),
     /// Its tunnels end too.
     Forget(Arc<str>),
     Stop,
@@ -27,11 +29,17 @@ enum Command {
 
 pub struct EngineThread {
     commands: UnboundedSender<Command>,
+    admissions: Arc<Admissions>,
     handle: JoinHandle<()>,
 }
 
 impl EngineThread {
-    pub fn start(index: usize, shared: Arc<Shared>) -> io::Result<Self> {
+    pub fn start(
+        index: usize,
+        shared: Arc<Shared>,
+        admissions: Arc<Admissions>,
+    ) -> io::Result<Self> {
+        let listing = admissions.clone();
         let (commands, inbox) = unbounded_channel();
         let (started, outcome) = mpsc::channel();
         let handle = std::thread::Builder::new()
@@ -43,7 +51,7 @@ impl EngineThread {
                 {
                     Ok(runtime) => {
                         let _ = started.send(Ok(()));
-                        runtime.block_on(obey(ThreadContext::new(shared), inbox));
+                        runtime.block_on(obey(ThreadContext::new(shared, listing), inbox));
                     }
                     Err(error) => {
                         let _ = started.send(Err(error));
@@ -53,7 +61,11 @@ impl EngineThread {
         outcome
             .recv()
             .unwrap_or_else(|_| Err(io::Error::other("an engine thread ended as it began")))?;
-        Ok(EngineThread { commands, handle })
+        Ok(EngineThread {
+            commands,
+            admissions,
+            handle,
+        })
     }
 
     /// Blocks until the thread accepts for the pod.
@@ -67,6 +79,21 @@ impl EngineThread {
         outcome
             .recv()
             .unwrap_or_else(|_| Err(io::Error::other("an engine thread has ended")))
+    }
+
+    /// The flows of this thread that need leave to enter a pod.
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
+    }
+
+    /// Ends flows into a pod, by the ids of what they ask. How many were told to end.
+    pub fn close_inbound_flows(&self, pod: &str, groups: &[u64], reason: &Arc<str>) -> usize {
+        let withdrawal = self.admissions.take_back(pod, groups);
+        let count = withdrawal.count();
+        if count > 0 {
+            self.send(Command::TakeBack(withdrawal, reason.clone()));
+        }
+        count
     }
 
     pub fn withdraw(&self, pod: Arc<Pod>) {
@@ -101,6 +128,10 @@ async fn obey(context: Rc<ThreadContext>, mut inbox: UnboundedReceiver<Command>)
                 let _ = taken.send(take(&context, pod, listeners));
             }
             Command::Withdraw(pod) => withdraw(&context, &pod),
+            Command::TakeBack(withdrawal, reason) => {
+                // A task of its own: commands must not wait until the last of many has ended.
+                tokio::task::spawn_local(withdrawal.enforce(reason));
+            }
             Command::Forget(uid) => context.pool.forget(&uid),
             Command::Stop => return,
         }

@@ -31,7 +31,6 @@ const MAX_HANDSHAKES: usize = 512;
 pub struct Shared {
     pub identities: IdentityStore,
     pub decisions: Arc<Decisions>,
-    pub admissions: Arc<Admissions>,
     pub directory: Arc<Directory>,
     pub telemetry: Arc<Telemetry>,
     pub refusals: RefusalCounters,
@@ -150,14 +149,16 @@ impl Pod {
 /// What belongs to one engine thread.
 pub struct ThreadContext {
     pub shared: Arc<Shared>,
+    pub admissions: Arc<Admissions>,
     pub pool: Rc<Pool>,
     pub pods: RefCell<HashMap<Arc<str>, Arc<Pod>>>,
 }
 
 impl ThreadContext {
-    pub fn new(shared: Arc<Shared>) -> Rc<Self> {
+    pub fn new(shared: Arc<Shared>, admissions: Arc<Admissions>) -> Rc<Self> {
         Rc::new(ThreadContext {
             shared,
+            admissions,
             pool: Pool::new(),
             pods: RefCell::default(),
         })

@@ -131,7 +131,7 @@ pub async fn admit(
     question: InboundQuestion,
     description: &mut FlowDescription,
 ) -> Result<Admission, Refused> {
-    let admission = context.shared.admissions.list(question.clone());
+    let admission = context.admissions.list(question.clone());
     let verdict = context.shared.decisions.inbound(question).await?;
     if description.source_workload.is_none() {
         description.source_workload = context.shared.workload(verdict.source_workload.as_ref());

@@ -39,7 +39,7 @@ pub async fn join<ClientSource, ClientSink, ServerSource, ServerSink>(
         reason = cancel.cancelled() => {
             relay.reset();
             let flags = admission.as_ref().map_or(ResponseFlags::None, Admission::flags);
-            FlowEnd::failed(flags, &*reason)
+            FlowEnd::failed(flags, reason)
         }
         ended = relay.run(|bytes| flow.received(bytes), |bytes| flow.sent(bytes)) => end_of(ended),
     };

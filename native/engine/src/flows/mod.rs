@@ -17,6 +17,6 @@ mod refusal;
 mod tunnel;
 
 pub use accept::{PodListeners, serve};
-pub use admissions::Admissions;
+pub use admissions::{Admissions, Withdrawal, page};
 pub use context::{Pod, Shared, ThreadContext};
 pub use refusal::{Reason, RefusalCounters, Refused};

@@ -30,7 +30,10 @@ pub fn tcp_leg(stream: TcpStream) -> Leg<TcpSource, TcpSink> {
             size: ReadSize::default(),
             failed: None,
         },
-        sink: TcpSink { stream },
+        sink: TcpSink {
+            stream,
+            settled: false,
+        },
     }
 }
 
@@ -143,6 +146,8 @@ async fn failure(stream: &TcpStream) -> LegError {
 
 pub struct TcpSink {
     stream: Rc<TcpStream>,
+    /// Its close is no reset any more.
+    settled: bool,
 }
 
 impl TcpSink {
@@ -230,11 +235,14 @@ impl ByteSink for TcpSink {
     }
 
     fn settle(&mut self) {
-        let _ = SockRef::from(&*self.stream).set_linger(None);
+        self.settled = SockRef::from(&*self.stream).set_linger(None).is_ok();
     }
 
+    /// A close is a reset anyway until it is settled: no call for each of thousands that end at once.
     fn reset(&mut self) {
-        reset(&self.stream);
+        if self.settled {
+            reset(&self.stream);
+        }
     }
 
     /// The source of the same socket watches it.

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::log_filter::Fate;
 use super::log_line::LogRecord;
@@ -17,6 +18,9 @@ use crate::api::{AccessLogFilter, LogFormat};
 
 const QUEUE: usize = 16_384;
 const BATCH: usize = 512;
+/// How long the writer gathers lines before it looks at them: waking it is a system call of an engine thread, and at every
+/// line it would take as long as all the rest.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long a full pipe may stall the writer before the batch is given up, in milliseconds.
 const STALL: i32 = 1_000;
 
@@ -151,6 +155,9 @@ impl Writer {
     fn run(mut self, receiver: &Receiver<Message>) {
         let mut text = String::new();
         while let Ok(message) = receiver.recv() {
+            if matches!(message, Message::Record(_)) {
+                std::thread::sleep(GATHER);
+            }
             let mut lines = 0;
             let stop = self.fill(message, receiver, &mut text, &mut lines);
             if self.write(text.as_bytes()).is_err() {

@@ -21,7 +21,7 @@ impl CancelHandle {
     }
 
     /// The first reason stays. Returns whether this call was the one that cancelled.
-    pub fn cancel(&self, reason: &str) -> bool {
+    pub fn cancel(&self, reason: impl Into<Arc<str>>) -> bool {
         let first = self.state.reason.set(reason.into()).is_ok();
         self.state.notify.notify_waiters();
         first

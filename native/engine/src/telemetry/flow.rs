@@ -120,7 +120,7 @@ pub struct FlowStart {
 pub struct FlowEnd {
     pub response_flags: ResponseFlags,
     /// What went wrong, for an operator; absent means a good end.
-    pub error: Option<String>,
+    pub error: Option<Arc<str>>,
     /// `namespace/name` of the policy that decided, where one did.
     pub policy: Option<Arc<str>>,
 }
@@ -137,7 +137,7 @@ impl FlowEnd {
     }
 
     #[must_use]
-    pub fn failed(response_flags: ResponseFlags, error: impl Into<String>) -> Self {
+    pub fn failed(response_flags: ResponseFlags, error: impl Into<Arc<str>>) -> Self {
         Self {
             response_flags,
             error: Some(error.into()),

@@ -98,8 +98,9 @@ fn pod(flow: &OpenFlow, report: &Report) -> Arc<str> {
 
 /// Outside the lock: cancelling wakes tasks.
 fn cancel<'flow>(flows: impl IntoIterator<Item = &'flow Arc<OpenFlow>>, reason: &str) -> usize {
-    let cancelled = flows.into_iter().filter(|flow| flow.cancel.cancel(reason));
-    cancelled.count()
+    let reason: Arc<str> = reason.into();
+    let cancelled = |flow: &&Arc<OpenFlow>| flow.cancel.cancel(reason.clone());
+    flows.into_iter().filter(cancelled).count()
 }
 
 fn info(id: u64, flow: &OpenFlow) -> Option<FlowInfo> {

@@ -101,11 +101,12 @@ impl Telemetry {
     /// A flow that ended before it was opened: counts it as failed and logs `connection failed`.
     pub fn reject(&self, flow: &FlowDescription, end: &FlowEnd) {
         let description = Arc::new(flow.clone());
-        let end = Arc::new(end.clone());
         let id = self.next_id();
         for reporter in flow.reporters.each() {
-            self.failed(&description, *reporter, &end);
-            self.log(id, &description, *reporter, &end, None);
+            self.traffic
+                .failed(&description, *reporter, end.response_flags);
+            self.denied(*reporter, end);
+            self.log(id, &description, *reporter, end, None);
         }
     }
 
@@ -176,20 +177,21 @@ impl Telemetry {
             sent: flow.sent.load(Ordering::Relaxed),
             duration: flow.opened.elapsed(),
         };
-        let end = Arc::new(end);
         let id = flow.reports.first().map_or(0, |report| report.id);
         for report in &flow.reports {
             self.traffic.closed(&report.series, report.reporter);
             if end.error.is_some() {
-                self.failed(&flow.description, report.reporter, &end);
+                let (series, flags) = (&report.series, end.response_flags);
+                self.traffic
+                    .broken(series, &flow.description, report.reporter, flags);
+                self.denied(report.reporter, &end);
             }
             let (description, reporter) = (&flow.description, report.reporter);
             self.log(id, description, reporter, &end, Some(transfer));
         }
     }
 
-    fn failed(&self, flow: &FlowDescription, reporter: Reporter, end: &FlowEnd) {
-        self.traffic.failed(flow, reporter, end.response_flags);
+    fn denied(&self, reporter: Reporter, end: &FlowEnd) {
         if let Some(policy) = &end.policy {
             let help = "Connections that an authorization policy refused or ended.";
             let labels = [("reporter", reporter.label()), ("policy", policy)];
@@ -205,7 +207,7 @@ impl Telemetry {
         flow: u64,
         description: &Arc<FlowDescription>,
         reporter: Reporter,
-        end: &Arc<FlowEnd>,
+        end: &FlowEnd,
         transfer: Option<Transfer>,
     ) {
         self.log.write(LogRecord {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use super::flow::{FlowDescription, Reporter, ResponseFlags};
@@ -31,6 +31,10 @@ pub(super) struct Series {
     failed: AtomicU64,
     /// Seconds since the engine's start.
     used_at: AtomicU64,
+    /// The label set of the same flows under DENY, once one was ended so: a policy may end thousands at once.
+    denied: OnceLock<Arc<Series>>,
+    /// For whatever had no room: its flows have different label sets.
+    is_overflow: bool,
 }
 
 impl Series {
@@ -151,9 +155,32 @@ impl Traffic {
         self.sockets[reporter as usize].add(-1);
     }
 
+    /// A flow that was never opened.
     pub(super) fn failed(&self, flow: &FlowDescription, reporter: Reporter, flags: ResponseFlags) {
         let series = self.series(flow, reporter, flags);
         series.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A flow that was opened under `series`.
+    pub(super) fn broken(
+        &self,
+        series: &Series,
+        flow: &FlowDescription,
+        reporter: Reporter,
+        flags: ResponseFlags,
+    ) {
+        if flags == ResponseFlags::None {
+            series.failed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        if flags != ResponseFlags::Deny || series.is_overflow {
+            return self.failed(flow, reporter, flags);
+        }
+        let denied = series
+            .denied
+            .get_or_init(|| self.series(flow, reporter, flags));
+        denied.failed.fetch_add(1, Ordering::Relaxed);
+        denied.used_at.store(self.now(), Ordering::Relaxed);
     }
 
     pub(super) fn render(&self, out: &mut String) {
@@ -182,7 +209,7 @@ impl Traffic {
         LABELS.with_borrow_mut(|labels| {
             labels.clear();
             write_labels(labels, flow, reporter, flags);
-            let now = self.started.elapsed().as_secs();
+            let now = self.now();
             let series = match self.find(labels) {
                 Some(series) => series,
                 None => self.add(labels, reporter, now),
@@ -192,6 +219,11 @@ impl Traffic {
         })
     }
 
+    /// Seconds since the engine's start.
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
     fn find(&self, labels: &str) -> Option<Arc<Series>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.series.get(labels).cloned()
@@ -199,16 +231,24 @@ impl Traffic {
 
     fn add(&self, labels: &mut String, reporter: Reporter, now: u64) -> Arc<Series> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut is_overflow = false;
         if known.series.len() >= self.bound && !known.series.contains_key(labels.as_str()) {
             known.sweep(now);
-            if known.series.len() >= self.bound {
-                self.overflow.increment();
-                labels.clear();
-                write_other_labels(labels, reporter);
-            }
+            is_overflow = known.series.len() >= self.bound;
         }
-        let series = &mut known.series;
-        series.entry(labels.as_str().into()).or_default().clone()
+        if is_overflow {
+            self.overflow.increment();
+            labels.clear();
+            write_other_labels(labels, reporter);
+        }
+        let new = || {
+            Arc::new(Series {
+                is_overflow,
+                ..Series::default()
+            })
+        };
+        let series = known.series.entry(labels.as_str().into());
+        series.or_insert_with(new).clone()
     }
 }
 

@@ -76,7 +76,7 @@ fn record(end: FlowEnd) -> LogRecord {
         flow: 1,
         description: Arc::new(description(Reporters::Source)),
         reporter: Reporter::Source,
-        end: Arc::new(end),
+        end,
         transfer: Some(Transfer {
             received: 10,
             sent: 2000,

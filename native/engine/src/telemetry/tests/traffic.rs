@@ -1,7 +1,7 @@
 use super::super::flow::Reporter;
 use super::super::traffic::Traffic;
 use super::*;
-use crate::telemetry::{FlowEnd, Registry};
+use crate::telemetry::{FlowEnd, Registry, ResponseFlags};
 
 #[test]
 fn bytes_are_counted_while_the_connection_is_open() {
@@ -117,4 +117,56 @@ fn label_sets_beyond_the_bound_are_counted_as_other() {
         Some(2)
     );
     assert_eq!(value(&text, "ambit_traffic_series_overflow_total"), Some(2));
+}
+
+/// The failures counted under names of clients and response flags.
+fn failures(traffic: &Traffic) -> Vec<(String, u64)> {
+    let mut text = String::new();
+    traffic.render(&mut text);
+    let failed = |line: &&str| line.starts_with("istio_tcp_connections_failed_total{");
+    let label = |line: &str, name: &str| {
+        let rest = line.split_once(&format!("{name}=\""))?.1;
+        Some(rest.split_once('"')?.0.to_owned())
+    };
+    let mut counted: Vec<_> = text
+        .lines()
+        .filter(failed)
+        .map(|line| {
+            let name = label(line, "source_workload").expect("a name");
+            let flags = label(line, "response_flags").expect("flags");
+            let count = line.rsplit_once(' ').expect("a count").1;
+            (format!("{name} {flags}"), count.parse().expect("a number"))
+        })
+        .collect();
+    counted.sort();
+    counted
+}
+
+#[test]
+fn open_flows_that_policy_ends_are_counted_under_their_own_labels_and_deny() {
+    let traffic = Traffic::bounded(&Registry::default(), 10);
+    for name in ["a", "a", "b"] {
+        let mut flow = description(Reporters::Source);
+        flow.source_workload = Some(workload(name));
+        let series = traffic.opened(&flow, Reporter::Source);
+        traffic.broken(&series, &flow, Reporter::Source, ResponseFlags::Deny);
+        traffic.broken(&series, &flow, Reporter::Source, ResponseFlags::None);
+    }
+    let expected = [("a -", 2), ("a DENY", 2), ("b -", 1), ("b DENY", 1)];
+    assert_eq!(
+        failures(&traffic),
+        expected.map(|(name, count)| (name.to_owned(), count))
+    );
+}
+
+#[test]
+fn of_flows_that_share_an_overflow_each_failure_finds_its_own_labels() {
+    let traffic = Traffic::bounded(&Registry::default(), 0);
+    for name in ["a", "b"] {
+        let mut flow = description(Reporters::Source);
+        flow.source_workload = Some(workload(name));
+        let series = traffic.opened(&flow, Reporter::Source);
+        traffic.broken(&series, &flow, Reporter::Source, ResponseFlags::Deny);
+    }
+    assert_eq!(failures(&traffic), [("other other".to_owned(), 2)]);
 }
