@@ -176,6 +176,8 @@ fn receive(
     while !complete(request, variant, trace) {
         let count = match socket.read(&mut buffer) {
             Ok(count) => count,
+            // A read with a time limit is not begun anew by the kernel, and io_uring's own work interrupts it (signal(7)).
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
                 trace.end = end_of(&error);
                 return Err(error);

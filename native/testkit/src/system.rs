@@ -36,8 +36,14 @@ pub fn wait(socket: &impl AsRawFd, events: i16, timeout: Duration) -> io::Result
         revents: 0,
     };
     let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: one live pollfd, and its number.
-    check(unsafe { libc::poll(&raw mut entry, 1, millis) }).map(|ready| ready > 0)
+    loop {
+        // SAFETY: one live pollfd, and its number.
+        match check(unsafe { libc::poll(&raw mut entry, 1, millis) }) {
+            // io_uring's own work interrupts whoever waits.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other.map(|ready| ready > 0),
+        }
+    }
 }
 
 /// Forgets the peer of a socket: connect(2) with AF_UNSPEC.
