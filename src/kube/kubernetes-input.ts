@@ -3,6 +3,7 @@ import { classify } from '../config/manifests/kinds.ts';
 import type { KindDefinition } from '../config/manifests/kinds.ts';
 import type { Resource, ResourceKind } from '../config/manifests/resources.ts';
 import type { DocumentChange, DocumentChanges, MeshInput } from '../config/mesh-input.ts';
+import { closedPolicy } from './closed-policy.ts';
 import type { KubeClient } from './kube-client.ts';
 import { objectKey } from './objects.ts';
 import type { KubeObject } from './objects.ts';
@@ -31,12 +32,17 @@ export interface KubernetesInputDependencies {
   readonly onProblem: (resource: string, problem: string | null) => void;
 }
 
-/** The documents of a mesh from the API of its cluster. What cannot be read of an object leaves its last good version in force. */
+/**
+ * The documents of a mesh from the API of its cluster. An object that cannot be read leaves its last good version in force; where
+ * none is known, a policy is closed and anything else is left out.
+ */
 export class KubernetesInput implements MeshInput {
   readonly #dependencies: KubernetesInputDependencies;
   readonly #running: Promise<void>[] = [];
   #reflectors: readonly { readonly size: number }[] = [];
   readonly #byKind = new Map<string, Reflector<Resource>>();
+  /** Those that stand for policies which cannot be read: no good versions. */
+  readonly #closed = new WeakSet<Resource>();
 
   constructor(dependencies: KubernetesInputDependencies) {
     this.#dependencies = dependencies;
@@ -88,7 +94,7 @@ export class KubernetesInput implements MeshInput {
       ...(watched.fieldSelector === '' ? {} : { selectors: { fieldSelector: watched.fieldSelector } }),
       mayBeAbsent: watched.mayBeAbsent,
       metadataOnly: watched.metadataOnly,
-      read: (object, former) => this.#read(watched, definition, object) ?? former,
+      read: (object, former) => this.#read(watched, definition, object, former),
       timers,
       random,
       observer: observe(watched.plural),
@@ -121,22 +127,30 @@ export class KubernetesInput implements MeshInput {
     return reflector;
   }
 
-  /** null: it cannot be read. */
-  #read(watched: WatchedKind, definition: KindDefinition, object: KubeObject): Resource | null {
+  /** null: it cannot be read, and is left out. */
+  #read(
+    watched: WatchedKind,
+    definition: KindDefinition,
+    object: KubeObject,
+    former: Resource | null,
+  ): Resource | null {
     const resource = `${watched.kind} ${objectKey(object.metadata)}`;
     // Items of a list come without their kind, and our own writes to a status change nothing of what is meant.
-    const reading = definition.read({
-      ...withoutStatus(watched, object),
-      apiVersion: watched.apiVersion,
-      kind: watched.kind,
-    });
+    const raw = { ...withoutStatus(watched, object), apiVersion: watched.apiVersion, kind: watched.kind };
+    const reading = definition.read(raw);
     if (reading.ok) {
       this.#dependencies.onProblem(resource, null);
       return reading.resource;
     }
     const problems = reading.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
     this.#dependencies.onProblem(resource, problems.join('; '));
-    return null;
+    return former === null || this.#closed.has(former) ? this.#close(definition, raw) : former;
+  }
+
+  #close(definition: KindDefinition, raw: KubeObject): Resource | null {
+    const closed = closedPolicy(definition, raw);
+    if (closed !== null) this.#closed.add(closed);
+    return closed;
   }
 
   #forgetProblems(watched: WatchedKind, changes: readonly ObjectChange<Resource>[]): void {

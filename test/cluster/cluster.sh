@@ -6,7 +6,7 @@
 #   cluster.sh kubectl ARG...     kubectl as its administrator
 #   cluster.sh helm ARG...        helm likewise
 #   cluster.sh path kubeconfig|kubectl|helm|state   where that is
-#   cluster.sh node N CMD...      a command as root on node N
+#   cluster.sh node N CMD...      a command as root on node N, in its namespaces and its cgroup
 #   cluster.sh outside CMD...     a command on a machine that is on the nodes' network but not in the cluster
 #   cluster.sh import FILE...     give image archives to every node
 #   cluster.sh start|stop N DAEMON   containerd, kubelet, kube-proxy; on node 1 also etcd, apiserver, controller-manager,
@@ -176,7 +176,7 @@ case $command in
   kubectl) running && kubectl "$@" ;;
   helm) "$(programs_of helm)/helm" --kubeconfig "$state/kubeconfig" "$@" ;;
   path) if [ "${1:-}" = kubectl ]; then running; fi && path "${1:-}" ;;
-  node) running && on_node "$@" ;;
+  node) running && join_cgroups "$(node_netns "$1")" && on_node "$@" ;;
   outside) running && ip netns exec "$lan_netns" "$@" ;;
   import) running && for n in $(nodes); do import_images "$n" "$@"; done ;;
   start) running && start_daemon "$1" "$2" ;;

@@ -64,7 +64,7 @@ export class ClusterSite implements ControlSite {
       resource,
       type: 'ZtunnelAccepted',
       reason: 'Invalid',
-      message: `${message} (its last good version stays in force, if there was one)`,
+      message: `${message} (its last good version stays in force; where none is known, a policy refuses all that it selects)`,
     }));
 
   openAuthority(): ReturnType<typeof openClusterAuthority> {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import process from 'node:process';
 
 import { root } from '../../support/paths.ts';
 import { exec } from '../../support/processes.ts';
@@ -9,8 +10,11 @@ import type { KubernetesObject } from './objects.ts';
 
 const script = `${root}test/cluster/cluster.sh`;
 
+/** `AMBIT_CLUSTER_PATIENCE=3` waits three times as long: for a machine that does much else. */
+const patience = Number(process.env['AMBIT_CLUSTER_PATIENCE'] ?? '1');
+
 /** Milliseconds that a step of a test on the cluster may take unless it says otherwise: images start, rules settle. */
-const clusterTimeout = 60_000;
+const clusterTimeout = 60_000 * patience;
 
 export type Daemon =
   'containerd' | 'kubelet' | 'kube-proxy' | 'etcd' | 'apiserver' | 'controller-manager' | 'scheduler';

@@ -14,6 +14,7 @@ import { waitFor } from '../../../support/wait.ts';
 const builtIn = watchedKinds.filter(({ mayBeAbsent }) => !mayBeAbsent);
 const pods = '/api/v1/pods';
 const policies = '/apis/security.istio.io/v1/authorizationpolicies';
+const peers = '/apis/security.istio.io/v1/peerauthentications';
 
 class Cluster {
   readonly server = new FakeApiServer();
@@ -82,6 +83,17 @@ function texts(changes: DocumentChanges): readonly string[] {
   return changes.map(({ kind, key, document }) => `${document === null ? '-' : '+'}${kind} ${key}`).sort();
 }
 
+/** What a policy says, in short. */
+function meaning({ kind, key, document }: DocumentChanges[number]): string {
+  if (document === null) return `${key}: gone`;
+  if (kind !== 'AuthorizationPolicy' && kind !== 'PeerAuthentication') return key;
+  const { spec } = document;
+  const all = JSON.stringify({ labels: spec.selector?.matchLabels ?? null });
+  if ('mtls' in spec) return `${key}: ${spec.mtls ?? ''} for ${all}`;
+  const everything = JSON.stringify(spec.rules) === '[{"from":null,"to":null,"when":null}]';
+  return `${key}: ${spec.action} ${everything ? 'all' : 'some'} for ${all}`;
+}
+
 test('gives what is there at first, then what changes', async (context) => {
   const cluster = await Cluster.create(context);
   cluster.server.put('/api/v1/nodes', 'worker-1');
@@ -111,6 +123,25 @@ test('an object that cannot be read leaves its last good version in force, and i
   assert.ok(cluster.delivered.flat().every(({ document }) => document !== null));
   cluster.server.put(policies, 'p', policy('ALLOW'), 'shop');
   await waitFor(() => cluster.problems.size === 0);
+});
+
+test('a policy that was never readable refuses all that it selects, until it is mended', async (context) => {
+  const cluster = await Cluster.create(context);
+  const bad = (labels: object) => ({ spec: { selector: { matchLabels: labels }, action: 'NONSENSE' } });
+  cluster.server.put(policies, 'p', bad({ app: 'web' }), 'shop');
+  cluster.server.put(policies, 'q', { spec: { selector: 'NONSENSE', rules: [] } }, 'shop');
+  cluster.server.put(policies, 'waypoint', { spec: { targetRefs: [{ kind: 'Service', name: 'web' }], no: 1 } }, 'shop');
+  cluster.server.put(peers, 'default', { spec: { mtls: { mode: 'NONSENSE' } } }, 'shop');
+  assert.deepEqual((await cluster.start()).map(meaning).sort(), [
+    'shop/default: STRICT for {"labels":null}',
+    'shop/p: DENY all for {"labels":{"app":"web"}}',
+    'shop/q: DENY all for {"labels":null}',
+  ]);
+  cluster.server.put(policies, 'p', bad({ app: 'db' }), 'shop');
+  await waitFor(() => cluster.delivered.length === 1);
+  assert.deepEqual(cluster.delivered.flat().map(meaning), ['shop/p: DENY all for {"labels":{"app":"db"}}']);
+  cluster.server.put(policies, 'p', { spec: { action: 'ALLOW', rules: [{}] } }, 'shop');
+  await waitFor(() => cluster.problems.size === 3);
 });
 
 test('a problem goes with its object', async (context) => {
