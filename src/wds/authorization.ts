@@ -45,7 +45,9 @@ export function encodePolicy(policy: Policy): Authorization {
 
 /**
  * What cannot be read makes the whole policy deny, and the peer is told: left out, it could turn a condition into none.
- * An action of a newer peer denies everything in the policy's scope; a scope of a newer peer holds where it is attached.
+ * An action or a field of a newer peer denies everything in the policy's scope; a scope of a newer peer holds where it is attached.
+ *
+ * @param message read with its unknown fields: they may be conditions
  */
 export function decodePolicy(message: Authorization): Decoded<Policy> {
   if (message.name === '') return { value: null, problems: ['the policy has no name'] };
@@ -54,6 +56,9 @@ export function decodePolicy(message: Authorization): Decoded<Policy> {
   const action = actions.decode(message.action);
   if (scope === undefined) problems.push(`scope ${message.scope} is not supported`);
   if (action === undefined) problems.push(`action ${message.action} is not supported: it denies everything`);
+  const newer = hasUnknownFields(message);
+  if (newer) problems.push('it has a field that is not supported: it denies everything');
+  const deniesAll = newer || action === undefined;
   const rules = message.rules.map(({ clauses }) => ({
     clauses: clauses.map(({ matches }) => matches.map((match) => decodeMatch(match, problems))),
   }));
@@ -61,11 +66,24 @@ export function decodePolicy(message: Authorization): Decoded<Policy> {
     name: message.name,
     namespace: message.namespace,
     scope: scope ?? 'workload-selector',
-    action: action ?? 'deny',
-    rules: action === undefined ? [{ clauses: [] }] : rules,
+    action: deniesAll ? 'deny' : action,
+    rules: deniesAll ? [{ clauses: [] }] : rules,
     dryRun: message.dryRun,
   };
   return { value, problems };
+}
+
+/** In the message, or in any that it holds. */
+function hasUnknownFields(message: Authorization): boolean {
+  const rules = message.rules;
+  const clauses = rules.flatMap((rule) => rule.clauses);
+  const matches = clauses.flatMap((clause) => clause.matches);
+  const parts = matches.flatMap((match) => [
+    ...[match.namespaces, match.notNamespaces, match.principals, match.notPrincipals].flat(),
+    ...[match.sourceIps, match.notSourceIps, match.destinationIps, match.notDestinationIps].flat(),
+    ...[match.serviceAccounts, match.notServiceAccounts].flat(),
+  ]);
+  return [message, ...rules, ...clauses, ...matches, ...parts].some(({ $unknown = [] }) => $unknown.length > 0);
 }
 
 function encodeMatch(match: Match): MatchMessage {

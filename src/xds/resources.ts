@@ -33,7 +33,7 @@ type Decoder = (bytes: Uint8Array, network: string) => Decoded<MeshResource>;
 const decoders: Readonly<Record<SubscribedType, Decoder>> = {
   [typeUrls.address]: (bytes, network) => decodeAddress(read(AddressSchema, bytes), network),
   [typeUrls.authorization]: (bytes) =>
-    keyed('policy', decodePolicy(read(AuthorizationSchema, bytes)), (value) => policyName(value)),
+    keyed('policy', decodePolicy(fromBinary(AuthorizationSchema, bytes)), (value) => policyName(value)),
   [typeUrls.meshSettings]: (bytes) =>
     keyed('settings', decodeMeshSettings(read(MeshSettingsSchema, bytes)), () => meshSettingsName),
   [typeUrls.localPod]: (bytes) => keyed('pod', decodeLocalPod(read(LocalPodSchema, bytes)), ({ uid }) => uid),
