@@ -84,10 +84,12 @@ export interface ForwardAction {
   /** null: what failed is not tried again. */
   readonly retries: Retries | null;
   readonly mirrors: readonly Mirror[];
+  /** What requests are answered whose target does not exist: gRPC has its own word for 503. */
+  readonly missing: 500 | 503;
 }
 
 export interface HttpTarget {
-  /** null: what was asked for does not exist or may not be used; its share of requests is answered 500. */
+  /** null: what was asked for does not exist or may not be used; its share of requests is answered as `missing` says. */
   readonly destination: DestinationName | null;
   readonly weight: number;
   readonly requestHeaders: HeaderChanges;

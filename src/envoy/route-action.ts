@@ -35,7 +35,7 @@ export function forwardAction(action: ForwardAction, path: PathMatch, policies: 
   return {
     ...clusterSpecifier(used),
     // What does not exist is the operator's mistake, not a server that is away.
-    clusterNotFoundResponseCode: NotFound.INTERNAL_SERVER_ERROR,
+    clusterNotFoundResponseCode: action.missing === 500 ? NotFound.INTERNAL_SERVER_ERROR : NotFound.SERVICE_UNAVAILABLE,
     timeout: time,
     // The deadline that a gRPC client sends is honoured, and ours where there is one.
     maxStreamDuration: { maxStreamDuration: time, grpcTimeoutHeaderMax: time },

@@ -56,6 +56,7 @@ export function ruleTo(name: string, destination: DestinationName): HttpRule {
     timeout: null,
     retries: defaultRetries,
     mirrors: [],
+    missing: 500,
   };
   return {
     name,

@@ -1,0 +1,120 @@
+import { z } from 'zod';
+import { closed, list, maybe, namespacedMetadata, portNumber, text } from './common.ts';
+import {
+  backend,
+  extensionReference,
+  gatewayDuration,
+  headerFilter,
+  mirrorFilter,
+  notHonoured,
+  parentReference,
+  valueMatch,
+} from './gateway-common.ts';
+
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', 'PATCH'] as const;
+const redirectStatuses = [301, 302, 303, 307, 308] as const;
+
+const pathValue = text
+  .max(1024)
+  .nullish()
+  .transform((value): string => value ?? '/');
+
+const pathMatch = closed({
+  type: z
+    .enum(['Exact', 'PathPrefix', 'RegularExpression'], { error: 'must be Exact, PathPrefix or RegularExpression' })
+    .nullish()
+    .transform((value) => value ?? 'PathPrefix'),
+  value: pathValue,
+}).refine(
+  ({ type, value }) =>
+    type === 'RegularExpression' || (value.startsWith('/') && !/\/\/|\/\.{1,2}(\/|$)|[?#]/.test(value)),
+  {
+    error: 'must begin with `/` and hold no `//`, `/./`, `/../`, `?` or `#`',
+    path: ['value'],
+  },
+);
+
+const match = closed({
+  path: maybe(pathMatch),
+  headers: list(valueMatch()),
+  queryParams: list(valueMatch()),
+  method: maybe(z.enum(methods, { error: `must be one of ${methods.join(', ')}` })),
+});
+
+const pathModifier = z.discriminatedUnion('type', [
+  closed({ type: z.literal('ReplaceFullPath'), replaceFullPath: text.max(1024) }),
+  closed({ type: z.literal('ReplacePrefixMatch'), replacePrefixMatch: text.max(1024) }),
+]);
+
+const redirect = closed({
+  scheme: maybe(z.enum(['http', 'https'], { error: 'must be http or https' })),
+  hostname: maybe(text),
+  path: maybe(pathModifier),
+  port: maybe(portNumber),
+  statusCode: z
+    .literal(redirectStatuses, { error: `must be one of ${redirectStatuses.join(', ')}` })
+    .nullish()
+    .transform((value) => value ?? 302),
+});
+
+const rewrite = closed({ hostname: maybe(text), path: maybe(pathModifier) });
+
+const cors = closed({
+  allowOrigins: list(text.min(1)),
+  allowCredentials: maybe(z.boolean()),
+  allowMethods: list(text.min(1)),
+  allowHeaders: list(text.min(1)),
+  exposeHeaders: list(text.min(1)),
+  maxAge: maybe(z.int().min(1)),
+});
+
+const filter = z.discriminatedUnion('type', [
+  closed({ type: z.literal('RequestHeaderModifier'), requestHeaderModifier: headerFilter }),
+  closed({ type: z.literal('ResponseHeaderModifier'), responseHeaderModifier: headerFilter }),
+  closed({ type: z.literal('RequestMirror'), requestMirror: mirrorFilter }),
+  closed({ type: z.literal('RequestRedirect'), requestRedirect: redirect }),
+  closed({ type: z.literal('URLRewrite'), urlRewrite: rewrite }),
+  closed({ type: z.literal('CORS'), cors }),
+  closed({ type: z.literal('ExternalAuth'), externalAuth: z.unknown() }),
+  closed({ type: z.literal('ExtensionRef'), extensionRef: extensionReference }),
+]);
+
+const retry = closed({
+  codes: list(z.int().min(400).max(599)),
+  attempts: maybe(z.int().min(0)),
+  backoff: maybe(gatewayDuration),
+});
+
+const rule = closed({
+  name: maybe(text),
+  matches: list(match),
+  filters: list(filter),
+  backendRefs: list(backend(filter)),
+  timeouts: maybe(closed({ request: maybe(gatewayDuration), backendRequest: maybe(gatewayDuration) })),
+  retry: maybe(retry),
+  sessionPersistence: notHonoured,
+});
+
+export const httpRouteSchema = closed({
+  apiVersion: text,
+  kind: text,
+  metadata: namespacedMetadata,
+  spec: closed({
+    parentRefs: list(parentReference),
+    useDefaultGateways: notHonoured,
+    hostnames: list(text),
+    rules: z
+      .array(rule)
+      .nullish()
+      .transform((value): HttpRouteRule[] => value ?? [rule.parse({})]),
+  }),
+  status: z.unknown().optional(),
+});
+
+export type HttpRouteDocument = z.output<typeof httpRouteSchema>;
+export type HttpRouteRule = z.output<typeof rule>;
+export type HttpRouteMatch = z.output<typeof match>;
+export type HttpRouteFilter = z.output<typeof filter>;
+export type HttpRouteBackend = HttpRouteRule['backendRefs'][number];
+export type PathModifier = z.output<typeof pathModifier>;
+export type GatewayCors = z.output<typeof cors>;
