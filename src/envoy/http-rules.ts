@@ -10,6 +10,8 @@ export interface HttpRule {
   readonly responseHeaders: HeaderChanges;
   readonly fault: Fault | null;
   readonly cors: CorsPolicy | null;
+  /** Under which Envoy counts its requests on their own; null: not. */
+  readonly statPrefix: string | null;
 }
 
 export type TextMatch =
@@ -125,9 +127,8 @@ export interface Retries {
   readonly statuses: readonly number[];
   /** Shortest wait between attempts; null: Envoy's own 25 ms. */
   readonly backoff: number | null;
-  /** Another endpoint is tried each time, one of another locality too. */
+  /** Another endpoint is tried each time. */
   readonly otherHosts: boolean;
-  readonly otherLocalities: boolean;
 }
 
 /** What fails before it has reached anybody may be sent again: as Istio does where nobody says otherwise. */
@@ -138,7 +139,6 @@ export const defaultRetries: Retries = {
   statuses: [],
   backoff: null,
   otherHosts: true,
-  otherLocalities: false,
 };
 
 export interface Mirror {

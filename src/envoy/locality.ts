@@ -41,10 +41,11 @@ function detour(locality: Locality, own: Locality, failover: readonly Failover[]
 }
 
 function shareOf(locality: Locality, distribution: readonly LocalityShare[]): number {
-  return distribution.find((share) => matches(locality, share.locality))?.weight ?? 0;
+  return distribution.find((share) => matchesLocality(locality, share.locality))?.weight ?? 0;
 }
 
-function matches({ region, zone, subzone }: Locality, pattern: string): boolean {
+/** `region/zone/subzone`, or less of it, with `*` for any of the rest. */
+export function matchesLocality({ region, zone, subzone }: Locality, pattern: string): boolean {
   const have = [region, zone, subzone];
   for (const [index, part] of pattern.split('/').entries()) {
     if (part === '*') return true;

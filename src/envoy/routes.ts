@@ -66,6 +66,7 @@ export function ruleTo(name: string, destination: DestinationName): HttpRule {
     responseHeaders: noChanges,
     fault: null,
     cors: null,
+    statPrefix: null,
   };
 }
 
@@ -77,6 +78,7 @@ function route(rule: HttpRule, policies: PolicyLookup): Route {
     ...requestHeaders(rule.requestHeaders),
     ...responseHeaders(rule.responseHeaders),
     typedPerFilterConfig: routeFilters(rule),
+    statPrefix: rule.statPrefix ?? '',
   };
 }
 

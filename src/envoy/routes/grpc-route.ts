@@ -56,7 +56,16 @@ function convertRule(rule: GrpcRouteRule, field: string, name: string, conversio
   };
   const matches = rule.matches.length === 0 ? [{ method: null, headers: [] }] : rule.matches;
   return matches.map((asked) => ({
-    rule: { name, match: matchOf(asked), action, requestHeaders, responseHeaders, fault: null, cors: null },
+    rule: {
+      name,
+      match: matchOf(asked),
+      action,
+      requestHeaders,
+      responseHeaders,
+      fault: null,
+      cors: null,
+      statPrefix: null,
+    },
     rank: [asked.method?.service?.length ?? 0, asked.method?.method?.length ?? 0, asked.headers.length],
   }));
 }

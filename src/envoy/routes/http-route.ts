@@ -70,7 +70,16 @@ class RuleConversion {
     const { requestHeaders, responseHeaders, cors } = filters;
     const matches = this.#rule.matches.length === 0 ? [null] : this.#rule.matches;
     return matches.map((asked) => ({
-      rule: { name, match: matchOf(asked), action, requestHeaders, responseHeaders, fault: null, cors },
+      rule: {
+        name,
+        match: matchOf(asked),
+        action,
+        requestHeaders,
+        responseHeaders,
+        fault: null,
+        cors,
+        statPrefix: null,
+      },
       rank: rankOf(asked),
     }));
   }

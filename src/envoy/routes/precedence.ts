@@ -142,5 +142,6 @@ function notFound(namespace: string): HttpRule {
     responseHeaders: noChanges,
     fault: null,
     cors: null,
+    statPrefix: null,
   };
 }

@@ -11,13 +11,17 @@ export class TestServer {
   readonly port: number;
   /** Requests that have come, as the server has seen them. */
   readonly seen: Seen[] = [];
+  connections = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
   private constructor(server: Server) {
     this.#server = server;
     this.port = (server.address() as AddressInfo).port;
-    server.on('connection', (socket: Socket) => this.#sockets.add(socket));
+    server.on('connection', (socket: Socket) => {
+      this.connections++;
+      this.#sockets.add(socket);
+    });
   }
 
   static async listen(server: Server): Promise<TestServer> {

@@ -48,9 +48,14 @@ const weight = z
 /** Of connections: nothing can be changed about them. */
 export const plainBackend = closed({ ...objectReference, weight });
 
-const header = closed({ name: headerName, value: headerValue });
+/** Envoy keeps the host apart from headers and refuses to change it as one. */
+const changedHeader = headerName.refine((value) => value.toLowerCase() !== 'host', {
+  error: 'must be another header than the host, which the filter URLRewrite changes',
+});
 
-export const headerFilter = closed({ set: list(header), add: list(header), remove: list(headerName) });
+const header = closed({ name: changedHeader, value: headerValue });
+
+export const headerFilter = closed({ set: list(header), add: list(header), remove: list(changedHeader) });
 
 const fraction = closed({
   numerator: z.int().min(0),
@@ -71,24 +76,20 @@ export const mirrorFilter = closed({
 
 export const extensionReference = closed({ group: text, kind: text, name: text });
 
-/** Backends of requests, each with filters of its own kind of route. */
-export function backend<Filter extends z.ZodType>(filter: Filter) {
-  return closed({ ...objectReference, weight, filters: list(filter) });
-}
+/** Of backends of requests, which have filters of their route's own kind besides. */
+export const backendFields = { ...objectReference, weight };
 
 const matchKinds = ['Exact', 'RegularExpression'] as const;
 
 /** A value to be found: as it is written, or by a regular expression of RE2. */
-export function valueMatch() {
-  return closed({
-    type: z
-      .enum(matchKinds, { error: `must be ${matchKinds.join(' or ')}` })
-      .nullish()
-      .transform((value): (typeof matchKinds)[number] => value ?? 'Exact'),
-    name: headerName,
-    value: text.min(1).max(4096),
-  });
-}
+export const valueMatch = closed({
+  type: z
+    .enum(matchKinds, { error: `must be ${matchKinds.join(' or ')}` })
+    .nullish()
+    .transform((value): (typeof matchKinds)[number] => value ?? 'Exact'),
+  name: headerName,
+  value: text.min(1).max(4096),
+});
 
 /** What is asked for where there is one, and of Envoy nothing. */
 export const notHonoured = z.unknown().optional();
@@ -98,4 +99,4 @@ export type BackendObject = z.output<typeof backendObject>;
 export type PlainBackend = z.output<typeof plainBackend>;
 export type HeaderFilter = z.output<typeof headerFilter>;
 export type MirrorFilter = z.output<typeof mirrorFilter>;
-export type ValueMatch = z.output<ReturnType<typeof valueMatch>>;
+export type ValueMatch = z.output<typeof valueMatch>;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { closed, list, maybe, namespacedMetadata, text } from './common.ts';
 import {
-  backend,
+  backendFields,
   extensionReference,
   headerFilter,
   mirrorFilter,
@@ -30,13 +30,13 @@ const filter = z.discriminatedUnion('type', [
   closed({ type: z.literal('ExtensionRef'), extensionRef: extensionReference }),
 ]);
 
-const match = closed({ method: maybe(method), headers: list(valueMatch()) });
+const match = closed({ method: maybe(method), headers: list(valueMatch) });
 
 const rule = closed({
   name: maybe(text),
   matches: list(match),
   filters: list(filter),
-  backendRefs: list(backend(filter)),
+  backendRefs: list(closed({ ...backendFields, filters: list(filter) })),
   sessionPersistence: notHonoured,
 });
 

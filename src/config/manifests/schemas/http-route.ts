@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { closed, list, maybe, namespacedMetadata, portNumber, text } from './common.ts';
 import {
-  backend,
+  backendFields,
   extensionReference,
   gatewayDuration,
   headerFilter,
@@ -36,8 +36,8 @@ const pathMatch = closed({
 
 const match = closed({
   path: maybe(pathMatch),
-  headers: list(valueMatch()),
-  queryParams: list(valueMatch()),
+  headers: list(valueMatch),
+  queryParams: list(valueMatch),
   method: maybe(z.enum(methods, { error: `must be one of ${methods.join(', ')}` })),
 });
 
@@ -89,7 +89,7 @@ const rule = closed({
   name: maybe(text),
   matches: list(match),
   filters: list(filter),
-  backendRefs: list(backend(filter)),
+  backendRefs: list(closed({ ...backendFields, filters: list(filter) })),
   timeouts: maybe(closed({ request: maybe(gatewayDuration), backendRequest: maybe(gatewayDuration) })),
   retry: maybe(retry),
   sessionPersistence: notHonoured,

@@ -1,0 +1,178 @@
+import { z } from 'zod';
+import { closed, list, maybe, namespacedMetadata, namespaceName, portNumber, stringMap, text } from './common.ts';
+import { count, destination, flag, host, istioDuration, percentage } from './istio-common.ts';
+
+const redirectCodes = [301, 302, 303, 307, 308] as const;
+
+/** One of three; none at all asks only that something is there. */
+const stringMatch = closed({ exact: maybe(text), prefix: maybe(text), regex: maybe(text) }).refine(
+  ({ exact, prefix, regex }) => [exact, prefix, regex].filter((value) => value !== null).length <= 1,
+  { error: 'must be one of exact, prefix and regex' },
+);
+
+const matches = z
+  .record(z.string(), stringMatch)
+  .nullish()
+  .transform((value): Readonly<Record<string, StringMatchDocument>> => value ?? {});
+
+const headerValues = z
+  .record(
+    text.refine((name) => /^[:A-Za-z0-9!#$%&'*+\-.^_`|~]+$/.test(name), { error: 'must be the name of a header' }),
+    text.refine((value) => !/[\r\n\0]/.test(value), { error: 'must be a text in one line' }),
+  )
+  .nullish()
+  .transform((value): Readonly<Record<string, string>> => value ?? {});
+
+const operations = closed({ set: headerValues, add: headerValues, remove: list(text.min(1)) });
+const headers = closed({ request: maybe(operations), response: maybe(operations) });
+
+const match = closed({
+  name: maybe(text),
+  uri: maybe(stringMatch),
+  scheme: maybe(stringMatch),
+  method: maybe(stringMatch),
+  authority: maybe(stringMatch),
+  headers: matches,
+  port: maybe(portNumber),
+  sourceLabels: stringMap,
+  gateways: list(text),
+  queryParams: matches,
+  ignoreUriCase: flag,
+  withoutHeaders: matches,
+  sourceNamespace: maybe(namespaceName),
+  statPrefix: maybe(text),
+});
+
+const weight = maybe(z.int().min(0).max(1_000_000));
+
+const redirect = closed({
+  uri: maybe(text),
+  authority: maybe(text),
+  port: maybe(portNumber),
+  derivePort: maybe(z.enum(['FROM_PROTOCOL_DEFAULT', 'FROM_REQUEST_PORT'])),
+  scheme: maybe(z.enum(['http', 'https'], { error: 'must be http or https' })),
+  redirectCode: z
+    .literal(redirectCodes, { error: `must be one of ${redirectCodes.join(', ')}` })
+    .nullish()
+    .transform((value) => value ?? 301),
+});
+
+const directResponse = closed({
+  status: z.int().min(200).max(599),
+  body: maybe(closed({ string: maybe(text), bytes: maybe(z.base64()) })),
+});
+
+const rewrite = closed({
+  uri: maybe(text),
+  authority: maybe(text),
+  uriRegexRewrite: maybe(closed({ match: text.min(1), rewrite: text })),
+});
+
+const retries = closed({
+  attempts: count.nullish().transform((value): number => value ?? 0),
+  perTryTimeout: maybe(istioDuration),
+  retryOn: maybe(text),
+  retryRemoteLocalities: flag,
+  retryIgnorePreviousHosts: flag,
+  backoff: maybe(istioDuration),
+});
+
+const wholePercent = maybe(z.int().min(0).max(100));
+
+const fault = closed({
+  delay: maybe(
+    closed({
+      percent: wholePercent,
+      percentage: maybe(percentage),
+      fixedDelay: maybe(istioDuration),
+      exponentialDelay: maybe(istioDuration),
+    }),
+  ),
+  abort: maybe(
+    closed({
+      percent: wholePercent,
+      percentage: maybe(percentage),
+      httpStatus: maybe(z.int().min(200).max(599)),
+      grpcStatus: maybe(text),
+      http2Error: maybe(text),
+    }),
+  ),
+});
+
+const corsPolicy = closed({
+  allowOrigin: list(text.min(1)),
+  allowOrigins: list(stringMatch),
+  allowMethods: list(text.min(1)),
+  allowHeaders: list(text.min(1)),
+  exposeHeaders: list(text.min(1)),
+  maxAge: maybe(istioDuration),
+  allowCredentials: flag,
+  unmatchedPreflights: maybe(z.enum(['UNSPECIFIED', 'FORWARD', 'IGNORE'])),
+});
+
+const httpRoute = closed({
+  name: maybe(text),
+  match: list(match),
+  route: list(closed({ destination, weight, headers: maybe(headers) })),
+  redirect: maybe(redirect),
+  directResponse: maybe(directResponse),
+  delegate: maybe(closed({ name: maybe(text), namespace: maybe(text) })),
+  rewrite: maybe(rewrite),
+  timeout: maybe(istioDuration),
+  retries: maybe(retries),
+  fault: maybe(fault),
+  mirror: maybe(destination),
+  mirrors: list(closed({ destination, percentage: maybe(percentage) })),
+  mirrorPercent: wholePercent,
+  mirrorPercentage: maybe(percentage),
+  corsPolicy: maybe(corsPolicy),
+  headers: maybe(headers),
+}).refine(
+  (rule) => [rule.route.length > 0, rule.redirect, rule.directResponse, rule.delegate].filter(Boolean).length === 1,
+  {
+    error: 'must have exactly one of route, redirect, directResponse and delegate',
+  },
+);
+
+const connectionMatch = {
+  destinationSubnets: list(text),
+  port: maybe(portNumber),
+  sourceLabels: stringMap,
+  gateways: list(text),
+  sourceNamespace: maybe(namespaceName),
+};
+
+const connectionRoute = z
+  .array(closed({ destination, weight }))
+  .min(1, { error: 'must have at least one destination' });
+
+const spec = closed({
+  hosts: z.array(host).min(1, { error: 'must name at least one host' }),
+  gateways: list(text),
+  http: list(httpRoute),
+  tls: list(
+    closed({
+      match: z.array(closed({ ...connectionMatch, sniHosts: z.array(host).min(1) })).min(1),
+      route: connectionRoute,
+    }),
+  ),
+  tcp: list(closed({ match: list(closed({ ...connectionMatch, sourceSubnet: maybe(text) })), route: connectionRoute })),
+  exportTo: list(text),
+});
+
+export const virtualServiceSchema = closed({
+  apiVersion: text,
+  kind: text,
+  metadata: namespacedMetadata,
+  spec,
+  status: z.unknown().optional(),
+});
+
+export type VirtualServiceDocument = z.output<typeof virtualServiceSchema>;
+export type StringMatchDocument = z.output<typeof stringMatch>;
+export type VirtualHttpRoute = z.output<typeof httpRoute>;
+export type VirtualHttpMatch = z.output<typeof match>;
+export type VirtualHeaders = z.output<typeof headers>;
+export type VirtualHeaderOperations = z.output<typeof operations>;
+export type VirtualTlsRoute = z.output<typeof spec>['tls'][number];
+export type VirtualTcpRoute = z.output<typeof spec>['tcp'][number];
