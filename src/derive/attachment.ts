@@ -1,5 +1,5 @@
 import type { Policy } from '../model/policy.ts';
-import type { Condition } from '../model/workload.ts';
+import type { Condition, Workload } from '../model/workload.ts';
 import { matchesLabels } from './selectors.ts';
 import type { Labels } from './selectors.ts';
 
@@ -7,6 +7,8 @@ import type { Labels } from './selectors.ts';
 export interface DerivedPolicy {
   readonly policy: Policy;
   readonly selector: { readonly namespace: string | null; readonly labels: Labels } | null;
+  /** It stands in for what only a waypoint could look at: not where everything has to come through one. */
+  readonly untilWaypoint: boolean;
 }
 
 export interface DerivedPolicies {
@@ -23,9 +25,16 @@ export function policyKey(policy: Policy): string {
 }
 
 /** Keys of the selector policies that are attached to a pod. A selector without a namespace looks at all of them. */
-export function attachedKeys(policies: readonly DerivedPolicy[], pod: Selectable): readonly string[] {
+export function attachedKeys(
+  policies: readonly DerivedPolicy[],
+  pod: Selectable,
+  waypoint: Workload['waypoint'],
+): readonly string[] {
+  const takenOver = waypoint?.required === true;
   return policies
-    .filter(({ selector }) => selector !== null && selects(selector, pod))
+    .filter(
+      ({ selector, untilWaypoint }) => selector !== null && selects(selector, pod) && !(untilWaypoint && takenOver),
+    )
     .map(({ policy }) => policyKey(policy));
 }
 

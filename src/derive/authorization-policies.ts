@@ -1,4 +1,5 @@
 import type { AuthorizationPolicyDocument } from '../config/manifests/schemas/authorization-policy.ts';
+import { unenforceablePolicyPrefix } from '../model/policy.ts';
 import type { Policy, Rule } from '../model/policy.ts';
 import type { Condition, MeshSettings } from '../model/workload.ts';
 import type { DerivedPolicies, DerivedPolicy } from './attachment.ts';
@@ -31,6 +32,8 @@ class Conversion {
   readonly #document: AuthorizationPolicyDocument;
   readonly #settings: MeshSettings;
   readonly #conditions: Condition[] = [];
+  /** A rule denies everything, for L4 sees nothing of what it asks for. */
+  #deniesBlindly = false;
 
   constructor(document: AuthorizationPolicyDocument, settings: MeshSettings) {
     this.#document = document;
@@ -39,8 +42,27 @@ class Conversion {
 
   run(): DerivedPolicies {
     const policy = this.#convert();
-    const policies = policy === null ? [] : [{ policy, selector: this.#selector() }];
+    const policies = policy === null ? [] : this.#parts(policy);
     return { policies, conditions: limited(this.#conditions) };
+  }
+
+  /** What denies blindly is a policy of its own, which a waypoint makes needless. */
+  #parts(policy: Policy): readonly DerivedPolicy[] {
+    const selector = this.#selector();
+    const seeing = { policy, selector, untilWaypoint: false };
+    if (!this.#deniesBlindly) return [seeing];
+    const { name, namespace } = policy;
+    const blind: DerivedPolicy = {
+      policy: {
+        ...policy,
+        name: unenforceablePolicyPrefix + name,
+        scope: 'workload-selector',
+        rules: [{ clauses: [] }],
+      },
+      selector: selector ?? { namespace: this.#isRoot() ? null : namespace, labels: {} },
+      untilWaypoint: true,
+    };
+    return policy.rules.length === 0 ? [blind] : [seeing, blind];
   }
 
   #convert(): Policy | null {
@@ -48,7 +70,7 @@ class Conversion {
     if (spec.targetRef !== null || (spec.targetRefs ?? []).length > 0) {
       return this.#refuse(
         'TargetRefs',
-        'has targetRefs: only a waypoint enforces it, and no waypoint is supported yet',
+        'has targetRefs: only a waypoint enforces it, and waypoints do not look into connections yet',
       );
     }
     const action = this.#action();
@@ -106,8 +128,14 @@ class Conversion {
     const clauses = ignore ? withoutEmpty(read) : widened(read);
     if (clauses.length > 0) this.#note('PartiallyInvalid', `${fields}: the rule denies by its other fields alone`);
     else if (ignore) this.#note('PartiallyInvalid', `${fields}: the rule has no effect`);
-    else this.#note('PartiallyInvalid', `${fields}, and for nothing else: it denies everything`);
-    return clauses.length === 0 && ignore ? null : { clauses };
+    else this.#denyBlindly(fields);
+    return clauses.length === 0 ? null : { clauses };
+  }
+
+  #denyBlindly(fields: string): void {
+    this.#deniesBlindly = true;
+    const message = `${fields}, and for nothing else: it denies everything, but where all traffic comes through a waypoint`;
+    this.#note('PartiallyInvalid', message);
   }
 
   #dryRun(): boolean {

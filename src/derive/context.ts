@@ -1,6 +1,7 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { Condition, Locality, MeshSettings } from '../model/workload.ts';
 import type { Labels } from './selectors.ts';
+import type { Waypoint } from './waypoints/waypoint.ts';
 
 /** Looking something up; whoever computes collections is told of it. */
 export interface Lookup<Value> {
@@ -13,6 +14,10 @@ export interface Context {
   readonly namespaceLabels: Lookup<Labels>;
   readonly localities: Lookup<Locality>;
   readonly captured: Captured;
+  /** By `namespace/name` of their Gateways. */
+  readonly waypoints: Lookup<Waypoint>;
+  /** Gateways that have a pod which is ready, likewise. */
+  readonly readyWaypoints: Lookup<true>;
 }
 
 /**
@@ -27,6 +32,12 @@ export const unknownLocality: Locality = { region: '', zone: '', subzone: '' };
 export function isRunning(pod: PodDocument): boolean {
   const { phase, addresses } = pod.status;
   return phase !== 'Succeeded' && phase !== 'Failed' && addresses.length > 0;
+}
+
+/** A manifest without conditions was written by hand: nobody has said that the pod is not ready. */
+export function isReady(pod: PodDocument): boolean {
+  const ready = pod.status.conditions.find(({ type }) => type === 'Ready');
+  return pod.metadata.deletionTimestamp === null && (ready === undefined || ready.status === 'True');
 }
 
 export function workloadUid(settings: MeshSettings, pod: PodDocument): string {

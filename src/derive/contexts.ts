@@ -8,10 +8,14 @@ import type { Captured, Context, Lookup } from './context.ts';
 import type { Labels } from './selectors.ts';
 import { settingsKey } from './sources.ts';
 import type { Sources } from './sources.ts';
+import { createWaypoints } from './waypoints/waypoint-collections.ts';
+import type { Waypoint } from './waypoints/waypoint.ts';
+import type { WaypointCollections } from './waypoints/waypoint-collections.ts';
 
 /** What derivations look at beside their own document: of each document the part that they use, and no more. */
 export class Contexts {
   readonly settings: Collection<MeshSettings>;
+  readonly #waypoints: WaypointCollections;
   readonly #labels: Collection<Labels>;
   readonly #localities: Collection<Locality>;
   readonly #captured: Captured;
@@ -33,11 +37,16 @@ export class Contexts {
       from: sources.Node,
       compute: ({ metadata }) => localityOf(metadata.labels),
     });
+    this.#waypoints = createWaypoints(graph, sources, this.settings);
+  }
+
+  get waypoints(): Collection<Waypoint> {
+    return this.#waypoints.waypoints;
   }
 
   /** What whoever takes a context has to name among what it reads. */
   get collections(): readonly AnyCollection[] {
-    return [this.settings, this.#labels, this.#localities];
+    return [this.settings, this.#labels, this.#localities, this.#waypoints.waypoints, this.#waypoints.ready];
   }
 
   settingsFor(read: Read): MeshSettings {
@@ -51,6 +60,8 @@ export class Contexts {
       namespaceLabels: lookup(this.#labels, read),
       localities: lookup(this.#localities, read),
       captured: this.#captured,
+      waypoints: lookup(this.#waypoints.waypoints, read),
+      readyWaypoints: lookup(this.#waypoints.ready, read),
     };
   }
 }

@@ -113,7 +113,11 @@ function sliceWorkload(
       annotations: {},
       endpoint: { serviceAccount: null, locality: null, weight: null },
       status: isHealthy(endpoint) ? 'healthy' : 'unhealthy',
-      facts: { services: new Map([[sourceKey(service), portsOf(slice, service)]]), authorizationPolicies: [] },
+      facts: {
+        services: new Map([[sourceKey(service), portsOf(slice, service)]]),
+        authorizationPolicies: [],
+        waypoint: null,
+      },
     },
     context,
   );

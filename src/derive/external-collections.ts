@@ -9,6 +9,7 @@ import type { ServiceCollections } from './service-collections.ts';
 import { serviceEntryWorkloads } from './service-entry-endpoints.ts';
 import type { DerivedWorkloads } from './service-entry-endpoints.ts';
 import type { Sources } from './sources.ts';
+import { workloadWaypoint } from './waypoints/binding.ts';
 import { completeEntry, deriveWorkloadEntry, groupNameOf, workloadEntryConditions } from './workload-entries.ts';
 
 /** Workloads of WorkloadEntries. */
@@ -31,13 +32,18 @@ export function createWorkloadEntries(
       const group = groupName === null ? undefined : read.get(sources.WorkloadGroup, `${namespace}/${groupName}`);
       const entry = completeEntry(document, group ?? null);
       const context = contexts.contextFor(read);
+      const bindable = { resource: resourceText('WorkloadEntry', document), ...entry.metadata };
+      const { waypoint, conditions } = workloadWaypoint({ ...bindable, annotations: entry.annotations }, context);
       const workload = deriveWorkloadEntry(entry, context, {
         services: ofNamespace.servicesOf(entry, namedPortsOfEndpoint(entry.endpoint)),
-        authorizationPolicies: ofNamespace.policiesOf(entry),
+        authorizationPolicies: ofNamespace.policiesOf(entry, waypoint),
+        waypoint,
       });
       const workloads = workload === null ? [] : [workload];
-      const conditions = workloadEntryConditions(entry, group ?? null, context);
-      return endpointsWithoutClusterIps({ workloads, conditions }, (address) => services.clusterIpOwner(address, read));
+      const remarks = [...conditions, ...workloadEntryConditions(entry, group ?? null, context)];
+      return endpointsWithoutClusterIps({ workloads, conditions: remarks }, (address) =>
+        services.clusterIpOwner(address, read),
+      );
     },
   });
 }

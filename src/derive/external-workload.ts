@@ -21,7 +21,7 @@ export interface ExternalWorkload extends Pick<Workload, 'name' | 'namespace' | 
   readonly labels: Labels;
   readonly annotations: Labels;
   readonly endpoint: Pick<EndpointDocument, 'serviceAccount' | 'locality' | 'weight'>;
-  readonly facts: Pick<Workload, 'services' | 'authorizationPolicies'>;
+  readonly facts: Pick<Workload, 'services' | 'authorizationPolicies' | 'waypoint'>;
 }
 
 /** A place of traffic that is no pod: it runs on no node of ours, and no NetworkPolicy of the cluster stands before it. */
@@ -47,7 +47,6 @@ export function externalWorkload(given: ExternalWorkload, { settings }: Context)
     // 0 is how protobuf says that nothing was said.
     capacity: Math.max(1, weight ?? 1),
     podUid: null,
-    waypoint: null,
     applicationTunnel: null,
     selectedByNetworkPolicy: false,
   };

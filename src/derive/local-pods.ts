@@ -5,7 +5,7 @@ import { SharedValues } from '../model/shared-values.ts';
 import type { Condition, LocalPod, MeshSettings, NodePod } from '../model/workload.ts';
 import { condition, resourceText, workloadUid } from './context.ts';
 import type { Context } from './context.ts';
-import { isWanted } from './membership.ts';
+import { isHandover, isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 
 const netnsAnnotation = 'ambit.dev/netns';
@@ -20,7 +20,7 @@ interface Identity {
 const identities = new SharedValues<Identity>();
 
 /** A pod that may have a certificate on its node; undefined for one that has no node yet, has ended, or lives in its node's network. */
-export function deriveNodePod(pod: PodDocument, { settings, namespaceLabels }: Context): NodePod | undefined {
+export function deriveNodePod(pod: PodDocument, context: Context): NodePod | undefined {
   const { metadata, spec, status } = pod;
   const { namespace, name } = metadata;
   const ended = status.phase === 'Succeeded' || status.phase === 'Failed';
@@ -30,8 +30,8 @@ export function deriveNodePod(pod: PodDocument, { settings, namespaceLabels }: C
     node: spec.nodeName,
     namespace,
     name,
-    identity: identityOf(pod, settings).id,
-    wanted: isWanted(pod, namespaceLabels.get(namespace) ?? {}, settings),
+    identity: identityOf(pod, context.settings).id,
+    wanted: isWanted(pod, context),
   };
 }
 
@@ -48,8 +48,8 @@ function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
     addresses: pod.status.addresses,
     identity: identityOf(pod, context.settings).text,
     probePorts: probePortsOf(pod),
-    handover: false,
-    wanted: isWanted(pod, context.namespaceLabels.get(metadata.namespace) ?? {}, context.settings),
+    handover: isHandover(pod, context),
+    wanted: isWanted(pod, context),
   };
 }
 

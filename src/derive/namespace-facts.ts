@@ -1,4 +1,5 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
+import type { Workload } from '../model/workload.ts';
 import { SharedValues } from '../model/shared-values.ts';
 import { attachedKeys } from './attachment.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
@@ -19,10 +20,10 @@ import type { PodFacts } from './workloads.ts';
 
 /** What holds for everything in a namespace, worked out once for all of it. */
 export interface NamespaceFacts {
-  factsOf(pod: PodDocument): PodFacts;
+  factsOf(pod: PodDocument, waypoint: Workload['waypoint']): PodFacts;
   servicesOf(subject: Subject, named: NamedPorts): PodFacts['services'];
   /** Keys of the policies that it gets by a selector or a PeerAuthentication. */
-  policiesOf(subject: Subject): readonly string[];
+  policiesOf(subject: Subject, waypoint: Workload['waypoint']): readonly string[];
 }
 
 interface Inputs {
@@ -53,7 +54,10 @@ export function createNamespaceFacts(
       const candidates = selectionIndex(services.inNamespace(namespace, read));
       const slicesOf = slicesByPod(read.byIndex(naming, namespace));
       const { peers, policies: attachable } = policies.attachment(namespace, read);
-      const policiesOf = (subject: Subject) => [...peers.keysFor(subject), ...attachedKeys(attachable, subject)];
+      const policiesOf = (subject: Subject, waypoint: Workload['waypoint']) => [
+        ...peers.keysFor(subject),
+        ...attachedKeys(attachable, subject, waypoint),
+      ];
       const servicesOf = (subject: Subject, named: NamedPorts) =>
         membership(candidates(subject.metadata.labels), subject.metadata.labels, named);
       const memberships = new SharedValues<PodFacts['services']>();
@@ -61,13 +65,14 @@ export function createNamespaceFacts(
       return {
         servicesOf,
         policiesOf,
-        factsOf: (pod) => {
+        factsOf: (pod, waypoint) => {
           const naming = slicesOf.get(`${namespace}/${pod.metadata.name}`) ?? [];
           const services = new Map([...servicesOf(pod, namedPortsOf(pod)), ...sliceMembership(naming)]);
-          const authorizationPolicies = policiesOf(pod);
+          const authorizationPolicies = policiesOf(pod, waypoint);
           return {
             services: memberships.share(membershipText(services), services),
             authorizationPolicies: attachments.share(authorizationPolicies.join(), authorizationPolicies),
+            waypoint,
             selectedByNetworkPolicy: mayAllBeSelected || isSelectedBy(selecting, pod),
           };
         },

@@ -115,7 +115,7 @@ function convertPorts(document: PeerAuthenticationDocument, base: MutualTlsMode,
   const { namespace, name } = document.metadata;
   const policy = denial(convertedPolicyPrefix + name, namespace, [[withoutIdentity], [{ ...emptyMatch, ...ports }]]);
   // Attached by `keysFor`, for only the oldest of several selecting documents counts.
-  return { policy, selector: null };
+  return { policy, selector: null, untilWaypoint: false };
 }
 
 function denial(name: string, namespace: string, clauses: Policy['rules'][number]['clauses']): Policy {

@@ -2,7 +2,7 @@ import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { Condition, NodePod, Workload } from '../model/workload.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
 import type { DerivedCollection } from './collections/derived-collection.ts';
-import { isRunning } from './context.ts';
+import { isRunning, resourceText } from './context.ts';
 import type { Contexts } from './contexts.ts';
 import { deriveLocalPods, deriveNodePod } from './local-pods.ts';
 import type { LocalPods } from './local-pods.ts';
@@ -10,6 +10,7 @@ import type { NamespaceFacts } from './namespace-facts.ts';
 import { podUid } from './pod-uid.ts';
 import type { Sources } from './sources.ts';
 import { podConditions } from './unsupported.ts';
+import { workloadWaypoint } from './waypoints/binding.ts';
 import { deriveWorkload } from './workloads.ts';
 
 export interface PodWorkload {
@@ -32,8 +33,10 @@ export function createPodWorkloads(
     compute: (pod, read): PodWorkload | undefined => {
       const ofNamespace = isRunning(pod) ? read.get(facts, pod.metadata.namespace) : undefined;
       if (ofNamespace === undefined) return undefined;
-      const workload = deriveWorkload(pod, contexts.contextFor(read), ofNamespace.factsOf(pod));
-      const conditions = podConditions(pod);
+      const context = contexts.contextFor(read);
+      const bound = workloadWaypoint({ resource: resourceText('Pod', pod), ...pod.metadata }, context);
+      const workload = deriveWorkload(pod, context, ofNamespace.factsOf(pod, bound.waypoint));
+      const conditions = [...podConditions(pod), ...bound.conditions];
       return { workload, conditions: conditions.length === 0 ? none : conditions };
     },
   });

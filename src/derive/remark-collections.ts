@@ -4,6 +4,7 @@ import type { DerivedCollection } from './collections/derived-collection.ts';
 import type { Conditions } from './conflict-collections.ts';
 import type { Sources } from './sources.ts';
 import { namespaceConditions, unsupportedConditions, unsupportedGroup } from './unsupported.ts';
+import { gatewayConditions } from './waypoints/waypoint.ts';
 import { workloadGroupConditions } from './workload-entries.ts';
 
 /** What is said of documents that nothing is made of. */
@@ -14,6 +15,15 @@ export function createRemarks(graph: CollectionGraph, sources: Sources): readonl
       name: 'namespace conditions',
       from: sources.Namespace,
       compute: (document) => remarks(namespaceConditions(document)),
+    }),
+    graph.derive({
+      name: 'gateway conditions',
+      from: sources.Gateway,
+      reads: [sources.GatewayClass],
+      compute: (document, read) => {
+        const gatewayClass = read.get(sources.GatewayClass, document.spec.gatewayClassName) ?? null;
+        return remarks(gatewayConditions(document, gatewayClass));
+      },
     }),
     graph.derive({
       name: 'workload group conditions',

@@ -1,4 +1,4 @@
-import type { LabelSelector } from '../config/manifests/schemas/network-policy.ts';
+import type { LabelSelector } from '../config/manifests/schemas/common.ts';
 
 export type Labels = Readonly<Record<string, string>>;
 

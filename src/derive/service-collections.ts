@@ -10,11 +10,14 @@ import { settleHostname, sourceKey, sourceText } from './service-sources.ts';
 import type { ClaimedServices, ServiceSource, SettledHostname } from './service-sources.ts';
 import { serviceConditions, serviceHostname, serviceSource } from './services.ts';
 import type { Sources } from './sources.ts';
+import { waypointService } from './waypoints/waypoint-service.ts';
 
 /** Services, of Kubernetes' own kind and of ServiceEntries, settled where several documents describe one hostname. */
 export class ServiceCollections {
   readonly services: DerivedCollection<ClaimedServices>;
   readonly entries: DerivedCollection<ClaimedServices>;
+  /** What finds the pods of waypoints that have no Service. */
+  readonly gateways: DerivedCollection<ClaimedServices>;
   /** What is in force, by hostname. */
   readonly hostnames: DerivedCollection<SettledHostname>;
   readonly #contexts: Contexts;
@@ -27,23 +30,33 @@ export class ServiceCollections {
     this.services = graph.derive({
       name: 'services',
       from: sources.Service,
-      reads: [contexts.settings],
+      reads: contexts.collections,
       compute: (document, read): ClaimedServices => {
-        const source = serviceSource(document, contexts.settingsFor(read));
-        return { sources: source === null ? [] : [source], conditions: serviceConditions(document) };
+        const context = contexts.contextFor(read);
+        const source = serviceSource(document, context);
+        return { sources: source === null ? [] : [source], conditions: serviceConditions(document, context) };
       },
     });
     this.#byClusterIp = this.services.index(({ sources: claimed }) => claimed.flatMap(({ service }) => service.vips));
     this.entries = graph.derive({
       name: 'service entries',
       from: sources.ServiceEntry,
-      reads: [contexts.settings, this.services],
+      reads: [...contexts.collections, this.services],
       compute: (document, read): ClaimedServices => {
-        const settings = contexts.settingsFor(read);
-        const claimed = serviceEntrySources(document, settings);
-        const conditions = serviceEntryConditions(document, settings);
+        const context = contexts.contextFor(read);
+        const claimed = serviceEntrySources(document, context);
+        const conditions = serviceEntryConditions(document, context);
         return servicesWithoutClusterIps({ sources: claimed, conditions }, (vip) => this.clusterIpOwner(vip, read));
       },
+    });
+    this.gateways = graph.derive({
+      name: 'waypoint services',
+      from: contexts.waypoints,
+      reads: [contexts.settings],
+      compute: (waypoint, read): ClaimedServices => ({
+        sources: [waypointService(waypoint, contexts.settingsFor(read))],
+        conditions: [],
+      }),
     });
     this.hostnames = this.#settle(graph);
     this.#byNamespace = this.hostnames.index(({ chosen }) => chosen.map(({ service }) => service.namespace));
@@ -85,7 +98,7 @@ export class ServiceCollections {
   }
 
   #settle(graph: CollectionGraph): DerivedCollection<SettledHostname> {
-    const claims = [this.services, this.entries].map((collection) =>
+    const claims = [this.services, this.entries, this.gateways].map((collection) =>
       collection.index(({ sources }) => sources.map(({ service }) => service.hostname)),
     );
     return graph.group<SettledHostname>({

@@ -4,6 +4,7 @@ import type { Cidr } from '../model/address.ts';
 import type { Condition, LoadBalancing, MeshSettings, Service } from '../model/workload.ts';
 import { protocolOf } from './app-protocol.ts';
 import { condition, resourceText } from './context.ts';
+import type { Context } from './context.ts';
 import { specialKind } from './endpoint-address.ts';
 import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
@@ -11,12 +12,13 @@ import { sourceMetadata, withoutDuplicates } from './service-sources.ts';
 import type { ServiceSource, SourcePort } from './service-sources.ts';
 import { exportedTo, limitedBy } from './visibility.ts';
 import type { Exported } from './visibility.ts';
-import { waypointConditions } from './waypoint-labels.ts';
+import { serviceWaypoint } from './waypoints/binding.ts';
+import type { Bindable } from './waypoints/binding.ts';
 
 /** The services of an entry, one for each host; none where nobody may see it. */
-export function serviceEntrySources(document: ServiceEntryDocument, settings: MeshSettings): readonly ServiceSource[] {
+export function serviceEntrySources(document: ServiceEntryDocument, context: Context): readonly ServiceSource[] {
   const { metadata, spec } = document;
-  const { circle } = exportOf(document, settings);
+  const { circle } = exportOf(document, context.settings);
   if (circle === 'none' || spec.resolution === 'DYNAMIC_DNS') return [];
   const ports = portsOf(document);
   const common: Omit<Service, 'hostname' | 'vips'> = {
@@ -29,7 +31,7 @@ export function serviceEntrySources(document: ServiceEntryDocument, settings: Me
     ipFamilies: 'automatic',
     visibility: circle,
     canonical: false,
-    waypoint: null,
+    waypoint: serviceWaypoint(bindableOf(document), context).waypoint,
   };
   return hostsOf(document).map((hostname) => ({
     kind: 'ServiceEntry',
@@ -41,13 +43,13 @@ export function serviceEntrySources(document: ServiceEntryDocument, settings: Me
 }
 
 /** Parts of an entry that are not honoured, but for its endpoints. */
-export function serviceEntryConditions(document: ServiceEntryDocument, settings: MeshSettings): readonly Condition[] {
+export function serviceEntryConditions(document: ServiceEntryDocument, context: Context): readonly Condition[] {
   const resource = resourceText('ServiceEntry', document);
-  const conditions: Condition[] = [...waypointConditions(resource, document.metadata.labels)];
+  const conditions: Condition[] = [...serviceWaypoint(bindableOf(document), context).conditions];
   const note = (reason: string, message: string | null) => {
     if (message !== null) conditions.push(condition(resource, 'Accepted', reason, message));
   };
-  const { problem } = exportOf(document, settings);
+  const { problem } = exportOf(document, context.settings);
   if (problem !== null) note(problem.reason, problem.message);
   note('WildcardHost', wildcardMessage(document));
   for (const address of document.spec.addresses) note('AddressNotHonoured', addressMessage(address));
@@ -56,6 +58,10 @@ export function serviceEntryConditions(document: ServiceEntryDocument, settings:
   for (const message of portMessages(document)) note('PortNotHonoured', message);
   note('UnknownTrafficDistribution', unknownDistribution(distributionOf(document)));
   return limited(conditions);
+}
+
+function bindableOf(document: ServiceEntryDocument): Bindable {
+  return { resource: resourceText('ServiceEntry', document), ...document.metadata };
 }
 
 function exportOf({ metadata, spec }: ServiceEntryDocument, settings: MeshSettings): Exported {

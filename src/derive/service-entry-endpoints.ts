@@ -9,6 +9,7 @@ import type { Subject } from './external-workload.ts';
 import { limited } from './limited.ts';
 import { portsIn, sourceKey } from './service-sources.ts';
 import type { ServiceSource } from './service-sources.ts';
+import { workloadWaypoint } from './waypoints/binding.ts';
 
 export interface DerivedWorkloads {
   readonly workloads: readonly Workload[];
@@ -20,7 +21,7 @@ export interface EndpointFacts {
   /** Those services of the entry that are in force; without any, its endpoints are nobody's. */
   readonly chosen: readonly ServiceSource[];
   /** Keys of the policies that are attached to something with such labels. */
-  readonly policiesOf: (subject: Subject) => readonly string[];
+  readonly policiesOf: (subject: Subject, waypoint: Workload['waypoint']) => readonly string[];
 }
 
 /** Workloads of the endpoints that a ServiceEntry writes down. */
@@ -60,6 +61,11 @@ function inlineWorkload(
   const { name, namespace, annotations } = document.metadata;
   const labels = { ...document.metadata.labels, ...endpoint.labels };
   const named = namedPortsOfEndpoint(endpoint);
+  // What is wrong with it is told of the entry as a whole.
+  const { waypoint } = workloadWaypoint(
+    { resource: resourceText('ServiceEntry', document), ...document.metadata },
+    context,
+  );
   return externalWorkload(
     {
       path: `networking.istio.io/ServiceEntry/${namespace}/${name}/${address}`,
@@ -73,7 +79,8 @@ function inlineWorkload(
       status: 'healthy',
       facts: {
         services: new Map(chosen.map((source) => [sourceKey(source), portsIn(source, named)])),
-        authorizationPolicies: policiesOf({ metadata: { namespace, labels } }),
+        authorizationPolicies: policiesOf({ metadata: { namespace, labels } }, waypoint),
+        waypoint,
       },
     },
     context,

@@ -6,7 +6,8 @@ import type { Labels } from './selectors.ts';
 
 /** A service as one document describes it, with what finds its endpoints. */
 export interface ServiceSource {
-  readonly kind: 'Service' | 'ServiceEntry';
+  /** `Gateway`: what a waypoint is found by where there is no Service of its name. */
+  readonly kind: 'Service' | 'ServiceEntry' | 'Gateway';
   readonly metadata: SourceMetadata;
   readonly service: Service;
   /** Labels of its endpoints in its own namespace; null: it selects none. */
@@ -69,7 +70,7 @@ export function sourceText(source: Pick<ServiceSource, 'kind' | 'metadata'>): st
  * @param sources all of one hostname
  */
 export function settleHostname(sources: readonly ServiceSource[]): SettledHostname {
-  const sorted = sources.toSorted(byPrecedence);
+  const sorted = withoutStandIns(sources).toSorted(byPrecedence);
   const winners = new Map<string, ServiceSource>();
   const conditions: Condition[] = [];
   for (const source of sorted) {
@@ -161,8 +162,16 @@ function targetIn(source: ServiceSource, port: SourcePort, named: NamedPorts): n
   return (byName && port.name !== '' ? named.number(port.name) : null) ?? port.target;
 }
 
+const precedence: readonly ServiceSource['kind'][] = ['Service', 'Gateway', 'ServiceEntry'];
+
+/** A waypoint that has a Service needs nothing else. */
+function withoutStandIns(sources: readonly ServiceSource[]): readonly ServiceSource[] {
+  const written = new Set(sources.filter(({ kind }) => kind === 'Service').map(({ metadata }) => metadata.namespace));
+  return sources.filter(({ kind, metadata }) => kind !== 'Gateway' || !written.has(metadata.namespace));
+}
+
 function byPrecedence(left: ServiceSource, right: ServiceSource): number {
-  if (left.kind !== right.kind) return left.kind === 'Service' ? -1 : 1;
+  if (left.kind !== right.kind) return precedence.indexOf(left.kind) - precedence.indexOf(right.kind);
   return byAge(left, right);
 }
 

@@ -4,18 +4,20 @@ import { canonicalAddress } from '../model/address.ts';
 import type { Condition, IpFamilies, LoadBalancing, MeshSettings } from '../model/workload.ts';
 import { spokenOn } from './app-protocol.ts';
 import { condition, resourceText } from './context.ts';
+import type { Context } from './context.ts';
 import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
 import { sourceMetadata, withoutDuplicates } from './service-sources.ts';
 import type { NamedPorts, ServiceSource, SourcePort } from './service-sources.ts';
 import { exportedTo } from './visibility.ts';
 import type { Exported } from './visibility.ts';
-import { waypointConditions } from './waypoint-labels.ts';
+import { serviceWaypoint } from './waypoints/binding.ts';
+import type { Bindable } from './waypoints/binding.ts';
 
 const exportAnnotation = 'networking.istio.io/exportTo';
 
 /** A Service of Kubernetes; null where it is none to the mesh: an alias in DNS, or exported to nobody. */
-export function serviceSource(document: ServiceDocument, settings: MeshSettings): ServiceSource | null {
+export function serviceSource(document: ServiceDocument, context: Context): ServiceSource | null {
   const { metadata, spec } = document;
   const { circle } = exportOf(document);
   if (spec.type === 'ExternalName' || circle === 'none') return null;
@@ -28,7 +30,7 @@ export function serviceSource(document: ServiceDocument, settings: MeshSettings)
     service: {
       name: metadata.name,
       namespace: metadata.namespace,
-      hostname: serviceHostname(metadata, settings),
+      hostname: serviceHostname(metadata, context.settings),
       vips: clusterIps(document).flatMap((text) => canonicalAddress(text) ?? []),
       ports: new Map(ports.map((port) => [port.port, numericTarget(port)])),
       appProtocols: new Map(
@@ -42,17 +44,17 @@ export function serviceSource(document: ServiceDocument, settings: MeshSettings)
       ipFamilies: ipFamiliesOf(document),
       visibility: circle,
       canonical: true,
-      waypoint: null,
+      waypoint: serviceWaypoint(bindableOf(document), context).waypoint,
     },
   };
 }
 
 /** Parts of a Service that are not honoured. */
-export function serviceConditions(document: ServiceDocument): readonly Condition[] {
+export function serviceConditions(document: ServiceDocument, context: Context): readonly Condition[] {
   const { spec } = document;
   if (spec.type === 'ExternalName') return [];
   const resource = resourceText('Service', document);
-  const conditions: Condition[] = [...waypointConditions(resource, document.metadata.labels)];
+  const conditions: Condition[] = [...serviceWaypoint(bindableOf(document), context).conditions];
   const note = (reason: string, message: string | null) => {
     if (message !== null) conditions.push(condition(resource, 'Accepted', reason, message));
   };
@@ -70,6 +72,10 @@ export function serviceConditions(document: ServiceDocument): readonly Condition
   const { problem } = exportOf(document);
   if (problem !== null) note(problem.reason, problem.message);
   return limited(conditions);
+}
+
+function bindableOf(document: ServiceDocument): Bindable {
+  return { resource: resourceText('Service', document), ...document.metadata };
 }
 
 /** `name.namespace.svc.` and the domain. */

@@ -23,6 +23,8 @@ export function createSources(graph: CollectionGraph): Sources {
     ServiceEntry: source('ServiceEntry'),
     WorkloadEntry: source('WorkloadEntry'),
     WorkloadGroup: source('WorkloadGroup'),
+    Gateway: source('Gateway'),
+    GatewayClass: source('GatewayClass'),
     UnsupportedKind: source('UnsupportedKind'),
   };
 }

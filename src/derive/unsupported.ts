@@ -4,11 +4,11 @@ import type { Condition } from '../model/workload.ts';
 import { condition, resourceText } from './context.ts';
 import { distributionAnnotation } from './load-balancing.ts';
 import { dataplaneMode } from './membership.ts';
-import { waypointConditions } from './waypoint-labels.ts';
+import { unsupportedLabels } from './waypoints/binding.ts';
 
 const shownNames = 5;
 
-const needsWaypoint = 'it needs a waypoint, which is not supported yet';
+const needsWaypoint = 'waypoints do not look into connections yet';
 const isForSidecars = 'it is for sidecars, and there are none here';
 
 /** Why a kind has no effect, where there is more to say than that. */
@@ -22,7 +22,7 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ['TrafficExtension', needsWaypoint],
   ['Sidecar', isForSidecars],
   ['ProxyConfig', isForSidecars],
-  ['Gateway', 'gateways and waypoints are not supported yet'],
+  ['Gateway', 'Gateways of Istio’s own kind are not supported'],
 ]);
 
 /** Said once for all documents of a kind that has no effect. @param documents of one API group and kind, at least one */
@@ -48,7 +48,7 @@ export function unsupportedGroup({ apiVersion, kind }: Pick<UnsupportedDocument,
 export function namespaceConditions({ metadata }: NamespaceDocument): readonly Condition[] {
   const resource = `Namespace ${metadata.name}`;
   const mode = metadata.labels[dataplaneMode] ?? 'none';
-  const conditions = [...waypointConditions(resource, metadata.labels)];
+  const conditions = [...unsupportedLabels({ resource, labels: metadata.labels })];
   if (mode !== 'ambient' && mode !== 'none') conditions.push(unknownMode(resource, mode));
   if (Object.hasOwn(metadata.annotations, distributionAnnotation)) {
     const message = `the annotation ${distributionAnnotation} has no effect on a namespace: set it on its services`;
@@ -68,7 +68,7 @@ const podAnnotations: readonly (readonly [name: string, harmless: string, messag
 export function podConditions(pod: PodDocument): readonly Condition[] {
   const { labels, annotations } = pod.metadata;
   const resource = resourceText('Pod', pod);
-  const conditions = [...waypointConditions(resource, labels)];
+  const conditions: Condition[] = [];
   for (const [name, harmless, message] of podAnnotations) {
     const value = annotations[name] ?? harmless;
     if (value !== harmless)

@@ -7,7 +7,6 @@ import { endpointAddress } from './endpoint-address.ts';
 import { externalWorkload } from './external-workload.ts';
 import type { ExternalWorkload, Subject } from './external-workload.ts';
 import type { Labels } from './selectors.ts';
-import { waypointConditions } from './waypoint-labels.ts';
 
 const groupAnnotation = 'istio.io/autoRegistrationGroup';
 const workloadNameLabel = 'service.istio.io/workload-name';
@@ -86,7 +85,7 @@ export function workloadEntryConditions(
   context: Context,
 ): readonly Condition[] {
   const resource = resourceText('WorkloadEntry', entry.document);
-  const conditions: Condition[] = [...waypointConditions(resource, entry.metadata.labels)];
+  const conditions: Condition[] = [];
   const { problem } = endpointAddress(entry.endpoint, context.settings);
   if (problem !== null) conditions.push(condition(resource, 'Accepted', problem.reason, problem.message));
   const named = groupNameOf(entry.document);

@@ -1,17 +1,19 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { Workload } from '../model/workload.ts';
-import { unknownLocality, workloadUid } from './context.ts';
+import { isReady, unknownLocality, workloadUid } from './context.ts';
 import type { Context } from './context.ts';
-import { isWanted } from './membership.ts';
+import { isHandover, isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 import type { Labels } from './selectors.ts';
 import { tunnelOf } from './tunnel.ts';
+import { handoverPort } from './waypoints/waypoint.ts';
 
 /** What other derivations say about a pod. */
 export interface PodFacts {
   readonly services: Workload['services'];
   readonly authorizationPolicies: readonly string[];
   readonly selectedByNetworkPolicy: boolean;
+  readonly waypoint: Workload['waypoint'];
 }
 
 interface Owner {
@@ -51,19 +53,19 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     version: canonical.version,
     clusterId: context.settings.clusterId,
     locality: context.localities.get(nodeName) ?? unknownLocality,
-    status: isHealthy(pod) ? 'healthy' : 'unhealthy',
+    status: isReady(pod) ? 'healthy' : 'unhealthy',
     capacity: 1,
     podUid: podUid(pod),
-    waypoint: null,
-    applicationTunnel: null,
+    waypoint: facts.waypoint,
+    applicationTunnel: isHandover(pod, context) ? { protocol: 'proxy', port: handoverPort } : null,
     services: facts.services,
     authorizationPolicies: facts.authorizationPolicies,
     selectedByNetworkPolicy: facts.selectedByNetworkPolicy,
   };
 }
 
-function isCaptured(pod: PodDocument, { captured, namespaceLabels, settings }: Context): boolean {
-  return captured === 'wanted' && isWanted(pod, namespaceLabels.get(pod.metadata.namespace) ?? {}, settings);
+function isCaptured(pod: PodDocument, context: Context): boolean {
+  return context.captured === 'wanted' && isWanted(pod, context);
 }
 
 const canonicalNameLabels = ['service.istio.io/canonical-name', 'app.kubernetes.io/name', 'app'];
@@ -85,12 +87,6 @@ export function canonicalNames(
 function firstLabel(labels: Labels, keys: readonly string[]): string | null {
   const key = keys.find((candidate) => Object.hasOwn(labels, candidate) && labels[candidate] !== '');
   return key === undefined ? null : (labels[key] ?? null);
-}
-
-/** A manifest without conditions was written by hand: nobody has said that the pod is not ready. */
-function isHealthy(pod: PodDocument): boolean {
-  const ready = pod.status.conditions.find(({ type }) => type === 'Ready');
-  return pod.metadata.deletionTimestamp === null && (ready === undefined || ready.status === 'True');
 }
 
 /** What a person calls the workload: the Deployment rather than its ReplicaSet, the CronJob rather than its Job. */

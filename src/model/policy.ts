@@ -4,6 +4,9 @@
 export const strictPolicyName = 'istio_converted_static_strict';
 export const convertedPolicyPrefix = 'converted_peer_authentication_';
 
+/** Before the name of an AuthorizationPolicy: what stands in for those of its denials that only a waypoint could decide. */
+export const unenforceablePolicyPrefix = 'ambit_unenforceable_';
+
 export type StringMatch =
   | { readonly kind: 'exact'; readonly value: string }
   | { readonly kind: 'prefix'; readonly value: string }

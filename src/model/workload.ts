@@ -46,7 +46,7 @@ export interface Workload {
 /** A waypoint and how traffic is led through it. */
 export type WaypointReference = WaypointPlace & WaypointTerms;
 
-type WaypointPlace =
+export type WaypointPlace =
   | { readonly kind: 'hostname'; readonly namespace: string; readonly hostname: string; readonly port: number }
   | { readonly kind: 'address'; readonly network: string; readonly address: string; readonly port: number };
 

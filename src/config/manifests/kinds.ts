@@ -3,6 +3,7 @@ import type { DocumentTypes, Resource, ResourceKind } from './resources.ts';
 import { authorizationPolicySchema } from './schemas/authorization-policy.ts';
 import { foreignPolicySchema, namespaceSchema, nodeSchema, unsupportedSchema } from './schemas/core.ts';
 import { endpointSliceSchema } from './schemas/endpoint-slice.ts';
+import { gatewayClassSchema, gatewaySchema } from './schemas/gateway.ts';
 import { meshSettingsSchema } from './schemas/mesh-settings.ts';
 import { networkPolicySchema } from './schemas/network-policy.ts';
 import { peerAuthenticationSchema } from './schemas/peer-authentication.ts';
@@ -33,6 +34,8 @@ export type Classification =
 const networkingVersions = ['v1', 'v1beta1', 'v1alpha3'].map((version) => `networking.istio.io/${version}`);
 const securityVersions = ['security.istio.io/v1', 'security.istio.io/v1beta1'];
 
+const gatewayVersions = ['gateway.networking.k8s.io/v1', 'gateway.networking.k8s.io/v1beta1'];
+
 const definitions: readonly KindDefinition[] = [
   define('Namespace', ['v1'], 'cluster', false, namespaceSchema),
   define('Node', ['v1'], 'cluster', false, nodeSchema),
@@ -44,6 +47,9 @@ const definitions: readonly KindDefinition[] = [
   define('WorkloadGroup', networkingVersions, 'namespace', true, workloadGroupSchema),
   define('PeerAuthentication', securityVersions, 'namespace', true, peerAuthenticationSchema),
   define('AuthorizationPolicy', securityVersions, 'namespace', true, authorizationPolicySchema),
+  // Istio has a kind Gateway of its own, so a name in another group is no mistake.
+  define('Gateway', gatewayVersions, 'namespace', false, gatewaySchema),
+  define('GatewayClass', gatewayVersions, 'cluster', false, gatewayClassSchema),
   define('NetworkPolicy', ['networking.k8s.io/v1'], 'namespace', false, networkPolicySchema),
   define('MeshSettings', ['ambit.dev/v1alpha1'], 'singleton', true, meshSettingsSchema),
 ];

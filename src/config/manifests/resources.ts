@@ -1,6 +1,7 @@
 import type { AuthorizationPolicyDocument } from './schemas/authorization-policy.ts';
 import type { ForeignPolicyDocument, NamespaceDocument, NodeDocument, UnsupportedDocument } from './schemas/core.ts';
 import type { EndpointSliceDocument } from './schemas/endpoint-slice.ts';
+import type { GatewayClassDocument, GatewayDocument } from './schemas/gateway.ts';
 import type { MeshSettingsDocument } from './schemas/mesh-settings.ts';
 import type { NetworkPolicyDocument } from './schemas/network-policy.ts';
 import type { PeerAuthenticationDocument } from './schemas/peer-authentication.ts';
@@ -39,6 +40,8 @@ export interface DocumentTypes {
   readonly PeerAuthentication: PeerAuthenticationDocument;
   readonly AuthorizationPolicy: AuthorizationPolicyDocument;
   readonly NetworkPolicy: NetworkPolicyDocument;
+  readonly Gateway: GatewayDocument;
+  readonly GatewayClass: GatewayClassDocument;
   readonly MeshSettings: MeshSettingsDocument;
   readonly ForeignNetworkPolicy: ForeignPolicyDocument;
   readonly UnsupportedKind: UnsupportedDocument;

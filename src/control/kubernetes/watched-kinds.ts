@@ -4,6 +4,7 @@ import type { WatchedKind } from '../../kube/watched-kind.ts';
 
 const security = 'security.istio.io/v1';
 const networking = 'networking.istio.io/v1';
+const gateways = 'gateway.networking.k8s.io/v1';
 
 /** What the mesh is made of. The rules of the control plane's ClusterRole follow from this table. */
 export const watchedKinds: readonly WatchedKind[] = [
@@ -18,6 +19,8 @@ export const watchedKinds: readonly WatchedKind[] = [
   custom('WorkloadGroup', networking, 'workloadgroups'),
   custom('PeerAuthentication', security, 'peerauthentications'),
   custom('AuthorizationPolicy', security, 'authorizationpolicies'),
+  custom('Gateway', gateways, 'gateways'),
+  custom('GatewayClass', gateways, 'gatewayclasses'),
   custom('MeshSettings', 'ambit.dev/v1alpha1', 'meshsettings'),
   ...foreign('cilium.io/v2', 'CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'),
   ...foreign('crd.projectcalico.org/v1', 'NetworkPolicy', 'GlobalNetworkPolicy'),

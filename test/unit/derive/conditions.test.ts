@@ -26,7 +26,6 @@ void describe('a kind of the mesh that has no effect', () => {
     ['networking.istio.io/v1alpha3', 'EnvoyFilter'],
     ['networking.istio.io/v1', 'Sidecar'],
     ['networking.istio.io/v1', 'Gateway'],
-    ['gateway.networking.k8s.io/v1', 'Gateway'],
     ['gateway.networking.k8s.io/v1', 'HTTPRoute'],
     ['security.istio.io/v1', 'RequestAuthentication'],
     ['telemetry.istio.io/v1', 'Telemetry'],
@@ -40,37 +39,43 @@ void describe('a kind of the mesh that has no effect', () => {
   }
 
   test('of a name that two groups have is told for each', () => {
-    const gateway = (apiVersion: string) => resource(apiVersion, 'Gateway', 'a', 'shop', {});
-    const state = derive(gateway('networking.istio.io/v1'), gateway('gateway.networking.k8s.io/v1'));
+    const route = (apiVersion: string) => resource(apiVersion, 'TCPRoute', 'a', 'shop', {});
+    const state = derive(route('networking.istio.io/v1'), route('gateway.networking.k8s.io/v1'));
     assert.equal(state.conditions.length, 2);
   });
 });
 
 void describe('what is written and not honoured', () => {
-  const waypoint = { 'istio.io/use-waypoint': 'w' };
-  const bound = 'istio.io/WaypointBound/WaypointNotSupported';
+  const canary = { 'istio.io/use-waypoint-canary': 'w' };
   const web = { clusterIP: '10.96.0.1', ports: [{ port: 80 }] };
   const entry = { hosts: ['a.example.com'], addresses: ['10.97.0.1'] };
 
   const cases: readonly [string, string, readonly string[]][] = [
-    ['a waypoint of a namespace', namespace('shop', waypoint), [`Namespace shop: ${bound}`]],
-    ['a waypoint of a pod', pod('a', { labels: waypoint }), [`Pod shop/a: ${bound}`]],
     [
-      'a waypoint of a Service',
-      resource('v1', 'Service', 'web', 'shop', web, { labels: waypoint }),
-      [`Service shop/web: ${bound}`],
+      'a second waypoint of a namespace',
+      namespace('shop', canary),
+      ['Namespace shop: istio.io/WaypointBound/CanaryNotSupported'],
     ],
-    ['a waypoint of a ServiceEntry', serviceEntry('e', entry, { labels: waypoint }), [`ServiceEntry shop/e: ${bound}`]],
     [
-      'a waypoint of a WorkloadEntry',
-      workloadEntry('e', { address: '10.0.0.7' }, { labels: waypoint }),
-      [`WorkloadEntry shop/e: ${bound}`],
+      'a second waypoint of a pod',
+      pod('a', { labels: canary }),
+      ['Pod shop/a: istio.io/WaypointBound/CanaryNotSupported'],
+    ],
+    [
+      'a second waypoint of a ServiceEntry',
+      serviceEntry('e', entry, { labels: canary }),
+      ['ServiceEntry shop/e: istio.io/WaypointBound/CanaryNotSupported'],
+    ],
+    [
+      'a second waypoint of a WorkloadEntry',
+      workloadEntry('e', { address: '10.0.0.7' }, { labels: canary }),
+      ['WorkloadEntry shop/e: istio.io/WaypointBound/CanaryNotSupported'],
     ],
     ['no waypoint, in so many words', pod('a', { labels: { 'istio.io/use-waypoint': 'none' } }), []],
     [
       'a waypoint for ingress',
       resource('v1', 'Service', 'web', 'shop', web, { labels: { 'istio.io/ingress-use-waypoint': 'true' } }),
-      [`Service shop/web: ${bound}`],
+      ['Service shop/web: istio.io/WaypointBound/IngressNotSupported'],
     ],
     [
       'inbound capture to be bypassed',

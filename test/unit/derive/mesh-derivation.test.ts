@@ -260,6 +260,8 @@ describe('an edit computes again only what depends on it', () => {
       'settings',
       'namespace labels',
       'localities',
+      'waypoints',
+      'ready waypoints',
     ]);
     assert.equal(described.get('pod workloads')?.size, 2 * half + 1);
     assert.equal(described.get('services')?.changedAt, new Date(0).toISOString());

@@ -14,7 +14,16 @@ function named(apiVersion: string, kind: string, spec: fc.Arbitrary<unknown>, me
   return fc.record({ apiVersion: fc.constant(apiVersion), kind: fc.constant(kind), metadata, spec });
 }
 
-const labelled: fc.Arbitrary<Raw> = fc.record({ name: names, namespace: namespaces, labels });
+const waypointLabels = fc.constantFrom(
+  {},
+  {},
+  { 'istio.io/use-waypoint': 'a' },
+  { 'istio.io/use-waypoint': 'b', 'istio.io/use-waypoint-namespace': 'shop' },
+  { 'istio.io/use-waypoint': 'none' },
+  { 'gateway.networking.k8s.io/gateway-name': 'a' },
+);
+const metadataLabels = fc.tuple(labels, waypointLabels).map(([own, more]) => ({ ...own, ...more }));
+const labelled: fc.Arbitrary<Raw> = fc.record({ name: names, namespace: namespaces, labels: metadataLabels });
 const aged: fc.Arbitrary<Raw> = fc.record({
   name: names,
   namespace: namespaces,
@@ -24,7 +33,7 @@ const aged: fc.Arbitrary<Raw> = fc.record({
 const podMetadata: fc.Arbitrary<Raw> = fc.record({
   name: names,
   namespace: namespaces,
-  labels,
+  labels: metadataLabels,
   uid: fc.constantFrom(undefined, undefined, 'u-1', 'u-2'),
   annotations: fc.constantFrom({}, { 'ambit.dev/netns': 'web' }),
 });
@@ -158,6 +167,42 @@ const endpointSlices = fc
     ports: [{ name: port, port: 8080 }],
   }));
 
+const gateways = fc
+  .record({
+    name: names,
+    namespace: namespaces,
+    traffic: fc.constantFrom('service', 'workload', 'all', 'none', 'wrong'),
+    required: fc.constantFrom('true', 'false'),
+    gatewayClassName: fc.constantFrom('istio-waypoint', 'istio-waypoint', 'own', 'istio'),
+    from: fc.constantFrom('Same', 'All'),
+    addresses: fc.constantFrom([], [{ value: '10.1.0.1' }], [{ type: 'Hostname', value: 'w.example' }]),
+  })
+  .map(({ name, namespace, traffic, required, gatewayClassName, from, addresses }) => ({
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'Gateway',
+    metadata: {
+      name,
+      namespace,
+      labels: { 'istio.io/waypoint-for': traffic },
+      annotations: { 'ambit.dev/waypoint-required': required },
+    },
+    spec: {
+      gatewayClassName,
+      listeners: [{ name: 'mesh', port: 15008, protocol: 'HBONE', allowedRoutes: { namespaces: { from } } }],
+    },
+    status: { addresses },
+  }));
+
+const gatewayClasses = named(
+  'gateway.networking.k8s.io/v1',
+  'GatewayClass',
+  fc.record({ controllerName: fc.constantFrom('istio.io/mesh-controller', 'example.com/other') }),
+  fc.record({
+    name: fc.constantFrom('own', 'istio-waypoint'),
+    labels: fc.constantFrom({}, { 'istio.io/waypoint-for': 'all' }),
+  }),
+);
+
 const unsupported = named('networking.istio.io/v1', 'VirtualService', fc.constant({}));
 
 const cluster = (kind: string, name: fc.Arbitrary<string>, keys: Readonly<Record<string, readonly string[]>>) =>
@@ -202,9 +247,17 @@ const documents: fc.Arbitrary<Raw> = fc.oneof(
   { weight: 2, arbitrary: workloadEntries },
   { weight: 1, arbitrary: workloadGroups },
   { weight: 3, arbitrary: endpointSlices },
+  { weight: 3, arbitrary: gateways },
+  { weight: 1, arbitrary: gatewayClasses },
   { weight: 1, arbitrary: unsupported },
   { weight: 1, arbitrary: settings },
-  { weight: 2, arbitrary: cluster('Namespace', namespaces, { 'istio.io/dataplane-mode': ['ambient', 'none'] }) },
+  {
+    weight: 2,
+    arbitrary: cluster('Namespace', namespaces, {
+      'istio.io/dataplane-mode': ['ambient', 'none'],
+      'istio.io/use-waypoint': ['a', 'none'],
+    }),
+  },
   {
     weight: 2,
     arbitrary: cluster('Node', fc.constantFrom('node-a', 'node-b'), { 'topology.kubernetes.io/zone': ['z1', 'z2'] }),

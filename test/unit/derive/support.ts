@@ -82,6 +82,29 @@ export function workload(state: MeshState, name = 'a', space = 'shop'): Workload
   return found;
 }
 
+/** A Gateway of the class of waypoints, in `shop` unless said otherwise. */
+export function waypoint(name: string, options: GatewayOptions = {}): string {
+  const { space = 'shop', labels = {}, annotations = {}, gatewayClassName = 'istio-waypoint' } = options;
+  const { namespaces = null, addresses = [] } = options;
+  const allowedRoutes = namespaces === null ? {} : { allowedRoutes: { namespaces } };
+  return JSON.stringify({
+    apiVersion: 'gateway.networking.k8s.io/v1',
+    kind: 'Gateway',
+    metadata: { name, namespace: space, labels, annotations },
+    spec: { gatewayClassName, listeners: [{ name: 'mesh', port: 15008, protocol: 'HBONE', ...allowedRoutes }] },
+    status: { addresses },
+  });
+}
+
+interface GatewayOptions {
+  readonly space?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly gatewayClassName?: string;
+  readonly namespaces?: unknown;
+  readonly addresses?: readonly unknown[];
+}
+
 export function reasons(state: MeshState): readonly string[] {
   return state.conditions.map(({ resource: name, type, reason }) => `${name}: ${type}/${reason}`);
 }

@@ -106,6 +106,19 @@ export const clusterMetadata = z.object({ ...commonMetadata, name: resourceName 
 /** Istio's selector: equality on labels, nothing else. */
 export const workloadSelector = closed({ matchLabels: stringMap });
 
+const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const;
+
+const expression = z.object({
+  key: text,
+  operator: z.enum(operators, { error: `must be one of ${operators.join(', ')}` }),
+  values: list(text),
+});
+
+/** Kubernetes' full selector. */
+export const labelSelector = z.object({ matchLabels: stringMap, matchExpressions: list(expression) });
+
+export type LabelSelector = z.output<typeof labelSelector>;
+
 function isPort(value: number): boolean {
   return Number.isInteger(value) && value >= 1 && value <= 65535;
 }
