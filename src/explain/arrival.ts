@@ -31,7 +31,18 @@ export function plainEndpointAt(state: MeshState, address: string, port: number)
 export function plainEndpoint(workload: Workload, address: string, port: number): PathEndpoint {
   const { uid, podUid, node } = workload;
   const name = nameOf(workload);
-  return { name, workload: uid, podUid, node, address, port, transport: 'plaintext', wire: null, identities: [] };
+  return {
+    name,
+    workload: uid,
+    podUid,
+    node,
+    address,
+    port,
+    transport: 'plaintext',
+    wire: null,
+    identities: [],
+    authority: null,
+  };
 }
 
 type PodWorkload = Workload & Arrival;

@@ -30,11 +30,37 @@ const nothing = { workloads: new Map(), services: new Map(), policies: new Map()
 
 function touchedWorkloads(state: MeshState, { pod, destination }: OutboundAsked): readonly Workload[] {
   const services = servicesAt(state, destination);
-  return [...state.workloads.values()].filter(
+  const asked = [...state.workloads.values()].filter(
     (workload) =>
       workload.podUid === pod ||
       workload.addresses.includes(destination) ||
       services.some((key) => workload.services.has(key)),
+  );
+  const waypoints = waypointServices(state, asked, services);
+  const known = new Set(asked.map(({ uid }) => uid));
+  const pods = [...state.workloads.values()].filter(
+    (workload) => !known.has(workload.uid) && [...workload.services.keys()].some((key) => waypoints.has(key)),
+  );
+  return [...asked, ...pods];
+}
+
+/** Keys of the services of the waypoints that stand before any of them. */
+function waypointServices(
+  state: MeshState,
+  workloads: readonly Workload[],
+  services: readonly string[],
+): ReadonlySet<string> {
+  const keys = new Set([...services, ...workloads.flatMap((workload) => [...workload.services.keys()])]);
+  const references = [
+    ...workloads.map(({ waypoint }) => waypoint),
+    ...[...keys].map((key) => state.services.get(key)?.waypoint ?? null),
+  ].filter((waypoint) => waypoint !== null);
+  return new Set(
+    references.flatMap((waypoint) =>
+      waypoint.kind === 'hostname'
+        ? [`${waypoint.namespace}/${waypoint.hostname}`]
+        : servicesAt(state, waypoint.address),
+    ),
   );
 }
 
@@ -43,7 +69,7 @@ function servicesAt({ services }: MeshState, address: string): readonly string[]
 }
 
 function assumedPod(workload: Workload): readonly LocalPod[] {
-  const { podUid, uid, namespace, name, addresses, protocol } = workload;
+  const { podUid, uid, namespace, name, addresses, protocol, applicationTunnel } = workload;
   if (podUid === null || workload.hostNetwork) return [];
   const identity = identityOf(workload);
   const wanted = protocol === 'hbone';
@@ -57,7 +83,7 @@ function assumedPod(workload: Workload): readonly LocalPod[] {
       addresses,
       identity,
       probePorts: [],
-      handover: false,
+      handover: applicationTunnel !== null,
       wanted,
     },
   ];

@@ -103,13 +103,14 @@ async function explainPath(
   outbound: Outbound,
   endpoint: PathEndpoint,
 ): Promise<Path> {
-  const { address: destination, port, transport } = endpoint;
+  const { transport, authority } = endpoint;
+  const { address: destination, port } = authority ?? endpoint;
   const undecided = { endpoint, inbound: null, problem: null };
   if (leadsBack(source, endpoint)) return { ...undecided, verdict: ownAddressVerdict(endpoint) };
   const arrival = arrivalAt(dependencies.state, endpoint);
   if (arrival === null) return { ...undecided, verdict: pathVerdict(outbound, endpoint, null) };
   const peer = transport === 'plaintext' ? null : outbound.pod.identity;
-  const from = addressLike(source.addresses, destination) ?? '';
+  const from = addressLike(source.addresses, endpoint.address) ?? '';
   const asked = { pod: arrival.podUid, peer, source: from, destination, port, transport };
   const { answer: inbound, problem } = await askDestination(dependencies, arrival.node, asked);
   return { endpoint, inbound, problem, verdict: pathVerdict(outbound, endpoint, inbound) };

@@ -20,10 +20,21 @@ export function describeInbound({ endpoint, inbound, problem, verdict }: Path, s
     ...(endpoint.transport === 'mutual_tls' ? describeCertificate(certificate, basis) : []),
   ];
   const decided = inbound.action === 'allow' || inbound.action === 'deny';
-  const policies = decided ? policyLines(inbound) : [...whyUndecided(inbound)];
+  const policies = decided ? [...waypointLines(inbound), ...policyLines(inbound)] : [...whyUndecided(inbound)];
   return [
     { title: 'server', lines },
     { title: 'policy', lines: [...policies, ...own] },
+  ];
+}
+
+/** What of waypoints has a say in it. */
+function waypointLines({ waypoints, handover, question }: Inbound): readonly string[] {
+  if (handover !== null) return [`its proxy gets the connection on port ${handover}, with who the client is`];
+  if (waypoints === null) return [];
+  if (waypoints.length === 0) return ['it takes only what comes through its waypoint, of which no pod is known'];
+  const through = question.peer !== null && waypoints.includes(question.peer);
+  return [
+    `it takes only what comes through its waypoint (${[...new Set(waypoints)].join(', ')})${through ? ', as this does' : ''}`,
   ];
 }
 

@@ -2,11 +2,12 @@ import { parseAddress } from '../model/address.ts';
 import { explainPolicy } from '../model/authorization.ts';
 import type { CompiledPolicy, InboundConnection } from '../model/authorization.ts';
 import { parseSpiffeId } from '../model/identity.ts';
-import { convertedPolicyPrefix, strictPolicyName } from '../model/policy.ts';
+import { convertedPolicyPrefix, strictPolicyName, unenforceablePolicyPrefix } from '../model/policy.ts';
 import type { Policy } from '../model/policy.ts';
 import type { InboundQuestion } from '../native/binding.ts';
 import { decideInbound, policiesOfPod } from '../ztunnel/inbound.ts';
 import type { InboundDecision } from '../ztunnel/inbound.ts';
+import type { WaypointGuard } from '../ztunnel/waypoint-guard.ts';
 import { conditionsOf, describePod } from './node-facts.ts';
 import type { NodeFacts } from './node-facts.ts';
 import { whyOf } from './policy-reasons.ts';
@@ -25,7 +26,8 @@ export function explainInbound(facts: NodeFacts, asked: InboundAsked): Inbound {
   const early = beforeDecision(pod, asked);
   // Where nothing is asked, no policy has a say, whatever it says.
   const found = early === null ? policiesOfPod(facts.view, uid) : null;
-  const policies = lookAt(found?.policies ?? [], asked, decision);
+  const asksPolicies = !withoutPolicies.has(decision.reason);
+  const policies = asksPolicies ? lookAt(found?.policies ?? [], asked, decision) : [];
   return {
     end: 'inbound',
     basis: facts.basis,
@@ -38,10 +40,20 @@ export function explainInbound(facts: NodeFacts, asked: InboundAsked): Inbound {
     policy: early === null ? decision.policy : null,
     policies: policies.slice(0, mostPolicies),
     omitted: Math.max(0, policies.length - mostPolicies),
+    waypoints: found === null || decision.handover !== null ? null : waypointsOf(found.guard, port),
+    handover: early === null ? decision.handover : null,
     unknown: [...(found?.unknown ?? [])].slice(0, mostPolicies),
     dryRunAllowed: decision.dryRunAllowed,
     conditions: conditionsOf(facts.conditions, [`Pod ${pod.name}`, ...policies.map(({ document }) => document)]),
   };
+}
+
+/** Before policy is asked: where a connection has not come the way that it has to come, or to nobody who would take it. */
+const withoutPolicies: ReadonlySet<string | null> = new Set(['not_through_waypoint', 'not_this_waypoint']);
+
+/** Null where the pod takes connections of everybody at that port. */
+function waypointsOf({ ports, peers }: WaypointGuard, port: number): string[] | null {
+  return ports === 'all' || ports.has(port) ? [...peers] : null;
 }
 
 interface Early {
@@ -103,5 +115,6 @@ function documentOf({ namespace, name }: Policy): string {
   if (name.startsWith(convertedPolicyPrefix)) {
     return `PeerAuthentication ${namespace}/${name.slice(convertedPolicyPrefix.length)}`;
   }
-  return `AuthorizationPolicy ${namespace}/${name}`;
+  const document = name.startsWith(unenforceablePolicyPrefix) ? name.slice(unenforceablePolicyPrefix.length) : name;
+  return `AuthorizationPolicy ${namespace}/${document}`;
 }

@@ -1,3 +1,4 @@
+import { formatEndpoint } from '../model/address.ts';
 import { describeCertificate, describeMembership } from './pod-text.ts';
 import type { Candidate, Outbound, PathEndpoint } from './shape.ts';
 import { placeOf } from './text-parts.ts';
@@ -100,6 +101,8 @@ function wayLines(outbound: Outbound): readonly string[] {
       return ['its agent has to ask for the address first'];
     case 'itself':
       return ['stays in the pod: what a pod sends to itself is never captured'];
+    case 'relay':
+      return ['to the control plane, by the agent and with the certificate of the pod'];
     case 'deny':
       return [`refused by the node of the source: ${reason ?? ''}`];
   }
@@ -107,7 +110,7 @@ function wayLines(outbound: Outbound): readonly string[] {
 
 function endpointLine(endpoint: PathEndpoint, { sameNode }: Outbound): readonly string[] {
   const { transport, identities, wire } = endpoint;
-  const place = placeOf(endpoint);
+  const place = placeText(endpoint);
   switch (transport) {
     case 'node_local':
       return [`node-local to ${place}: joined without a wire, for both pods are of this node (sameNode: ${sameNode})`];
@@ -118,6 +121,14 @@ function endpointLine(endpoint: PathEndpoint, { sameNode }: Outbound): readonly 
       return [`tunnel (HBONE, mutual TLS) to ${place}${why}`, `  the server must show ${identities.join(' or ')}`];
     }
   }
+}
+
+/** A waypoint's pod takes tunnels alone, so the port is that of what it is asked for. */
+function placeText(endpoint: PathEndpoint): string {
+  const { authority, name, address, node } = endpoint;
+  if (authority === null) return placeOf(endpoint);
+  const where = node === '' ? address : `${address} on ${node}`;
+  return `the waypoint ${name} at ${where}, which is asked for ${formatEndpoint(authority.address, authority.port)}`;
 }
 
 function wireText({ end, reason }: NonNullable<PathEndpoint['wire']>, sameNode: string): string {

@@ -1,6 +1,7 @@
 import { parseAddress } from '../model/address.ts';
 import type { LocalPod, Service, Workload } from '../model/workload.ts';
 import type { Endpoint, OutboundQuestion } from '../native/binding.ts';
+import { serviceEndpoints } from '../ztunnel/endpoint-selection.ts';
 import type { ConsideredEndpoint } from '../ztunnel/endpoint-selection.ts';
 import { decideOutbound } from '../ztunnel/outbound.ts';
 import type { OutboundDecision } from '../ztunnel/outbound.ts';
@@ -100,13 +101,14 @@ function showCandidate({ workload, address, port, rank, outcome }: ConsideredEnd
   return { name: nameOf(workload), node, address, port, healthy: status === 'healthy', rank, outcome };
 }
 
-/** @param plain the source is not captured, so that what the mesh would choose is reached without it */
+/** @param plain the source is not captured, so that what it asks for is reached without the mesh */
 function endpointsOf(
   facts: NodeFacts,
   { pod, destination, port }: OutboundAsked,
   decision: OutboundDecision,
   plain: boolean,
 ): PathEndpoint[] {
+  if (plain) return straightEndpoints(facts, { pod, destination, port });
   if (decision.action === 'passthrough' && decision.workload !== null) {
     return [plainEndpoint(decision.workload, destination, port)];
   }
@@ -114,9 +116,22 @@ function endpointsOf(
   return decision.target.set.endpoints.map((endpoint) => {
     const workload = facts.view.workload(endpoint.workload);
     const target = endpoint.port === 0 ? port : endpoint.port;
-    const base = { ...describeEndpoint(endpoint, workload), port: target };
-    return plain ? base : { ...base, ...transportOf(facts, { pod, endpoint, workload, decision }) };
+    const authority = endpoint.authority ?? decision.authority;
+    const base = { ...describeEndpoint(endpoint, workload), port: target, authority };
+    return { ...base, ...transportOf(facts, { pod, endpoint, workload, decision }) };
   });
+}
+
+/** Whoever is not captured goes past every waypoint. */
+function straightEndpoints({ view }: NodeFacts, { pod, destination, port }: OutboundAsked): PathEndpoint[] {
+  const source = view.workload(view.localPod(pod)?.workload ?? '');
+  const address = parseAddress(destination);
+  const owner = source === null || address === null ? null : view.ownerOf(address, source.namespace);
+  if (source === null || address === null || owner === null) return [];
+  if (owner.workload !== null) return [plainEndpoint(owner.workload, destination, port)];
+  if (owner.service === null || owner.service.loadBalancing.mode === 'passthrough') return [];
+  const { endpoints } = serviceEndpoints(view, source, owner.service, port, address.family);
+  return endpoints.map((endpoint) => describeEndpoint(endpoint, view.workload(endpoint.workload)));
 }
 
 function describeEndpoint(endpoint: Endpoint, workload: Workload | null): PathEndpoint {
@@ -124,7 +139,7 @@ function describeEndpoint(endpoint: Endpoint, workload: Workload | null): PathEn
   const name = workload === null ? endpoint.workload : nameOf(workload);
   const node = workload?.node ?? '';
   const common = { name, workload: endpoint.workload, podUid, node, address, port };
-  return { ...common, transport: 'plaintext', wire: null, identities: [] };
+  return { ...common, transport: 'plaintext', wire: null, identities: [], authority: null };
 }
 
 interface Way {

@@ -63,6 +63,8 @@ const endpoint = z.object({
   wire: z.object({ end: z.enum(['source', 'destination']), reason: wireReason }).nullable(),
   /** SPIFFE ids of which the server must show one; none without TLS. */
   identities: z.array(z.string()),
+  /** It is the pod of a waypoint, and asked for this; null for an endpoint itself. */
+  authority: z.object({ address: z.string(), port: z.number() }).nullable(),
 });
 
 export const outboundSchema = z.object({
@@ -90,7 +92,7 @@ export const outboundSchema = z.object({
    * `uncaptured`, `refused` and `itself` come before any decision is asked for; `unsettled`: its agent knows addresses on
    * demand, and not this one yet; the others are the decision's own.
    */
-  action: z.enum(['connect', 'passthrough', 'deny', 'uncaptured', 'refused', 'itself', 'unsettled']),
+  action: z.enum(['connect', 'passthrough', 'deny', 'relay', 'uncaptured', 'refused', 'itself', 'unsettled']),
   reason: z.string().nullable(),
   endpoints: z.array(endpoint),
   /** How many there are, beside those that are shown. */
@@ -137,6 +139,10 @@ export const inboundSchema = z.object({
   omitted: z.number(),
   /** Keys that the workload names, and nobody has said yet what they mean. */
   unknown: z.array(z.string()),
+  /** SPIFFE ids of the waypoints that it takes connections from; null where it takes those of everybody. */
+  waypoints: z.array(z.string()).nullable(),
+  /** Loopback port of the waypoint's proxy that gets the connection; null: it goes to what was asked for. */
+  handover: z.number().nullable(),
   /** Whether it were allowed if the dry-run policies counted; null where there are none. */
   dryRunAllowed: z.boolean().nullable(),
   conditions: z.array(condition),

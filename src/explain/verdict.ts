@@ -9,6 +9,8 @@ function outboundVerdict(outbound: Outbound, paths: readonly Path[]): Verdict | 
       return refused(denyTexts[reason ?? ''] ?? `the node of the source refuses it: ${reason ?? 'no reason given'}`);
     case 'refused':
       return refused(`${pod.name} is captured, but no agent serves it${because(pod.lastError)}`);
+    case 'relay':
+      return allowed('its agent takes it to the control plane');
     case 'itself':
       return allowed('the address is the pod’s own, so the connection never leaves it');
     case 'unsettled':
@@ -22,6 +24,8 @@ function outboundVerdict(outbound: Outbound, paths: readonly Path[]): Verdict | 
 
 const denyTexts: Readonly<Record<string, string>> = {
   no_healthy_upstream: 'the service has no endpoint that can take it',
+  waypoint_not_ready: 'what was asked for has a waypoint, and that has no pod that is ready',
+  no_control_plane: 'this node knows no control plane for its waypoints',
   unknown_source: 'the source is not a pod that its node knows',
   invalid_destination: 'the destination is no address',
 };
@@ -71,14 +75,18 @@ function lacking(certificate: Certificate, basis: Outbound['basis']): string | n
   return certificate.state === 'available' ? null : (certificate.reason ?? certificate.state);
 }
 
-function inboundVerdict({ action, reason, policy, policies, pod }: Inbound): Verdict {
+function inboundVerdict({ action, reason, policy, policies, pod, handover }: Inbound): Verdict {
   switch (action) {
     case 'unguarded':
       return allowed(`${pod.name} is not captured, so nothing of the mesh decides there`);
     case 'refused':
       return refused(`no agent serves ${pod.name} yet${because(pod.lastError)}`);
-    case 'allow':
-      return allowed(policy === null ? 'no policy has a say in it' : `by ${named(policy, policies)}`);
+    case 'allow': {
+      const why = policy === null ? 'no policy has a say in it' : `by ${named(policy, policies)}`;
+      return allowed(
+        handover === null ? why : `${why}; the proxy of the waypoint ${pod.name} decides what becomes of it`,
+      );
+    }
     case 'deny':
       return { outcome: 'denied', text: whyDenied(reason ?? '', policy, policies) };
   }
@@ -94,6 +102,10 @@ function whyDenied(reason: string, policy: string | null, policies: Inbound['pol
       return `the workload names the policy ${policy ?? ''}, which its agent does not know yet`;
     case 'policy_malformed':
       return `${named(policy ?? '', policies)} cannot be evaluated, so it denies`;
+    case 'not_through_waypoint':
+      return 'it takes only what comes through its waypoint, and this does not';
+    case 'not_this_waypoint':
+      return 'the waypoint does not stand before what was asked for';
     case 'unknown_destination':
       return 'the pod is not known to its own node';
     default:

@@ -9,6 +9,7 @@ import type {
   OutboundAnswer,
   OutboundQuestion,
   Question,
+  Relay,
 } from '../native/binding.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Slices } from '../timing/slices.ts';
@@ -121,6 +122,11 @@ export class DecisionPlane {
     // A failed apply must not keep the next one from being tried; its caller sees the error.
     this.#lastApply = applied.catch(() => undefined);
     return applied;
+  }
+
+  /** Where waypoints of this node find their control plane from now on. */
+  setControl(control: Relay | null): void {
+    this.#forget(this.#store.setControl(control));
   }
 
   /** The engine has confirmed that it serves the pod, or that it does not any more. */
@@ -241,8 +247,8 @@ export class DecisionPlane {
       endpointSet:
         decision.action === 'connect' ? this.#endpointSets.ensure(decision.target.set, decision.target.keys) : null,
       allowLocal: decision.action === 'connect' && decision.allowLocal,
-      authority: null,
-      relay: null,
+      authority: decision.action === 'connect' ? decision.authority : null,
+      relay: decision.action === 'relay' ? decision.relay : null,
       service: service === null ? null : `${service.namespace}/${service.hostname}`,
       workload: decision.action === 'passthrough' ? (decision.workload?.uid ?? null) : null,
       reason: decision.action === 'deny' ? decision.reason : null,
@@ -280,7 +286,7 @@ export class DecisionPlane {
       reason: decision.reason,
       sourceWorkload: sourceWorkload?.uid ?? null,
       service,
-      handover: null,
+      handover: decision.handover === null ? null : { port: decision.handover },
     };
   }
 

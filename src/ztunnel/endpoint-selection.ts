@@ -1,7 +1,7 @@
 import type { Family, IpAddress } from '../model/address.ts';
 import { formatSpiffeId } from '../model/identity.ts';
 import type { RoutingScope, Service, Workload } from '../model/workload.ts';
-import type { Endpoint } from '../native/binding.ts';
+import type { Endpoint, SocketAddress } from '../native/binding.ts';
 import type { MeshView } from './mesh-view.ts';
 import { mayJoinLocally } from './same-node.ts';
 
@@ -15,7 +15,7 @@ export interface EndpointSetDraft {
 export function workloadEndpoint(view: MeshView, workload: Workload, address: IpAddress): EndpointSetDraft {
   return {
     id: `workload/${workload.uid}/${address.text}`,
-    endpoints: [endpointOf(view, workload, address.text, 0, [])],
+    endpoints: [endpointOf(view, workload, { address: address.text, port: 0 }, [])],
   };
 }
 
@@ -40,7 +40,7 @@ export function serviceEndpoints(
   return {
     id: `service/${key}/${port}/v${family}${scopeSuffix(source, service)}`,
     endpoints: chosen.map(({ workload, address, target }) =>
-      endpointOf(view, workload, address, target, service.subjectAltNames),
+      endpointOf(view, workload, { address, port: target }, service.subjectAltNames),
     ),
   };
 }
@@ -98,16 +98,15 @@ function traceScope(
 }
 
 /** Of the family that the client used, else whichever there is: both ends of a tunnel need not share it. */
-function addressFor(workload: Workload, family: Family): string | null {
+export function addressFor(workload: Workload, family: Family): string | null {
   const sameFamily = workload.addresses.find((address) => address.includes(':') === (family === 6));
   return sameFamily ?? workload.addresses[0] ?? null;
 }
 
-function endpointOf(
+export function endpointOf(
   view: MeshView,
   workload: Workload,
-  address: string,
-  port: number,
+  { address, port }: SocketAddress,
   subjectAltNames: readonly string[],
 ): Endpoint {
   return {
@@ -129,7 +128,11 @@ export function identityOf(workload: Workload): string {
 }
 
 /** STRICT keeps what matches in all scopes, FAILOVER the group that matches in most of the leading ones. */
-function inScope(candidates: readonly Candidate[], source: Workload, service: Service): readonly Candidate[] {
+export function inScope<Ranked extends { readonly workload: Workload }>(
+  candidates: readonly Ranked[],
+  source: Workload,
+  service: Service,
+): readonly Ranked[] {
   const { mode, scopes } = service.loadBalancing;
   if (mode !== 'strict' && mode !== 'failover') return candidates;
   const ranked = candidates.map((candidate) => ({
@@ -161,7 +164,7 @@ function scopeValue(scope: RoutingScope, workload: Workload): string {
   }
 }
 
-function scopeSuffix(source: Workload, service: Service): string {
+export function scopeSuffix(source: Workload, service: Service): string {
   const { mode, scopes } = service.loadBalancing;
   if (mode !== 'strict' && mode !== 'failover') return '';
   return `/${scopes.map((scope) => `${scope}=${scopeValue(scope, source)}`).join(',')}`;

@@ -8,8 +8,19 @@ import type { Workload } from '../model/workload.ts';
 import type { AnswerMask, InboundQuestion } from '../native/binding.ts';
 import { identityOf } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
+import { guardOf, passes } from './waypoint-guard.ts';
+import type { WaypointGuard } from './waypoint-guard.ts';
+import { isPodOf } from './waypoints.ts';
 
-export type InboundDenyReason = DenyReason | 'unknown_destination' | 'invalid_address' | 'invalid_peer';
+export type InboundDenyReason =
+  | DenyReason
+  | 'unknown_destination'
+  | 'invalid_address'
+  | 'invalid_peer'
+  /** It takes only what has come through a waypoint that stands before it. */
+  | 'not_through_waypoint'
+  /** The pod is a waypoint, and not that of what was asked for. */
+  | 'not_this_waypoint';
 
 export interface InboundDecision {
   readonly allowed: boolean;
@@ -22,6 +33,8 @@ export interface InboundDecision {
   readonly dryRunMatches: readonly string[];
   /** Whether it were allowed if the dry-run policies counted; null where there are none. */
   readonly dryRunAllowed: boolean | null;
+  /** Loopback port of the pod's proxy that gets the connection; null: it goes to what was asked for. */
+  readonly handover: number | null;
 }
 
 const WHOLE_POD: AnswerMask = { prefixLength: 0, anyPort: true, anyDestination: true };
@@ -32,6 +45,7 @@ export interface PodPolicies {
   readonly policies: readonly CompiledPolicy[];
   /** Keys that the workload names and nobody has said yet what they mean: they deny. */
   readonly unknown: readonly string[];
+  readonly guard: WaypointGuard;
 }
 
 /** A connection whose texts are parsed. */
@@ -49,6 +63,8 @@ export function decideInbound(view: MeshView, question: InboundQuestion): Inboun
   const connection = parseQuestion(question);
   if (typeof connection === 'string') return denied(connection);
   const { workload } = policies;
+  if (isForeign(workload, connection)) return decideHandover(view, policies, question, connection);
+  if (!passes(policies.guard, question)) return notThrough(policies.guard);
   const result = authorize(policies.policies, connection, policies.unknown);
   return {
     allowed: result.decision.allowed,
@@ -59,7 +75,61 @@ export function decideInbound(view: MeshView, question: InboundQuestion): Inboun
     mask: maskOf(view, workload, connection, result),
     dryRunMatches: result.dryRunMatches,
     dryRunAllowed: result.dryRunAllowed,
+    handover: null,
   };
+}
+
+/** Only a waypoint is asked for addresses that are not its own, and only through a tunnel. */
+function isForeign({ applicationTunnel, addresses }: Workload, { destination }: ParsedQuestion): boolean {
+  return applicationTunnel !== null && !addresses.includes(destination.text);
+}
+
+/** What comes to a waypoint for others: its proxy gets it if the waypoint stands before them. */
+function decideHandover(
+  view: MeshView,
+  { workload, policies, unknown }: PodPolicies,
+  question: InboundQuestion,
+  connection: ParsedQuestion,
+): InboundDecision {
+  const { peer, source, destination } = connection;
+  if (peer === null) return { ...denied('invalid_peer'), mask: { ...WHOLE_POD, anyDestination: false } };
+  const before = standsBefore(view, workload, destination, peer.namespace);
+  const result = authorize(policies, connection, unknown);
+  const common = {
+    sourceWorkload: sourceWorkload(view, source, question.peer),
+    service: before.service,
+    // Services have ports of their own, so which ones the waypoint's pod offers does not matter.
+    mask: maskOf(view, { ...workload, services: new Map() }, connection, result),
+    dryRunMatches: result.dryRunMatches,
+    dryRunAllowed: result.dryRunAllowed,
+  };
+  const refused = { ...common, allowed: false, handover: null } as const;
+  if (!before.bound) return { ...refused, policy: null, reason: 'not_this_waypoint' };
+  const { decision } = result;
+  if (!decision.allowed) return { ...refused, policy: decision.policy, reason: decision.reason };
+  const handover = workload.applicationTunnel?.port ?? null;
+  return { ...common, allowed: true, policy: decision.policy, reason: null, handover };
+}
+
+/** As the client sees the address: of several services that have it, that of its own namespace. */
+function standsBefore(
+  view: MeshView,
+  workload: Workload,
+  destination: IpAddress,
+  namespace: string,
+): { readonly bound: boolean; readonly service: string | null } {
+  const owner = view.ownerOf(destination, namespace);
+  const service = owner?.workload ? null : (owner?.service ?? null);
+  const waypoint = (owner?.workload ?? service)?.waypoint ?? null;
+  return {
+    bound: waypoint !== null && isPodOf(view, workload, waypoint),
+    service: service === null ? null : `${service.namespace}/${service.hostname}`,
+  };
+}
+
+/** Decided by who the peer is and at which port, so addresses do not matter. */
+function notThrough({ ports }: WaypointGuard): InboundDecision {
+  return { ...denied('not_through_waypoint'), mask: { ...WHOLE_POD, anyPort: ports === 'all' } };
 }
 
 /**
@@ -80,14 +150,16 @@ export function policiesOfPod(view: MeshView, uid: string): PodPolicies | null {
     if (policy === null) unknown.push(key);
     else policies.push(policy);
   }
-  return { workload, policies, unknown };
+  return { workload, policies, unknown, guard: guardOf(view, workload) };
 }
 
 /** What `decideInbound` would say of a connection, without the names for logs. Null policies deny. */
 export function isAllowed(policies: PodPolicies | null, question: InboundQuestion): boolean {
   if (policies === null) return false;
   const connection = parseQuestion(question);
-  return typeof connection !== 'string' && authorize(policies.policies, connection, policies.unknown).decision.allowed;
+  if (typeof connection === 'string') return false;
+  if (!isForeign(policies.workload, connection) && !passes(policies.guard, question)) return false;
+  return authorize(policies.policies, connection, policies.unknown).decision.allowed;
 }
 
 function parseQuestion(question: InboundQuestion): ParsedQuestion | 'invalid_peer' | 'invalid_address' {
@@ -109,6 +181,7 @@ function denied(reason: InboundDenyReason): InboundDecision {
     mask: WHOLE_POD,
     dryRunMatches: [],
     dryRunAllowed: null,
+    handover: null,
   };
 }
 
@@ -142,7 +215,8 @@ function maskOf(
   return {
     prefixLength: Math.max(isAskedFor ? addressLength(source.family) : view.holePrefixLength(source), ...lengths),
     anyPort: !port && workload.services.size === 0,
-    anyDestination: !destination,
+    // A waypoint gets what is meant for others, too.
+    anyDestination: !destination && workload.applicationTunnel === null,
   };
 }
 

@@ -7,12 +7,16 @@ import type { IpAddress } from '../model/address.ts';
  */
 export const keys = {
   settings: 'settings',
+  /** Where the control plane of waypoints is. */
+  control: 'control',
   /** The list of mesh-wide policies, and each of them. */
   globalPolicies: 'policies/',
   pod: (uid: string): string => `pod/${uid}`,
   workload: (uid: string): string => `workload/${uid}`,
   /** A service with all of its endpoints. */
   service: (key: string): string => `service/${key}`,
+  /** The waypoint of a service, and nothing else of it. */
+  waypointOf: (serviceKey: string): string => `waypoint-of/${serviceKey}`,
   /** The list of a namespace's own policies, and each of them. */
   namespacePolicies: (namespace: string): string => `policies/${namespace}`,
   /** One policy that a workload names. */

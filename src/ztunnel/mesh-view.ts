@@ -1,6 +1,7 @@
 import type { IpAddress } from '../model/address.ts';
 import type { CompiledPolicy } from '../model/authorization.ts';
-import type { LocalPod, MeshSettings, Service, Workload } from '../model/workload.ts';
+import type { Relay } from '../native/binding.ts';
+import type { LocalPod, MeshSettings, Service, WaypointReference, Workload } from '../model/workload.ts';
 
 /** What lives at an address. */
 export interface AddressOwner {
@@ -23,6 +24,8 @@ export interface MeshView {
   isEnrolled(uid: string): boolean;
   workload(uid: string): Workload | null;
   service(key: string): Service | null;
+  /** What a service has of its own, without its endpoints: those of a service change more often than its waypoint. */
+  waypointOf(serviceKey: string): WaypointReference | null;
   /** Workloads that name the service, in the order of their uids. */
   endpoints(serviceKey: string): readonly Workload[];
   /**
@@ -40,4 +43,6 @@ export interface MeshView {
   globalPolicies(): readonly CompiledPolicy[];
   namespacePolicies(namespace: string): readonly CompiledPolicy[];
   policy(key: string): CompiledPolicy | null;
+  /** Where waypoints of this node find their control plane; null where nobody serves it. */
+  control(): Relay | null;
 }

@@ -1,12 +1,15 @@
 import { addressLength, parseAddress } from '../model/address.ts';
 import type { IpAddress } from '../model/address.ts';
-import type { Service, Workload } from '../model/workload.ts';
-import type { AnswerMask, OutboundQuestion } from '../native/binding.ts';
+import type { Service, WaypointReference, Workload } from '../model/workload.ts';
+import type { AnswerMask, OutboundQuestion, Relay, SocketAddress } from '../native/binding.ts';
+import { CONTROL_PORT, isControlAddress, lengthOutsideControl } from './control-address.ts';
 import { serviceEndpoints, workloadEndpoint } from './endpoint-selection.ts';
 import type { CandidateTrace, EndpointSetDraft } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
 import { RecordingView } from './recording-view.ts';
 import { mayJoinLocally } from './same-node.ts';
+import { hasToGoThrough, throughWaypoints } from './through-waypoints.ts';
+import { isPodOf, waypointEndpoints } from './waypoints.ts';
 
 interface Target {
   readonly set: EndpointSetDraft;
@@ -18,6 +21,10 @@ export type OutboundDenyReason =
   | 'unknown_source'
   | 'invalid_destination'
   | 'no_healthy_upstream'
+  /** What was asked for has a waypoint, and that has no pod that is ready. */
+  | 'waypoint_not_ready'
+  /** A waypoint asks for its control plane, and this node does not know one for it. */
+  | 'no_control_plane'
   /** Where addresses are asked for one by one: nobody has said yet who has this one. */
   | 'unresolved_destination';
 
@@ -28,17 +35,26 @@ export type OutboundDecision = { readonly mask: AnswerMask } & (
       readonly target: Target;
       readonly allowLocal: boolean;
       readonly service: Service | null;
+      /** What a waypoint is asked for; null where the endpoints are what was asked for, or say it themselves. */
+      readonly authority: SocketAddress | null;
     }
+  | { readonly action: 'relay'; readonly relay: Relay; readonly service: null }
   | { readonly action: 'deny'; readonly reason: OutboundDenyReason; readonly service: Service | null }
 );
 
 /** Nothing of the question mattered but the pod. */
 const WHOLE_POD: AnswerMask = { prefixLength: 0, anyPort: true, anyDestination: true };
 
+interface Asked {
+  readonly address: IpAddress;
+  readonly port: number;
+  readonly trace: CandidateTrace | null;
+}
+
 /**
- * Where a pod's connection goes, in ztunnel's order as far as there are no waypoints: the pod must be known; an address is
- * a workload's before it is a service's; what nobody in the mesh answers to is left as it is. Of an address that is not
- * settled nothing is believed: what is passed through could be a pod's, and would reach it in clear text.
+ * Where a pod's connection goes, in ztunnel's order: the pod must be known; an address is a workload's before it is a
+ * service's; a waypoint comes before what it stands before; what nobody in the mesh answers to is left as it is. Of an
+ * address that is not settled nothing is believed: what is passed through could be a pod's, and would reach it in clear text.
  *
  * @param trace told of every endpoint that was looked at; for explaining, never on the way of a flow
  */
@@ -50,63 +66,115 @@ export function decideOutbound(
   const pod = view.localPod(question.pod);
   const source = pod === null ? null : view.workload(pod.workload);
   if (source === null) return { action: 'deny', reason: 'unknown_source', service: null, mask: WHOLE_POD };
-  const destination = parseAddress(question.destination);
-  if (destination === null) {
+  const address = parseAddress(question.destination);
+  if (address === null) {
     // Not a text that the engine writes; the family is unknown, so the answer is for every address of either.
     return { action: 'deny', reason: 'invalid_destination', service: null, mask: WHOLE_POD };
   }
-  const whole = addressLength(destination.family);
-  if (!view.isSettled(destination)) {
-    const mask = { prefixLength: whole, anyPort: true, anyDestination: true };
-    return { action: 'deny', reason: 'unresolved_destination', service: null, mask };
+  const asked: Asked = { address, port: question.port, trace };
+  if (isControl(source, asked)) return toControl(view, asked);
+  if (!view.isSettled(address)) {
+    return { action: 'deny', reason: 'unresolved_destination', service: null, mask: maskOf(asked, 'any port') };
   }
-  const owner = view.ownerOf(destination, source.namespace);
-  if (owner?.workload) return toWorkload(view, source, owner.workload, destination);
-  if (owner?.service) {
-    return toService(view, source, owner.service, { address: destination, port: question.port, trace });
-  }
-  // That one address is nobody's says nothing of its neighbours, unless all addresses are known.
-  const prefixLength = view.onDemand ? whole : view.holePrefixLength(destination);
-  return {
-    action: 'passthrough',
-    workload: null,
-    service: null,
-    mask: { prefixLength, anyPort: true, anyDestination: true },
-  };
+  const owner = view.ownerOf(address, source.namespace);
+  if (owner?.workload) return toWorkload(view, source, owner.workload, asked);
+  if (owner?.service) return toService(view, source, owner.service, asked);
+  const mask = { prefixLength: nobodysBlock(view, source, address), anyPort: true, anyDestination: true };
+  return { action: 'passthrough', workload: null, service: null, mask };
 }
 
-function toWorkload(view: MeshView, source: Workload, workload: Workload, address: IpAddress): OutboundDecision {
-  const mask = { prefixLength: addressLength(address.family), anyPort: true, anyDestination: true };
+/** That one address is nobody's says nothing of its neighbours, unless all addresses are known. */
+function nobodysBlock(view: MeshView, { applicationTunnel }: Workload, address: IpAddress): number {
+  if (view.onDemand) return addressLength(address.family);
+  const hole = view.holePrefixLength(address);
+  // The control plane's address is nobody's, too.
+  return applicationTunnel === null ? hole : Math.max(hole, lengthOutsideControl(address));
+}
+
+/** To anybody else the address is one like others. */
+function isControl({ applicationTunnel }: Workload, { address, port }: Asked): boolean {
+  return applicationTunnel !== null && port === CONTROL_PORT && isControlAddress(address);
+}
+
+function toControl(view: MeshView, asked: Asked): OutboundDecision {
+  const relay = view.control();
+  const mask = maskOf(asked, 'this port');
+  if (relay === null) return { action: 'deny', reason: 'no_control_plane', service: null, mask };
+  return { action: 'relay', relay, service: null, mask };
+}
+
+function toWorkload(view: MeshView, source: Workload, workload: Workload, asked: Asked): OutboundDecision {
+  const { waypoint } = workload;
+  const through = waypoint !== null && hasToGoThrough(view, source, workload);
+  return (through ? byWaypoint(view, source, waypoint, null, asked) : null) ?? straight(view, source, workload, asked);
+}
+
+function straight(view: MeshView, source: Workload, workload: Workload, asked: Asked): OutboundDecision {
+  const mask = maskOf(asked, 'any port');
   if (workload.protocol === 'tcp') return { action: 'passthrough', workload, service: null, mask };
   const target = recordTarget(view, (part) => {
     // Read again through the part: the set stands on the workload, and must go when that changes.
     const current = part.workload(workload.uid) ?? workload;
-    return workloadEndpoint(part, current, address);
+    return workloadEndpoint(part, current, asked.address);
   });
-  return { action: 'connect', target, allowLocal: mayJoinLocally(view, source), service: null, mask };
+  return connect(view, source, target, { service: null, authority: null, mask });
 }
 
-interface Asked {
-  readonly address: IpAddress;
-  readonly port: number;
-  readonly trace: CandidateTrace | null;
+function toService(view: MeshView, source: Workload, service: Service, asked: Asked): OutboundDecision {
+  const { waypoint } = service;
+  const through = waypoint !== null && !isPodOf(view, source, waypoint);
+  return (
+    (through ? byWaypoint(view, source, waypoint, service, asked) : null) ?? toEndpoints(view, source, service, asked)
+  );
 }
 
-function toService(
+function toEndpoints(view: MeshView, source: Workload, service: Service, asked: Asked): OutboundDecision {
+  if (service.loadBalancing.mode === 'passthrough') {
+    return { action: 'passthrough', workload: null, service, mask: maskOf(asked, 'any port') };
+  }
+  const { family } = asked.address;
+  const mask = maskOf(asked, 'this port');
+  let found = 0;
+  const target = recordTarget(view, (part) => {
+    const draft = serviceEndpoints(part, source, service, asked.port, family, asked.trace);
+    found = draft.endpoints.length;
+    return throughWaypoints(part, source, draft, family);
+  });
+  if (target.set.endpoints.length > 0) return connect(view, source, target, { service, authority: null, mask });
+  return { action: 'deny', reason: found > 0 ? 'waypoint_not_ready' : 'no_healthy_upstream', service, mask };
+}
+
+/** Null where the waypoint is not ready, and may then be gone past. */
+function byWaypoint(
   view: MeshView,
   source: Workload,
-  service: Service,
-  { address, port, trace }: Asked,
-): OutboundDecision {
-  const prefixLength = addressLength(address.family);
-  if (service.loadBalancing.mode === 'passthrough') {
-    const mask = { prefixLength, anyPort: true, anyDestination: true };
-    return { action: 'passthrough', workload: null, service, mask };
+  waypoint: WaypointReference,
+  service: Service | null,
+  asked: Asked,
+): OutboundDecision | null {
+  const { address, port } = asked;
+  // The port is what the waypoint is asked for, so each has an answer of its own.
+  const mask = maskOf(asked, 'this port');
+  const target = recordTarget(view, (part) => waypointEndpoints(part, source, waypoint, address.family));
+  if (target.set.endpoints.length > 0) {
+    return connect(view, source, target, { service, authority: { address: address.text, port }, mask });
   }
-  const mask = { prefixLength, anyPort: false, anyDestination: true };
-  const target = recordTarget(view, (part) => serviceEndpoints(part, source, service, port, address.family, trace));
-  if (target.set.endpoints.length === 0) return { action: 'deny', reason: 'no_healthy_upstream', service, mask };
-  return { action: 'connect', target, allowLocal: mayJoinLocally(view, source), service, mask };
+  return waypoint.whenUnready === 'direct' ? null : { action: 'deny', reason: 'waypoint_not_ready', service, mask };
+}
+
+type Connect = Extract<OutboundDecision, { action: 'connect' }>;
+
+function connect(
+  view: MeshView,
+  source: Workload,
+  target: Target,
+  rest: Pick<Connect, 'service' | 'authority' | 'mask'>,
+): Connect {
+  return { action: 'connect', target, allowLocal: mayJoinLocally(view, source), ...rest };
+}
+
+function maskOf({ address }: Asked, ports: 'any port' | 'this port'): AnswerMask {
+  return { prefixLength: addressLength(address.family), anyPort: ports === 'any port', anyDestination: true };
 }
 
 function recordTarget(view: MeshView, select: (part: MeshView) => EndpointSetDraft): Target {

@@ -1,6 +1,7 @@
 import type { IpAddress } from '../model/address.ts';
 import type { CompiledPolicy } from '../model/authorization.ts';
-import type { LocalPod, MeshSettings, Service, Workload } from '../model/workload.ts';
+import type { LocalPod, MeshSettings, Service, WaypointReference, Workload } from '../model/workload.ts';
+import type { Relay } from '../native/binding.ts';
 import { keys } from './keys.ts';
 import type { AddressOwner, MeshView } from './mesh-view.ts';
 
@@ -50,6 +51,11 @@ export class RecordingView implements MeshView {
     return this.#view.service(key);
   }
 
+  waypointOf(serviceKey: string): WaypointReference | null {
+    this.#read.add(keys.waypointOf(serviceKey));
+    return this.#view.waypointOf(serviceKey);
+  }
+
   endpoints(serviceKey: string): readonly Workload[] {
     this.#read.add(keys.service(serviceKey));
     return this.#view.endpoints(serviceKey);
@@ -83,6 +89,11 @@ export class RecordingView implements MeshView {
   namespacePolicies(namespace: string): readonly CompiledPolicy[] {
     this.#read.add(keys.namespacePolicies(namespace));
     return this.#view.namespacePolicies(namespace);
+  }
+
+  control(): Relay | null {
+    this.#read.add(keys.control);
+    return this.#view.control();
   }
 
   policy(key: string): CompiledPolicy | null {

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { IpAddress } from '../model/address.ts';
 import { compilePolicy } from '../model/authorization.ts';
 import type { CompiledPolicy } from '../model/authorization.ts';
 import type { Policy } from '../model/policy.ts';
-import type { LocalPod, MeshSettings, MeshState, Service, Workload } from '../model/workload.ts';
+import type { LocalPod, MeshSettings, MeshState, Service, WaypointReference, Workload } from '../model/workload.ts';
+import type { Relay } from '../native/binding.ts';
 import { AddressIndex, indexedAddresses, parsedAddresses } from './address-index.ts';
 import { EndpointIndex } from './endpoint-index.ts';
 import { KeyInterest } from './key-interest.ts';
@@ -35,6 +37,7 @@ export class WorkloadStore implements MeshView {
   readonly #services = new Map<string, Service>();
   #localPods: ReadonlyMap<string, LocalPod>;
   #settings: MeshSettings;
+  #control: Relay | null = null;
   #touched = new Set<string>();
   #appeared: IpAddress[] = [];
   #state: MeshState;
@@ -128,6 +131,16 @@ export class WorkloadStore implements MeshView {
     return this.finishChange();
   }
 
+  setControl(control: Relay | null): Invalidation {
+    if (!isDeepStrictEqual(this.#control, control)) this.#touched.add(keys.control);
+    this.#control = control;
+    return this.finishChange();
+  }
+
+  control(): Relay | null {
+    return this.#control;
+  }
+
   settings(): MeshSettings {
     return this.#settings;
   }
@@ -146,6 +159,10 @@ export class WorkloadStore implements MeshView {
 
   service(key: string): Service | null {
     return this.#services.get(key) ?? null;
+  }
+
+  waypointOf(serviceKey: string): WaypointReference | null {
+    return this.service(serviceKey)?.waypoint ?? null;
   }
 
   endpoints(serviceKey: string): readonly Workload[] {
@@ -207,6 +224,8 @@ export class WorkloadStore implements MeshView {
 
   #commitService({ key, before, after }: Change<Service>): void {
     this.#touched.add(keys.service(key));
+    const isRebound = !isDeepStrictEqual(before?.waypoint ?? null, after?.waypoint ?? null);
+    if (isRebound) this.#touched.add(keys.waypointOf(key));
     replaceIn(this.#services, key, after);
     this.#replaceAddresses(parsedAddresses(before?.vips ?? []), parsedAddresses(after?.vips ?? []), {
       set: (address) => after !== null && this.#addresses.addService(address, key, after),

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { MeshState, RoutingScope, Workload } from '../../src/model/workload.ts';
+import type { MeshState, RoutingScope, WaypointReference, Workload } from '../../src/model/workload.ts';
 import type { Answer, EndpointSet, Question } from '../../src/native/binding.ts';
 import { decideInbound } from '../../src/ztunnel/inbound.ts';
 import { decideOutbound } from '../../src/ztunnel/outbound.ts';
@@ -26,6 +26,25 @@ const PORTS = [80, 8080, 9];
 
 const serviceKeys = SERVICES.map((name) => serviceKey(service(name)));
 
+/** Of either service, of an address that may be anybody's, and of nobody. */
+const anyWaypoint: fc.Arbitrary<WaypointReference | null> = fc.option(
+  fc
+    .record({
+      place: fc.constantFrom(
+        ...['s', 't', 'gone'].map((name) => {
+          const { namespace, hostname } = service(name);
+          return { kind: 'hostname', namespace, hostname, port: 15008 } as const;
+        }),
+        { kind: 'address', network: '', address: '10.0.0.3', port: 15008 } as const,
+        { kind: 'address', network: 'elsewhere', address: '10.0.0.3', port: 15008 } as const,
+      ),
+      required: fc.boolean(),
+      whenUnready: fc.constantFrom('refuse' as const, 'direct' as const),
+    })
+    .map(({ place, ...terms }) => ({ ...place, ...terms })),
+  { nil: null, freq: 1 },
+);
+
 const anyWorkload = (name: string): fc.Arbitrary<Workload> =>
   fc
     .record({
@@ -44,6 +63,8 @@ const anyWorkload = (name: string): fc.Arbitrary<Workload> =>
       status: fc.constantFrom('healthy' as const, 'unhealthy' as const),
       capacity: fc.constantFrom(1, 5),
       selectedByNetworkPolicy: fc.boolean(),
+      waypoint: anyWaypoint,
+      applicationTunnel: fc.constantFrom(null, null, { protocol: 'proxy' as const, port: 15088 }),
     })
     .map(({ zone, services, target, ...rest }) =>
       workload(name, {
@@ -64,6 +85,7 @@ const anyService = (name: string) =>
       healthPolicy: fc.constantFrom('only-healthy' as const, 'allow-all' as const),
       visibility: fc.constantFrom('public' as const, 'namespace' as const),
       canonical: fc.boolean(),
+      waypoint: anyWaypoint,
     })
     .map(({ mode, scopes, healthPolicy, ...rest }) =>
       service(name, { ...rest, loadBalancing: { mode, scopes, healthPolicy } }),
@@ -137,30 +159,32 @@ export const QUESTIONS: readonly Question[] = podUids.flatMap((pod) =>
 /** What an answer means, without its names for things. */
 export function answerMeaning(answer: Answer, endpointSets: ReadonlyMap<string, EndpointSet>): unknown {
   if (answer.kind === 'inbound') {
-    const { action, policy: named, reason, sourceWorkload, service: key } = answer;
-    return { action, policy: named, reason, sourceWorkload, service: key };
+    const { action, policy: named, reason, sourceWorkload, service: key, handover } = answer;
+    return { action, policy: named, reason, sourceWorkload, service: key, handover: handover?.port ?? null };
   }
-  const { action, allowLocal, service: key, workload: uid, reason } = answer;
+  const { action, allowLocal, authority, service: key, workload: uid, reason } = answer;
   const endpoints = answer.endpointSet === null ? null : endpointSets.get(answer.endpointSet.id)?.endpoints;
-  return { action, allowLocal, service: key, workload: uid, reason, endpoints };
+  return { action, allowLocal, authority, service: key, workload: uid, reason, endpoints };
 }
 
 /** What an answer would mean that were decided now. */
 export function decisionMeaning(store: WorkloadStore, question: Question): unknown {
   if (question.kind === 'inbound') {
-    const { allowed, policy: named, reason, sourceWorkload, service: key } = decideInbound(store, question);
+    const { allowed, policy: named, reason, sourceWorkload, service: key, handover } = decideInbound(store, question);
     return {
       action: allowed ? 'allow' : 'deny',
       policy: allowed ? null : named,
       reason,
       sourceWorkload: sourceWorkload?.uid ?? null,
       service: key,
+      handover,
     };
   }
   const decision = decideOutbound(store, question);
   return {
     action: decision.action,
     allowLocal: decision.action === 'connect' && decision.allowLocal,
+    authority: decision.action === 'connect' ? decision.authority : null,
     service: decision.service === null ? null : serviceKey(decision.service),
     workload: decision.action === 'passthrough' ? (decision.workload?.uid ?? null) : null,
     reason: decision.action === 'deny' ? decision.reason : null,

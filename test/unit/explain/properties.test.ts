@@ -80,6 +80,10 @@ function checkOutbound(real: Real, question: OutboundQuestion, { outbound }: Exp
     formatEndpoint(address, port === 0 ? question.port : port);
   const endpoints = real.endpoints(answer);
   assert.deepEqual(outbound.endpoints.map(place), endpoints.map(place));
+  assert.deepEqual(
+    outbound.endpoints.map(({ authority }) => authority),
+    endpoints.map(({ authority }) => authority ?? answer.authority),
+  );
   const joined = endpoints.map(({ podUid, local }) => podUid === question.pod || (local && answer.allowLocal));
   assert.deepEqual(
     outbound.endpoints.map(({ transport }) => transport === 'node_local'),
