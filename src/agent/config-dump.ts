@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import type { Match, Policy, Rule, StringMatch } from '../model/policy.ts';
-import type { MeshState, Service, Workload } from '../model/workload.ts';
+import type { ApplicationTunnel, MeshState, Service, WaypointReference, Workload } from '../model/workload.ts';
 import type { FlowInfo, NativeEngine } from '../native/binding.ts';
 import type { CertificateStatus } from '../ztunnel/certificates.ts';
 import type { PodStatus } from './enrolment.ts';
@@ -69,7 +69,8 @@ function dumpWorkload(workload: Workload, network: string): object {
     status: capitalized(workload.status),
     hostname: '',
     capacity: workload.capacity,
-    applicationTunnel: { protocol: 'NONE' },
+    waypoint: dumpWaypoint(workload.waypoint),
+    applicationTunnel: dumpTunnel(workload.applicationTunnel),
     authorizationPolicies: workload.authorizationPolicies,
     services: Object.fromEntries([...workload.services].map(([key, ports]) => [key, Object.fromEntries(ports)])),
   };
@@ -108,6 +109,7 @@ function dumpService(key: string, service: Service, network: string, endpoints: 
     ports: Object.fromEntries(service.ports),
     endpoints: endpoints ?? {},
     subjectAltNames: service.subjectAltNames,
+    waypoint: dumpWaypoint(service.waypoint),
     loadBalancer: {
       mode: capitalized(mode),
       routingPreferences: scopes.map(capitalized),
@@ -118,6 +120,19 @@ function dumpService(key: string, service: Service, network: string, endpoints: 
     visibility: capitalized(service.visibility),
     key,
   };
+}
+
+/** Null is what ztunnel leaves out. */
+function dumpWaypoint(waypoint: WaypointReference | null): object | null {
+  if (waypoint === null) return null;
+  const { port, required, whenUnready } = waypoint;
+  const [scope, name] =
+    waypoint.kind === 'hostname' ? [waypoint.namespace, waypoint.hostname] : [waypoint.network, waypoint.address];
+  return { destination: `${scope}/${name}`, hboneMtlsPort: port, required, whenUnready: capitalized(whenUnready) };
+}
+
+function dumpTunnel(tunnel: ApplicationTunnel | null): object {
+  return tunnel === null ? { protocol: 'NONE' } : { protocol: 'PROXY', port: tunnel.port };
 }
 
 const IP_FAMILIES = { automatic: null, ipv4: 'IPv4', ipv6: 'IPv6', dual: 'Dual' } as const;

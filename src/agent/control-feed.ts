@@ -20,6 +20,7 @@ import type { StateDifference } from '../model/state-difference.ts';
 import { answerInspection } from './explain.ts';
 import type { Node } from './node.ts';
 import { AddressDemand } from './address-demand.ts';
+import { relayTo } from './control-relay.ts';
 import { MeshMemory } from './mesh-memory.ts';
 import { NodePodFeed } from './node-pod-feed.ts';
 import type { NodePods } from './node-pods.ts';
@@ -131,6 +132,8 @@ export class ControlFeed implements StateFeed {
   /** Whatever comes while the first state is put in force waits its turn behind it. */
   async attach(node: Node): Promise<void> {
     this.#node = node;
+    const { control, settings } = this.#dependencies;
+    node.plane.setControl(relayTo(control, settings.controlName));
     await node.plane.apply(this.#replica.state);
     if (node.demand !== null) this.addresses?.attach(node.demand);
     this.#place();
