@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { AmbitError } from '../config/errors.ts';
 import { noCredentials } from '../config/control-credentials.ts';
 import type { ControlCredentials } from '../config/control-credentials.ts';
@@ -191,13 +191,16 @@ export class Agent {
   /** Hooks stay in place, closed: a pod never falls out of the mesh because its agent is replaced. */
   async #drain(): Promise<void> {
     this.#readiness.setDraining();
-    const { settings, logging } = this.#dependencies;
+    const { settings, logging, timers } = this.#dependencies;
+    const begun = timers.now();
+    this.#endsForGood = (await this.#kubernetes?.endsForGood()) ?? false;
+    if (this.#endsForGood) await this.#kubernetes?.leave();
     this.#node?.enrolment.stop();
-    const retired = this.#kubernetes?.retire();
-    const drained = this.#node?.engine.drain(settings.drainDeadline);
+    const retired = this.#endsForGood ? undefined : this.#kubernetes?.retire();
+    const drained = this.#node?.engine.drain(Math.max(0, settings.drainDeadline - (timers.now() - begun)));
     const report = await Promise.race([drained, aborted(this.#lifecycle.forcing)]);
     if (report !== undefined) logging.component('agent').info({ ...report }, 'drained');
-    this.#endsForGood = (await retired) ?? false;
+    await retired;
   }
 
   /** Ends whatever was started, also after a start that failed half-way. */
@@ -205,6 +208,7 @@ export class Agent {
     this.#node?.enrolment.stop();
     this.#node?.certificates?.stop();
     this.#node?.policies.stop();
+    this.#node?.gate.stop();
     await this.#feed.stop();
     this.#closeSigner();
     try {
@@ -213,14 +217,19 @@ export class Agent {
       this.#dependencies.logging.component('agent').error(errorFields(error), 'the engine did not stop cleanly');
     }
     await this.#kubernetes?.stop();
-    if (this.#endsForGood) this.#detach();
+    if (this.#endsForGood) await this.#leaveNode();
     await this.#servers.stop();
   }
 
-  /** Nobody comes who would serve what is captured. */
-  #detach(): void {
+  /** Nobody comes who would serve what is captured, or go on with what is kept. */
+  async #leaveNode(): Promise<void> {
     const { settings, native, logging } = this.#dependencies;
     const logger = logging.component('agent');
+    try {
+      if (settings.stateDir !== null) await rm(settings.stateDir, { recursive: true, force: true });
+    } catch (error) {
+      logger.error(errorFields(error), 'what the control plane had said stays behind: remove the folder by hand');
+    }
     try {
       const removed = native.detach(settings.node, settings.bpffs, this.#cgroup, settings.hostProc);
       logger.info({ removed }, 'the node is left as it was');

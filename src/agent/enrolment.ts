@@ -71,6 +71,8 @@ export class Enrolment {
   readonly #entries = new Map<string, Entry>();
   readonly #limit = new ConcurrencyLimit(OPERATIONS_AT_ONCE);
   #stopped = false;
+  /** See `releaseAll`. */
+  #leaving = false;
 
   constructor(dependencies: EnrolmentDependencies) {
     this.#dependencies = dependencies;
@@ -93,7 +95,7 @@ export class Enrolment {
     for (const pod of pods.values()) {
       const entry = this.#entry(pod.uid, nameOf(pod));
       entry.listed = true;
-      this.#setGoal(entry, goalOf(pod, this.#dependencies.placedLater));
+      this.#setGoal(entry, this.#leaving ? { kind: 'released' } : goalOf(pod, this.#dependencies.placedLater));
     }
     for (const entry of [...this.#entries.values()]) {
       if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry.listed, allKnown));
@@ -132,6 +134,18 @@ export class Enrolment {
   servedNetns(uid: string): string | null {
     const actual = this.#entries.get(uid)?.actual;
     return actual?.kind === 'served' ? actual.spec.netns : null;
+  }
+
+  /** From now on no pod is wanted, whatever the manifests say: all leave, and their open connections go on. */
+  releaseAll(): void {
+    this.#leaving = true;
+    for (const entry of [...this.#entries.values()]) this.#setGoal(entry, { kind: 'released' });
+    this.#report();
+  }
+
+  /** Nothing is captured any more, whether for this agent or by a former one. */
+  get hasLeft(): boolean {
+    return this.status().every(({ enrolled, captured }) => !enrolled && !captured);
   }
 
   /** Starts nothing new; what the engine serves stays served. */

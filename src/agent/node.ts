@@ -10,6 +10,7 @@ import { DemandGate } from '../ztunnel/demand-gate.ts';
 import type { AddressSource } from '../ztunnel/demand-gate.ts';
 import { DecisionPlane } from '../ztunnel/decision-plane.ts';
 import type { DryRunResult } from '../ztunnel/decision-plane.ts';
+import { PolicyGate } from '../ztunnel/policy-gate.ts';
 import { PolicyWatcher } from '../ztunnel/policy-watcher.ts';
 import { QuestionAnswerer } from '../ztunnel/questions.ts';
 import { engineEventHandler } from './engine-events.ts';
@@ -48,11 +49,12 @@ export interface Node {
   readonly enrolment: Enrolment;
   readonly policies: PolicyWatcher;
   readonly certificates: CertificateManager | null;
+  readonly gate: PolicyGate;
   /** null where the state is the whole mesh. */
   readonly demand: DemandGate | null;
 }
 
-/** Share of a question's time that may go by until the control plane has said who has its address. */
+/** Share of a question's time that may go by until the control plane has told what it takes to decide. */
 const PATIENCE = 0.8;
 
 /** The engine and everything that talks to it, joined; the engine is not started yet. */
@@ -73,6 +75,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
       metrics.stateGeneration.set(generation);
       metrics.invalidatedKeys.inc(keys.length);
       policies.stateChanged(touched);
+      gate.changed();
     },
     onDryRun: (result) => {
       metrics.dryRunDecisions.inc({ result: dryRunLabel(result) });
@@ -93,9 +96,14 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
   });
   const enrolment = createEnrolment(dependencies, start, { engine, plane, certificates });
   const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer });
-  const questions = demand ?? answerer;
-  handleEvent = engineEventHandler({ answerer: questions, enrolment, metrics, logger: logging.component('engine') });
-  return { engine, plane, enrolment, policies, certificates, demand };
+  const gate: PolicyGate = new PolicyGate({
+    awaitsPolicies: (pod) => plane.awaitsPolicies(pod),
+    next: demand ?? answerer,
+    timers,
+    patience: settings.questionTimeout * PATIENCE,
+  });
+  handleEvent = engineEventHandler({ answerer: gate, enrolment, metrics, logger: logging.component('engine') });
+  return { engine, plane, enrolment, policies, certificates, gate, demand };
 }
 
 /** The own one first. */

@@ -15,7 +15,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { Slices } from '../timing/slices.ts';
 import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
-import { decideInbound, isAllowed, policiesOfPod } from './inbound.ts';
+import { awaitsPolicies, decideInbound, isAllowed, policiesOfPod } from './inbound.ts';
 import type { InboundDecision, PodPolicies } from './inbound.ts';
 import type { MeshView } from './mesh-view.ts';
 import { decideOutbound } from './outbound.ts';
@@ -151,6 +151,11 @@ export class DecisionPlane {
   /** Has the engine ask again who of these is still wanted: an answer from its cache says nothing of its use. */
   askAgain(addresses: readonly IpAddress[]): void {
     this.#forgetAddresses(this.#store.touchAddresses(addresses));
+  }
+
+  /** Whether a policy that a pod of this node names is not known yet. */
+  awaitsPolicies(uid: string): boolean {
+    return awaitsPolicies(this.#store, uid);
   }
 
   /** Whether policy lets the connection in, without saying so to anybody. */

@@ -153,6 +153,13 @@ export function policiesOfPod(view: MeshView, uid: string): PodPolicies | null {
   return { workload, policies, unknown, guard: guardOf(view, workload) };
 }
 
+/** Whether the pod's workload names a policy that is not known: what comes to it is denied until it is. */
+export function awaitsPolicies(view: MeshView, uid: string): boolean {
+  const pod = view.localPod(uid);
+  const workload = pod === null ? null : view.workload(pod.workload);
+  return workload?.authorizationPolicies.some((key) => view.policy(key) === null) ?? false;
+}
+
 /** What `decideInbound` would say of a connection, without the names for logs. Null policies deny. */
 export function isAllowed(policies: PodPolicies | null, question: InboundQuestion): boolean {
   if (policies === null) return false;

@@ -24,6 +24,8 @@ export interface CniRequestsDependencies {
 /** So that the answer comes before the plugin gives up by itself. */
 const MARGIN_MS = 500;
 const LONGEST_LIMIT_MS = 110_000;
+/** The plugin waits for a second. */
+const DELETION_LIMIT_MS = 800;
 
 /** The stages of an enrolment, for the answer when its time is over. */
 type Stage = 'document' | 'decision' | 'engine';
@@ -44,8 +46,7 @@ export class CniRequests {
       case 'check':
         return Promise.resolve(this.#check(request));
       case 'delete':
-        this.#delete(request);
-        return Promise.resolve({ result: 'done' });
+        return this.#delete(request, signal);
       case 'gc':
         this.#dependencies.places.collect(request.attachments.map(attachmentOf));
         return Promise.resolve({ result: 'done' });
@@ -120,16 +121,38 @@ export class CniRequests {
     return { result: 'later', message: this.#reason(request.pod, { stage: 'engine', uid }) };
   }
 
-  #delete(request: CniDeletion): void {
+  /** Answered when the engine has let go of the pod: what is taken down before looks like tampering, and peers hear of no end. */
+  async #delete(request: CniDeletion, signal: AbortSignal): Promise<CniAnswer> {
     const document = this.#find(request.pod);
     const uid = request.pod.uid ?? (document === null ? null : podUid(document));
-    if (uid !== null) this.#undo(request, uid);
+    if (this.#undo(request, uid)) await this.#untilLeft(uid, signal);
+    return { result: 'done' };
   }
 
-  #undo(request: CniEnrolment | CniDeletion, uid: string | null): void {
+  async #untilLeft(uid: string | null, signal: AbortSignal): Promise<void> {
     if (uid === null) return;
+    const { changes, enrolment, timers } = this.#dependencies;
+    const { controller, release } = linkedController(signal);
+    const cancel = timers.after(DELETION_LIMIT_MS, () => {
+      controller.abort(new Error('time is over'));
+    });
+    const hasLeft = (): true | null => {
+      const status = enrolment.podStatus(uid);
+      return status === null || !(status.enrolled || status.captured) ? true : null;
+    };
+    // A pod must be deletable whatever becomes of this.
+    await changes.until(hasLeft, controller.signal).catch(() => undefined);
+    cancel();
+    release();
+  }
+
+  /** @returns whether the pod had this attachment */
+  #undo(request: CniEnrolment | CniDeletion, uid: string | null): boolean {
+    if (uid === null) return false;
     const { places, documents } = this.#dependencies;
-    if (places.depart(uid, attachmentOf(request))) documents.forgetAddresses(uid);
+    const left = places.depart(uid, attachmentOf(request));
+    if (left) documents.forgetAddresses(uid);
+    return left;
   }
 
   #find({ namespace, name, uid }: CniPod): PodDocument | null {

@@ -8,6 +8,7 @@ import type { LocalPod } from '../../model/workload.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Logging } from '../../telemetry/logger.ts';
 import type { AgentMetrics } from '../../telemetry/metrics.ts';
+import { withDeadline } from '../../timing/deadline.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { nodeNetnsOf } from '../node.ts';
 import type { Node } from '../node.ts';
@@ -45,6 +46,8 @@ export interface Served {
 }
 
 const LIMIT_SECONDS = 30;
+/** Taken from the time that open connections have to end. */
+const LEAVE_MS = 10_000;
 
 /** The cluster's side of an agent: which pods there are, where, and who is told what has become of them. */
 export class KubernetesNode {
@@ -58,6 +61,7 @@ export class KubernetesNode {
   #installer: CniInstaller | null = null;
   #status: PodStatusWriter | null = null;
   #namespaces: NamespacesFile | null = null;
+  #served: Served | null = null;
   #reconciling = false;
 
   constructor(dependencies: KubernetesNodeDependencies) {
@@ -91,6 +95,7 @@ export class KubernetesNode {
 
   /** To be called when the engine was told of all pods. Resolves when new ones may come. @throws AmbitError */
   async begin(served: Served): Promise<void> {
+    this.#served = served;
     this.#status = this.#createStatus(served);
     this.#namespaces = this.#createNamespaces(served);
     this.#server = this.#createServer(served);
@@ -100,22 +105,42 @@ export class KubernetesNode {
     await this.#installer?.start();
   }
 
-  /**
-   * Whoever comes next answers the plugin, and writes what is in force.
-   *
-   * @returns whether nobody comes: then the configuration of the node is as it was before, and the kernel's part is to be removed
-   */
-  async retire(): Promise<boolean> {
+  /** Whether nobody comes after this agent. */
+  endsForGood(): Promise<boolean> {
     const { settings, client, timers, logging } = this.#dependencies;
-    const logger = logging.component('kubernetes');
     const { podNamespace: namespace, daemonSet: name } = settings;
-    await Promise.all([this.#installer?.stop(), this.#status?.stop()]);
-    this.#status = null;
+    return endsForGood({ client, namespace, name, timers, logger: logging.component('kubernetes') });
+  }
+
+  /** Whoever comes next answers the plugin, and writes what is in force. */
+  async retire(): Promise<void> {
     this.#namespaces?.stop();
-    const forGood = await endsForGood({ client, namespace, name, timers, logger });
-    if (forGood) await this.#leave();
-    await this.#server?.stop();
-    return forGood;
+    await Promise.all([this.#installer?.stop(), this.#status?.stop(), this.#server?.stop()]);
+    this.#status = null;
+  }
+
+  /**
+   * The configuration of the node becomes what it was, every pod leaves the mesh live, and says so. What takes too long is left to
+   * whoever removes the kernel's part at the end.
+   */
+  async leave(): Promise<void> {
+    await this.#removePlugin();
+    this.#served?.node.enrolment.releaseAll();
+    this.changed();
+    const { timers, logging } = this.#dependencies;
+    const late = (): Error => new Error(`not within ${LEAVE_MS / 1000} s`);
+    try {
+      await withDeadline(LEAVE_MS, timers, late, (signal) =>
+        this.#changes.until(() => this.#hasLeft() || null, signal),
+      );
+    } catch (error) {
+      logging.component('kubernetes').warn(errorFields(error), 'not every pod could be let go, or be told so');
+    }
+    await this.retire();
+  }
+
+  #hasLeft(): boolean {
+    return (this.#served?.node.enrolment.hasLeft ?? true) && (this.#status?.isDone ?? true);
   }
 
   /** Ends what is left; after the signal that was given to the input. */
@@ -129,9 +154,10 @@ export class KubernetesNode {
     this.#dependencies.client.close();
   }
 
-  async #leave(): Promise<void> {
+  async #removePlugin(): Promise<void> {
     try {
       await this.#installer?.remove();
+      this.#namespaces?.stop();
       await rm(this.#namespacesPath, { force: true });
     } catch (error) {
       const text = 'the CNI configuration could not be put back; remove 00-ambit.conflist by hand';

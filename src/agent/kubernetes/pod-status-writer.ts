@@ -77,6 +77,11 @@ export class PodStatusWriter {
     }
   }
 
+  /** Every pod has been told what is. */
+  get isDone(): boolean {
+    return [...this.#dependencies.pods()].every((pod) => !this.#isDue(pod, podUid(pod)));
+  }
+
   async stop(): Promise<void> {
     await this.#queue.stop();
   }

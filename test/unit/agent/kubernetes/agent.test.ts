@@ -201,13 +201,26 @@ suite('the CNI plugin’s requests', () => {
       assert.deepEqual(await rig.ask({ ...deletion, containerId: 'older' }), { result: 'done' });
       assert.equal(rig.engine().pods.size, 1);
       await rig.ask(deletion);
-      await until(() => rig.engine().calls.includes(`forget ${uid}`));
+      assert.ok(rig.engine().calls.includes(`forget ${uid}`));
+      assert.equal(rig.engine().pods.size, 0);
       const again = attachment(rig, {
         containerId: 'b',
         netns: { path: rig.proc.netns('second'), ...rig.proc.identity('second') },
       });
       assert.deepEqual(await rig.ask(again), { result: 'enrolled' });
     });
+  });
+
+  test('with the end of its DaemonSet every pod leaves live, and says so', async (context) => {
+    const rig = await newClusterRig(context);
+    rig.putNamespace('shop', ambient);
+    await running(rig, async () => {
+      rig.putPod({ name: 'web', uid, phase: 'Pending' });
+      await rig.ask(attachment(rig));
+      await until(() => rig.redirection('web') === 'enabled');
+    });
+    assert.ok(rig.engine().calls.includes(`unenrol ${uid}`));
+    assert.equal(rig.redirection('web'), null);
   });
 
   test('what the runtime does not have any more is let go', async (context) => {
