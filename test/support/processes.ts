@@ -70,6 +70,7 @@ export class Running {
   readonly #command: readonly string[];
   #finished: Finished | null = null;
   #waiting: (() => void)[] = [];
+  readonly #listeners: ((line: string) => void)[] = [];
 
   constructor(command: readonly string[], child: ChildProcessWithoutNullStreams) {
     if (child.pid === undefined) throw new Error(`${command.join(' ')} did not start`);
@@ -77,8 +78,8 @@ export class Running {
     this.#command = command;
     this.#child = child;
     child.stdin.on('error', () => undefined);
-    this.#collect(child.stdout, this.lines);
-    this.#collect(child.stderr, this.errorLines);
+    this.#collect(child.stdout, this.lines, this.#listeners);
+    this.#collect(child.stderr, this.errorLines, []);
     this.ended = new Promise((resolve) => {
       child.once('close', (code, signal) => {
         alive.delete(child);
@@ -108,6 +109,11 @@ export class Running {
     }
   }
 
+  /** Is called with each line of its output from now on. */
+  onLine(listener: (line: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
   write(text: string): void {
     this.#child.stdin.write(text);
   }
@@ -135,9 +141,10 @@ export class Running {
     });
   }
 
-  #collect(stream: NodeJS.ReadableStream, into: string[]): void {
+  #collect(stream: NodeJS.ReadableStream, into: string[], listeners: readonly ((line: string) => void)[]): void {
     createInterface({ input: stream }).on('line', (line) => {
       into.push(line);
+      for (const listener of listeners) listener(line);
       if (into.length > keptLines) into.shift();
       this.#wake();
     });

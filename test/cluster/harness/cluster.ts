@@ -73,6 +73,11 @@ export class Cluster {
     return run(['node', String(n), ...command], options);
   }
 
+  /** What runs a command on a node, for what goes on for a while. */
+  nodeCommand(n: number, command: readonly string[]): readonly string[] {
+    return [script, 'node', String(n), ...command];
+  }
+
   /** A command on a machine that shares the nodes' network and is not in the cluster. */
   outside(command: readonly string[], options: ExecOptions = {}): Promise<Finished> {
     return run(['outside', ...command], options);

@@ -8,6 +8,7 @@ import type { List, Pod } from './objects.ts';
 
 const namespace = 'istio-system';
 const agentName = 'ztunnel';
+const controlName = 'istiod';
 
 /** Ambit as users install it: by `ambit install`, from the image that `make image` packs. */
 export class InstalledMesh {
@@ -73,6 +74,37 @@ export class InstalledMesh {
   /** Sends a signal to the agents of a node, so that they are silent (SIGSTOP), or gone as in a crash. */
   async signalAgents(node: number, signal: 'STOP' | 'CONT' | 'KILL'): Promise<void> {
     await this.cluster.node(node, ['pkill', `-${signal}`, '--full', 'dist/src/cli/main[.]js agent$']);
+  }
+
+  /** As an upgrade does: each agent is replaced by a new one, which takes over from it. */
+  async restartAgents(): Promise<void> {
+    await this.kubectl(['rollout', 'restart', `daemonset/${agentName}`]);
+    await this.kubectl(['rollout', 'status', `daemonset/${agentName}`, '--timeout=180s'], { timeout: 190_000 });
+    await this.cluster.until('the end of the old agents', async () => (await this.agents()).length === 2);
+  }
+
+  /** Resolves when so many replicas of the control plane are there, and no more. */
+  async scaleControl(replicas: number): Promise<void> {
+    await this.kubectl(['scale', 'deployment', controlName, `--replicas=${replicas}`]);
+    await this.cluster.until(`${replicas} replicas of the control plane`, async () => {
+      const { items } = await this.cluster.get<List<Pod>>([
+        'pods',
+        '--namespace',
+        namespace,
+        '--selector',
+        `app=${controlName}`,
+      ]);
+      return items.length === replicas && items.every(({ status }) => holds(status.conditions, 'Ready'));
+    });
+  }
+
+  /** The control plane's Prometheus page. */
+  async controlMetrics(): Promise<string> {
+    return this.kubectl([
+      'get',
+      '--raw',
+      `/api/v1/namespaces/${namespace}/services/${controlName}:15014/proxy/metrics`,
+    ]);
   }
 
   /** Access-log lines and messages of a node's agent that hold a text. */

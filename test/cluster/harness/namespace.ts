@@ -60,6 +60,25 @@ export class TestNamespace {
     });
   }
 
+  /** Gives a Deployment another number of pods. */
+  async scale(name: string, replicas: number): Promise<void> {
+    await this.kubectl(['scale', 'deployment', name, `--replicas=${replicas}`]);
+  }
+
+  /** Waits until so many pods of a Deployment are ready, and no others are left. */
+  async untilScaled(name: string, replicas: number, timeout = 180_000): Promise<readonly Pod[]> {
+    return this.cluster.until(
+      `${replicas} pods of ${this.name}/${name}`,
+      async () => {
+        const pods = await this.pods(`app=${name}`);
+        const ready = pods.filter(({ status }) => holds(status.conditions, 'Ready')).length;
+        if (pods.length !== replicas || ready !== replicas) throw new Error(`${pods.length} pods, ${ready} ready`);
+        return pods;
+      },
+      { timeout, interval: 500 },
+    );
+  }
+
   async pods(selector: string): Promise<readonly Pod[]> {
     return (await this.get<List<Pod>>(['pods', '--selector', selector])).items;
   }
@@ -107,6 +126,11 @@ export class TestNamespace {
       const found = await this.redirections();
       return pods.every((pod) => found[pod] === wanted);
     });
+  }
+
+  /** The first address of a Service. */
+  async serviceAddress(name: string): Promise<string> {
+    return (await this.get<{ readonly spec: { readonly clusterIP: string } }>(['service', name])).spec.clusterIP;
   }
 
   /** Sets a label, or takes it away. */

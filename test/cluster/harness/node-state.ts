@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { exec } from '../../support/processes.ts';
 import type { Cluster } from './cluster.ts';
-import type { List, Metadata } from './objects.ts';
+import type { List, Metadata, Pod } from './objects.ts';
 
 /** What a mesh could leave behind, each thing a line of text, by where it was looked for. */
 export type State = Readonly<Record<string, readonly string[]>>;
@@ -14,12 +14,17 @@ export const nodes = [1, 2] as const;
 const looks: Readonly<Record<string, string>> = {
   'files of the CNI': `find /etc/cni /opt/cni -type f -printf '%m %u %p\\n' -exec sha256sum {} +`,
   'folders of the CNI': `find /etc/cni /opt/cni -type d -printf '%m %p\\n'`,
-  'run folder': `find /run/ambit /var/lib/ambit -ls 2>/dev/null || true`,
+  // The kubelet makes the folder of the agent, and leaves it.
+  'files of the agent': `find /run/ambit /var/lib/ambit -mindepth 1 2>/dev/null || true`,
   'pinned objects of eBPF': `find /sys/fs/bpf -mindepth 1`,
   // The bridge of the CNI comes with the first pod of a node.
   'rules and routes': `for family in 4 6; do ip -$family rule; ip -$family route show table all | grep -Ev 'cni0|veth'; done`,
   'settings of the network': `sysctl --all 2>/dev/null | grep -E '^net[.]ipv[46][.](conf[.](all|default|lo)[.]|tcp_|fwmark|ip_)'`,
 };
+
+/** In the network namespace of a pod; its neighbours and counters are not of interest. */
+const podLook = `ip -4 rule; ip -6 rule; ip -4 route show table all; ip -6 route show table all; ip -brief address; ss -Hlnt;
+  sysctl --all 2>/dev/null | grep -E '^net[.]ipv[46][.](conf[.]|tcp_|fwmark|ip_)'`;
 
 /** Kinds that installing makes; what users and the cluster itself add meanwhile belongs to other namespaces. */
 const clusterKinds =
@@ -43,6 +48,17 @@ export async function stateOf(cluster: Cluster): Promise<State> {
   state['objects of the cluster'] = linesOf(await cluster.kubectl(['get', clusterKinds, '--output', 'name']));
   state['labels and annotations'] = await labelsOf(cluster);
   return state;
+}
+
+/** What a mesh could leave in the network namespace of a pod. */
+export async function podStateOf(cluster: Cluster, { metadata, spec }: Pod): Promise<readonly string[]> {
+  const node = Number(spec.nodeName?.replace('node-', ''));
+  const find = `grep -l ${metadata.uid} /proc/[0-9]*/cgroup | head -1 | cut -d/ -f3`;
+  const pid = (await cluster.node(node, ['sh', '-c', find])).stdout.trim();
+  const { stdout } = await cluster.node(node, ['nsenter', `--net=/proc/${pid}/ns/net`, 'sh', '-c', podLook]);
+  const inode = (await cluster.node(node, ['stat', '--dereference', '--format=%i', `/proc/${pid}/ns/net`])).stdout;
+  const links = (await bpfLinks()).filter(({ netns_ino: netns }) => netns === Number(inode));
+  return [...linesOf(stdout), ...links.map(({ type }) => `link of eBPF: ${type}`)];
 }
 
 /** What of the one is not in the other, both ways, as `- line` and `+ line`. */
@@ -75,16 +91,18 @@ async function linksUnder(cluster: Cluster, node: number): Promise<readonly stri
     `find "$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)" -type d -printf '%i\\n'`,
   ]);
   const own = new Set(linesOf(folders.stdout).map(Number));
-  const { stdout } = await exec(['bpftool', '--json', 'link', 'show']);
-  const links = JSON.parse(stdout) as readonly BpfLink[];
-  return links
+  return (await bpfLinks())
     .filter(({ cgroup_id: cgroup }) => cgroup !== undefined && own.has(cgroup))
     .map((link) => `${link.type} ${link.attach_type ?? ''}`)
     .sort();
 }
 
-/** Of `bpftool link`. */
-export interface BpfLink {
+async function bpfLinks(): Promise<readonly BpfLink[]> {
+  const { stdout } = await exec(['bpftool', '--json', 'link', 'show']);
+  return JSON.parse(stdout) as readonly BpfLink[]; // bpftool's own names
+}
+
+interface BpfLink {
   readonly type: string;
   readonly cgroup_id?: number;
   readonly netns_ino?: number;

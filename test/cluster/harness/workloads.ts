@@ -39,6 +39,43 @@ export function service(name: string, app: string, ports: readonly number[], spe
   };
 }
 
+export interface DeploymentOptions extends PodOptions {
+  readonly replicas?: number;
+  /** How long a pod that is deleted goes on serving, so that everybody has heard of its end. */
+  readonly serveOnSeconds?: number;
+}
+
+/** Servers of one template, spread over the nodes. */
+export function deployment(
+  name: string,
+  servers: readonly string[],
+  { replicas = 1, serveOnSeconds = 5, ...options }: DeploymentOptions = {},
+): KubernetesObject {
+  const labels = { app: name, ...options.labels };
+  const spread = { maxSkew: 1, topologyKey: 'kubernetes.io/hostname', whenUnsatisfiable: 'DoNotSchedule' };
+  const spec = podSpec(
+    {
+      args: ['serve', ...servers, '--name', name],
+      lifecycle: { preStop: { sleep: { seconds: serveOnSeconds } } },
+      ...readinessOf(servers),
+    },
+    {
+      ...options,
+      spec: {
+        terminationGracePeriodSeconds: serveOnSeconds + 1,
+        topologySpreadConstraints: [{ ...spread, labelSelector: { matchLabels: { app: name } } }],
+        ...options.spec,
+      },
+    },
+  );
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name },
+    spec: { replicas, selector: { matchLabels: { app: name } }, template: { metadata: { labels }, spec } },
+  };
+}
+
 /** The pod spec of a test-kit server, for the templates of Deployments and DaemonSets. */
 export function podSpec(container: object, { node, serviceAccount, spec = {}, ...options }: PodOptions): object {
   return {
@@ -62,6 +99,14 @@ function pod(name: string, options: PodOptions, container: object): KubernetesOb
     spec: podSpec(container, options),
   };
 }
+
+/** Refuses plaintext in a namespace, so that who is outside the mesh is seen by what it is told. */
+export const strict: KubernetesObject = {
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'strict' },
+  spec: { mtls: { mode: 'STRICT' } },
+};
 
 /** A pod is ready when its first server accepts. */
 function readinessOf(servers: readonly string[]): object {

@@ -8,21 +8,13 @@ import { InstalledMesh } from '../harness/mesh.ts';
 import { labelText, redirectionOf, TestNamespace } from '../harness/namespace.ts';
 import type { KubernetesObject, List, Pod } from '../harness/objects.ts';
 import { clusterSuite } from '../harness/suite.ts';
-import { clientPod, serverPod } from '../harness/workloads.ts';
+import { clientPod, serverPod, strict } from '../harness/workloads.ts';
 
 const port = 8080;
 const echoPort = 8081;
 const mode = 'istio.io/dataplane-mode';
 const servers = [`whoami@[::]:${port}`, `echo@[::]:${echoPort}`];
 const systemNamespaces = ['kube-system', 'istio-system'];
-
-/** Refuses plaintext, so that who is outside the mesh is seen by what it is told. */
-const strict: KubernetesObject = {
-  apiVersion: 'security.istio.io/v1',
-  kind: 'PeerAuthentication',
-  metadata: { name: 'strict' },
-  spec: { mtls: { mode: 'STRICT' } },
-};
 
 interface EventObject extends KubernetesObject {
   readonly reason?: string;
