@@ -71,6 +71,13 @@ export class InstalledMesh {
     return agent;
   }
 
+  /** Waits until the agent of a node serves. */
+  async untilReady(node: number): Promise<void> {
+    await this.cluster.until(`the agent of node-${node}`, async () =>
+      holds((await this.agentOn(node)).status.conditions, 'Ready'),
+    );
+  }
+
   /** Sends a signal to the agents of a node, so that they are silent (SIGSTOP), or gone as in a crash. */
   async signalAgents(node: number, signal: 'STOP' | 'CONT' | 'KILL'): Promise<void> {
     await this.cluster.node(node, ['pkill', `-${signal}`, '--full', 'dist/src/cli/main[.]js agent$']);
@@ -98,15 +105,6 @@ export class InstalledMesh {
     });
   }
 
-  /** The control plane's Prometheus page. */
-  async controlMetrics(): Promise<string> {
-    return this.kubectl([
-      'get',
-      '--raw',
-      `/api/v1/namespaces/${namespace}/services/${controlName}:15014/proxy/metrics`,
-    ]);
-  }
-
   /** Access-log lines and messages of a node's agent that hold a text. */
   async logged(node: number, text: string): Promise<readonly string[]> {
     const { metadata } = await this.agentOn(node);
@@ -122,7 +120,7 @@ export class InstalledMesh {
   /** The Prometheus page of one replica of the control plane, as its node sees it. */
   async controlMetrics(): Promise<string> {
     const [control] = (
-      await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', 'app=istiod'])
+      await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', `app=${controlName}`])
     ).items;
     if (control === undefined) throw new Error('no control plane runs');
     return this.#fetch(nodeOf(control), control, 15014, '/metrics');

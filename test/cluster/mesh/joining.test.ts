@@ -164,7 +164,7 @@ clusterSuite('joining and leaving the mesh', () => {
     const late = await shop.ready('late');
     await shop.untilRedirected(['late'], 'enabled');
     assert.ok(wasReset(await outside.call('stranger', endpoint(late.status.podIP ?? '', port))));
-    await cluster.until('the agent to be ready again', () => mesh.agentOn(2));
+    await mesh.untilReady(2);
   });
 
   it('lets go of pods whose namespace loses its label; connections of the mesh stay open', async () => {

@@ -106,6 +106,6 @@ clusterSuite('the reboot of a node', () => {
     assert.equal(seen.dropped, 0);
     assert.ok((seen.needles[texts.plain] ?? 0) > 0);
     assert.equal(seen.needles[texts.secret], 0, 'plaintext was sent');
-    await mesh.agentOn(2);
+    await mesh.untilReady(2);
   });
 });
