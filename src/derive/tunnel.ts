@@ -2,7 +2,8 @@ import type { Workload } from '../model/workload.ts';
 import type { Labels } from './selectors.ts';
 
 const tunnelLabel = 'networking.istio.io/tunnel';
-const redirectionAnnotation = 'ambient.istio.io/redirection';
+/** What is, where labels say what is wanted. */
+export const redirectionAnnotation = 'ambient.istio.io/redirection';
 
 /**
  * Whether a workload takes HBONE by what is written on it: `networking.istio.io/tunnel: http` (label or annotation) says

@@ -1,6 +1,7 @@
 import { customResourceDefinitions } from './custom-resources.ts';
 import type { ManifestObject, ObjectGroup } from './manifest-object.ts';
 import { accessGroup } from './objects/access.ts';
+import { admissionGroup } from './objects/admission.ts';
 import { agentGroup } from './objects/agent.ts';
 import type { Site } from './objects/common.ts';
 import { controlGroup } from './objects/control.ts';
@@ -10,6 +11,7 @@ import { meshGroup, networkPolicyGroup, strictGroup, validatorGroup } from './ob
 export function groupsOf(site: Site): readonly ObjectGroup[] {
   return [
     accessGroup(site),
+    admissionGroup(site),
     meshGroup(site),
     strictGroup(site),
     controlGroup(site),
@@ -22,7 +24,11 @@ export function groupsOf(site: Site): readonly ObjectGroup[] {
 /** Everything that an installation with these values is made of, namespace and definitions first. */
 export function installation(site: Site): readonly ManifestObject[] {
   const { values, namespace } = site;
-  const wanted = { strict: values.strict, 'networkPolicy.enabled': values.networkPolicy.enabled };
+  const wanted = {
+    strict: values.strict,
+    'networkPolicy.enabled': values.networkPolicy.enabled,
+    'admissionPolicy.enabled': values.admissionPolicy.enabled,
+  };
   const groups = groupsOf(site).filter(({ when }) => when === null || wanted[when]);
   const home: ManifestObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
   return [home, ...customResourceDefinitions(), ...groups.flatMap(({ objects }) => objects)];

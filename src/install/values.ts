@@ -69,6 +69,10 @@ export const valuesSchema = z.strictObject({
     .strictObject({ enabled: z.boolean().default(false) })
     .prefault({})
     .describe('Who may reach the mesh’s own pods'),
+  admissionPolicy: z
+    .strictObject({ enabled: z.boolean().default(true) })
+    .prefault({})
+    .describe('Holds agents to the pods of their own node; needs Kubernetes 1.30'),
 });
 
 export type Values = z.output<typeof valuesSchema>;

@@ -12,13 +12,15 @@ interface Order {
   readonly tokenFile: string;
   readonly rootFile: string;
   readonly spiffeId: string;
+  /** Name in the server's certificate, where it is not the host's. */
+  readonly serverName?: string;
 }
 
 let input = '';
 for await (const chunk of process.stdin) input += String(chunk);
-const { spiffeId, ...access } = JSON.parse(input) as Order;
+const { spiffeId, serverName = null, ...access } = JSON.parse(input) as Order;
 const client = new CertificateClient({
-  access: { ...access, serverName: null, clusterId: 'Kubernetes', token: null, headers: [] },
+  access: { ...access, serverName, clusterId: 'Kubernetes', token: null, headers: [] },
   ttl: 3_600_000,
   timers: systemTimers,
   metrics: createAgentMetrics('test'),

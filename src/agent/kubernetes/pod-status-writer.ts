@@ -1,5 +1,6 @@
 import type { PodDocument } from '../../config/manifests/schemas/pod.ts';
 import { podUid } from '../../derive/pod-uid.ts';
+import { redirectionAnnotation } from '../../derive/tunnel.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
 import { isConflict, isNotFound } from '../../kube/kube-error.ts';
 import { WorkQueue } from '../../kube/work-queue.ts';
@@ -25,9 +26,6 @@ export interface PodStatusWriterDependencies {
   readonly logger: Logger;
   readonly metrics: Pick<AgentMetrics, 'podStatusWrites'>;
 }
-
-/** What is, where labels say what is wanted. */
-export const redirectionAnnotation = 'ambient.istio.io/redirection';
 
 export type Redirection =
   | { readonly kind: 'enabled' }

@@ -20,6 +20,16 @@ export const apiKinds: Readonly<Record<string, ApiKind>> = {
     plural: 'validatingwebhookconfigurations',
     namespaced: false,
   },
+  ValidatingAdmissionPolicyBinding: {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    plural: 'validatingadmissionpolicybindings',
+    namespaced: false,
+  },
+  ValidatingAdmissionPolicy: {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    plural: 'validatingadmissionpolicies',
+    namespaced: false,
+  },
   Deployment: { apiVersion: 'apps/v1', plural: 'deployments', namespaced: true },
   PodDisruptionBudget: { apiVersion: 'policy/v1', plural: 'poddisruptionbudgets', namespaced: true },
   Service: { apiVersion: 'v1', plural: 'services', namespaced: true },

@@ -1,5 +1,5 @@
 import { operatorSecret, ownSecret } from '../../control/kubernetes/authority-secret.ts';
-import { validatorNameIn } from '../../control/kubernetes/names.ts';
+import { leaderLease, validatorNameIn } from '../../control/kubernetes/names.ts';
 import { rootConfigMap } from '../../control/kubernetes/root-publisher.ts';
 import { statusPaths } from '../../control/kubernetes/status-writer.ts';
 import { watchedKinds } from '../../control/kubernetes/watched-kinds.ts';
@@ -29,6 +29,7 @@ export function accessGroup(site: Site): ObjectGroup {
       ...clusterAccess(control, controlName, controlRules(site), namespace),
       ...clusterAccess(agent, agentName, agentRules(), namespace),
       ...namespaceAccess(controlName, controlNamespaceRules(), namespace),
+      ...namespaceAccess(agentName, agentNamespaceRules(), namespace),
     ],
   };
 }
@@ -38,19 +39,20 @@ function controlRules({ namespace }: Site): readonly Rule[] {
     ...watchRules(),
     { apiGroups: ['apiextensions.k8s.io'], resources: ['customresourcedefinitions'], verbs: watch },
     { apiGroups: ['authentication.k8s.io'], resources: ['tokenreviews'], verbs: ['create'] },
-    // Which namespaces there are is not known, so the name is all that can be bounded. Creating cannot be bounded by a name.
-    { apiGroups: [''], resources: ['configmaps'], verbs: ['list', 'watch', 'create'] },
-    { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'update', 'patch'], resourceNames: [rootConfigMap] },
+    // Which namespaces there are is not known, so the name is all that can be bounded. A list is bounded by it where it asks for
+    // that name by a field selector; creating cannot be.
+    { apiGroups: [''], resources: ['configmaps'], verbs: ['create'] },
+    {
+      apiGroups: [''],
+      resources: ['configmaps'],
+      verbs: [...watch, 'update', 'patch'],
+      resourceNames: [rootConfigMap],
+    },
     ...statusRules(),
     {
       apiGroups: ['admissionregistration.k8s.io'],
       resources: ['validatingwebhookconfigurations'],
-      verbs: ['list', 'watch'],
-    },
-    {
-      apiGroups: ['admissionregistration.k8s.io'],
-      resources: ['validatingwebhookconfigurations'],
-      verbs: ['get', 'patch'],
+      verbs: [...watch, 'patch'],
       resourceNames: [validatorNameIn(namespace)],
     },
   ];
@@ -78,20 +80,28 @@ function controlNamespaceRules(): readonly Rule[] {
     // The CA: read by name; made once, with the key of its root, which cannot be read back.
     { apiGroups: [''], resources: ['secrets'], verbs: ['get'], resourceNames: [operatorSecret, ownSecret] },
     { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
-    { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['get', 'create', 'update'] },
+    { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+    {
+      apiGroups: ['coordination.k8s.io'],
+      resources: ['leases'],
+      verbs: ['get', 'update'],
+      resourceNames: [leaderLease],
+    },
   ];
 }
 
 /** The annotation of a pod is written by its status, so that no agent may write what a pod runs. */
 function agentRules(): readonly Rule[] {
   return [
-    { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: watch },
-    { apiGroups: ['ambit.dev'], resources: ['meshsettings'], verbs: watch },
+    { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['list', 'watch'] },
     { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
-    { apiGroups: ['', 'events.k8s.io'], resources: ['events'], verbs: ['create', 'patch'] },
-    // Whether it ends for good: then the node is left as it was.
-    { apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'], resourceNames: [agentName] },
+    { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create'] },
   ];
+}
+
+/** Whether it ends for good: then the node is left as it was. */
+function agentNamespaceRules(): readonly Rule[] {
+  return [{ apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'], resourceNames: [agentName] }];
 }
 
 function clusterAccess(

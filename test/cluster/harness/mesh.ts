@@ -105,6 +105,22 @@ export class InstalledMesh {
     });
   }
 
+  /** A replica of the control plane that serves. @throws Error when there is none */
+  async controlPod(): Promise<Pod> {
+    const { items } = await this.cluster.get<List<Pod>>([
+      'pods',
+      '--namespace',
+      namespace,
+      '--selector',
+      `app=${controlName}`,
+    ]);
+    const pod = items.find(
+      ({ metadata, status }) => metadata.deletionTimestamp === undefined && holds(status.conditions, 'Ready'),
+    );
+    if (pod === undefined) throw new Error('no replica of the control plane is ready');
+    return pod;
+  }
+
   /** Access-log lines and messages of a node's agent that hold a text. */
   async logged(node: number, text: string): Promise<readonly string[]> {
     const { metadata } = await this.agentOn(node);
@@ -119,10 +135,7 @@ export class InstalledMesh {
 
   /** The Prometheus page of one replica of the control plane, as its node sees it. */
   async controlMetrics(): Promise<string> {
-    const [control] = (
-      await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', `app=${controlName}`])
-    ).items;
-    if (control === undefined) throw new Error('no control plane runs');
+    const control = await this.controlPod();
     return this.#fetch(nodeOf(control), control, 15014, '/metrics');
   }
 

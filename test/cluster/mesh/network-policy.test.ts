@@ -40,6 +40,10 @@ clusterSuite('network policies of a cluster with a mesh', () => {
       ...clients,
     );
     [web, free] = started as [Pod, Pod];
+    for (const { metadata } of clients)
+      await cluster.until(`a call of ${metadata.name ?? ''}`, async () => {
+        return (await shop.call(metadata.name ?? '', endpoint(web.status.podIP ?? '', port))).ok;
+      });
     friends = started.filter(({ metadata }) => metadata.labels?.['role'] === 'friend');
   });
 

@@ -40,6 +40,9 @@ clusterSuite('policy of a mesh in a cluster', () => {
       outside.start(clientPod('near', { node: 1 }), clientPod('far', { node: 2 }), hostPod('host')),
     ]);
     web = started[0] as Pod;
+    // What fails from here on fails by policy, and not for a certificate that is still to come.
+    for (const name of ['friend-1', 'friend-2', 'foe-1', 'foe-2'])
+      await cluster.until(`a call of ${name}`, async () => (await shop.call(name, at(port))).ok);
   });
 
   after(async () => {
