@@ -66,7 +66,7 @@ export class TestNamespace {
   }
 
   /** Waits until so many pods of a Deployment are ready, and no others are left. */
-  async untilScaled(name: string, replicas: number, timeout = 180_000): Promise<readonly Pod[]> {
+  async untilScaled(name: string, replicas: number, timeout = 300_000): Promise<readonly Pod[]> {
     return this.cluster.until(
       `${replicas} pods of ${this.name}/${name}`,
       async () => {

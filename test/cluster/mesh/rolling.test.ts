@@ -77,7 +77,7 @@ clusterSuite('changes under load', () => {
     await plain.scale('web', 0);
     const begun = Date.now();
     await shop.scale('web', 100);
-    const pods = await shop.untilScaled('web', 100, 300_000);
+    const pods = await shop.untilScaled('web', 100);
     console.log(`a hundred pods were ready after ${Date.now() - begun} ms`);
     await cluster.until('a hundred enrolled pods', async () => {
       const now = await shop.pods('app=web');
