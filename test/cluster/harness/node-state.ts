@@ -27,8 +27,11 @@ const podLook = `ip -4 rule; ip -6 rule; ip -4 route show table all; ip -6 route
   sysctl --all 2>/dev/null | grep -E '^net[.]ipv[46][.](conf[.]|tcp_|fwmark|ip_)'`;
 
 /** Kinds that installing makes; what users and the cluster itself add meanwhile belongs to other namespaces. */
-const clusterKinds =
-  'customresourcedefinitions,clusterroles,clusterrolebindings,validatingwebhookconfigurations,mutatingwebhookconfigurations,priorityclasses';
+const clusterKinds = [
+  'customresourcedefinitions,clusterroles,clusterrolebindings,priorityclasses',
+  'validatingwebhookconfigurations,mutatingwebhookconfigurations',
+  'validatingadmissionpolicies,validatingadmissionpolicybindings',
+].join(',');
 
 interface Labelled {
   readonly kind: string;
