@@ -19,7 +19,8 @@ const looks: Readonly<Record<string, string>> = {
   'pinned objects of eBPF': `find /sys/fs/bpf -mindepth 1`,
   // The bridge of the CNI comes with the first pod of a node.
   'rules and routes': `for family in 4 6; do ip -$family rule; ip -$family route show table all | grep -Ev 'cni0|veth'; done`,
-  'settings of the network': `sysctl --all 2>/dev/null | grep -E '^net[.]ipv[46][.](conf[.](all|default|lo)[.]|tcp_|fwmark|ip_)'`,
+  // The key of TCP Fast Open is made by chance when somebody first listens.
+  'settings of the network': `sysctl --all 2>/dev/null | grep -E '^net[.]ipv[46][.](conf[.](all|default|lo)[.]|tcp_|fwmark|ip_)' | grep -v fastopen_key`,
 };
 
 /** In the network namespace of a pod; its neighbours and counters are not of interest. */
