@@ -18,6 +18,9 @@
 #define AMB_LISTENER_SLOTS (3 * AMB_MAX_THREADS)
 #define AMB_PROBES_PER_POD 256
 #define AMB_HBONE_PORT 15008
+/* Where a pod's proxy takes connections over from the engine, and where it is administered. */
+#define AMB_HANDOVER_PORT 15088
+#define AMB_ADMIN_PORT 15000
 
 /* IPv4 is held as ::ffff:a.b.c.d, so that one comparison serves both families. Network byte order. */
 struct amb_address {
@@ -35,7 +38,8 @@ struct amb_pod {
 	struct amb_address addresses[AMB_MAX_ADDRESSES];
 	/* Settings as they were before enrolment: tcp_fwmark_accept, fwmark_reflect of IPv4 and of IPv6; 255: absent. */
 	__u8 previous[4];
-	__u32 padding;
+	/* Not 0: the pod's own processes may not connect to its hand-over and administration ports. */
+	__u32 guarded;
 };
 
 /*
@@ -109,6 +113,7 @@ enum amb_counter {
 	AMB_PROBE_UNPUBLISHED,
 	AMB_PROBE_FROM_POD,
 	AMB_REFUSED_CLOSED,
+	AMB_REFUSED_GUARDED,
 	AMB_COUNTERS,
 };
 

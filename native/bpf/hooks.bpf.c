@@ -118,13 +118,9 @@ static __always_inline int is_served(void)
 	return 0;
 }
 
-/*
- * Without an engine the look-up would drop the SYN, but no reset comes of that for IPv4: its source would be an address that is
- * not this namespace's, and the kernel sends such a reset only for a transparent socket. So it is told here, at once.
- */
-static __always_inline int refuse_closed(void)
+static __always_inline int refuse(__u32 counter)
 {
-	count(AMB_REFUSED_CLOSED);
+	count(counter);
 	/* Since 5.18; before, the application sees EPERM. */
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_set_retval))
 		bpf_set_retval(-ECONNREFUSED);
@@ -136,8 +132,12 @@ static __always_inline int capture(struct bpf_sock_addr *ctx, struct bpf_sock *s
 {
 	int any = 0;
 
+	/*
+	 * Without an engine the look-up would drop the SYN, but no reset comes of that for IPv4: its source would be an address
+	 * that is not this namespace's, and the kernel sends such a reset only for a transparent socket. So it is told here.
+	 */
 	if (!is_served())
-		return refuse_closed();
+		return refuse(AMB_REFUSED_CLOSED);
 	if (!(sk->mark & bit) && set_mark(ctx, sk->mark | bit))
 		goto refused;
 	if (sk->bound_dev_if && bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &any, sizeof(any)))
@@ -149,11 +149,36 @@ refused:
 	return REFUSE;
 }
 
+/* What stays inside the pod is not captured: the counter of its kind, or none. */
+static __always_inline __u32 inner_kind(const struct amb_pod *pod, const struct amb_address *destination)
+{
+	if (is_loopback(destination))
+		return AMB_CONNECT_LOOPBACK;
+	if (is_own(pod, destination))
+		return AMB_CONNECT_OWN;
+	/* IPv6 link-local is bound to its link by definition; the destination still sees plaintext without identity. */
+	if ((bpf_ntohl(destination->words[0]) >> 22) == (0xfe80 >> 6))
+		return AMB_CONNECT_LINK_LOCAL;
+	return AMB_COUNTERS;
+}
+
+/*
+ * A proxy believes whoever connects there what the PROXY header says of the client, so only the engine may: else the proxy
+ * itself could be made to dial it with a header that somebody else wrote.
+ */
+static __always_inline int is_guarded(const struct amb_pod *pod, const struct bpf_sock_addr *ctx)
+{
+	__u16 port = bpf_ntohs(ctx->user_port);
+
+	return pod->guarded && (port == AMB_HANDOVER_PORT || port == AMB_ADMIN_PORT);
+}
+
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct amb_address *destination)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct amb_pod *pod;
 	__u64 cookie;
+	__u32 inner;
 
 	if (!sk || ctx->type != SOCK_STREAM)
 		return ALLOW;
@@ -167,14 +192,12 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 		count(AMB_CONNECT_ENGINE);
 		return ALLOW;
 	}
-	if (is_loopback(destination))
-		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_LOOPBACK);
-	if (is_own(pod, destination))
-		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_OWN);
-	/* IPv6 link-local is bound to its link by definition; the destination still sees plaintext without identity. */
-	if ((bpf_ntohl(destination->words[0]) >> 22) == (0xfe80 >> 6))
-		return leave_alone(ctx, sk, pod->mark, AMB_CONNECT_LINK_LOCAL);
-	return capture(ctx, sk, pod->mark);
+	inner = inner_kind(pod, destination);
+	if (inner == AMB_COUNTERS)
+		return capture(ctx, sk, pod->mark);
+	if (is_guarded(pod, ctx))
+		return refuse(AMB_REFUSED_GUARDED);
+	return leave_alone(ctx, sk, pod->mark, inner);
 }
 
 SEC("cgroup/connect4")

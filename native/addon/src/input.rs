@@ -1,13 +1,14 @@
 //! What JavaScript gives, in the engine's types. The words are those of `src/native/binding.ts`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_engine::api::{
-    AccessLogFilter, Answer, AnswerMask, Direction, Endpoint, EndpointSet, EngineOptions,
+    AccessLogFilter, Answer, AnswerMask, Direction, Endpoint, EndpointSet, EngineOptions, Handover,
     IdentityCertificate, InboundVerdict, LogFormat, OutboundAction, OutboundVerdict, PodSpec,
-    Protocol, ServiceDescriptor, Verdict, WantedOutcome, WorkloadDescriptor,
+    Protocol, Relay, ServiceDescriptor, Verdict, WantedOutcome, WorkloadDescriptor,
 };
 
 use crate::read::{Fields, Read, Value, small};
@@ -17,6 +18,7 @@ enum OutboundWord {
     Passthrough,
     Connect,
     Deny,
+    Relay,
 }
 
 pub(crate) fn engine_options(value: Value<'_>) -> Read<EngineOptions> {
@@ -79,6 +81,7 @@ pub(crate) fn pod_spec(value: Value<'_>) -> Read<PodSpec> {
         identity: fields.text("identity")?,
         workload: fields.text("workload")?,
         probe_ports: fields.get("probePorts", |value| value.list(small))?,
+        handover: fields.boolean("handover")?,
     })
 }
 
@@ -133,6 +136,7 @@ fn endpoint(value: Value<'_>) -> Read<Endpoint> {
         identities: texts(&fields, "identities")?.into(),
         weight: fields.small("weight")?,
         local: fields.boolean("local")?,
+        authority: fields.optional("authority", socket_address)?,
     })
 }
 
@@ -182,6 +186,7 @@ fn outbound_verdict(fields: &Fields<'_>) -> Read<OutboundVerdict> {
         ("passthrough", OutboundWord::Passthrough),
         ("connect", OutboundWord::Connect),
         ("deny", OutboundWord::Deny),
+        ("relay", OutboundWord::Relay),
     ];
     let action = match fields.get("action", |value| value.word(&words))? {
         OutboundWord::Passthrough => OutboundAction::Passthrough {
@@ -190,10 +195,12 @@ fn outbound_verdict(fields: &Fields<'_>) -> Read<OutboundVerdict> {
         OutboundWord::Connect => OutboundAction::Connect {
             endpoint_set: fields.get("endpointSet", endpoint_set_name)?,
             allow_local: fields.boolean("allowLocal")?,
+            authority: fields.optional("authority", socket_address)?,
         },
         OutboundWord::Deny => OutboundAction::Deny {
             reason: fields.text("reason")?,
         },
+        OutboundWord::Relay => OutboundAction::Relay(fields.get("relay", relay)?),
     };
     let service = fields.optional_text("service")?;
     Ok(OutboundVerdict { action, service })
@@ -204,6 +211,21 @@ fn endpoint_set_name(value: Value<'_>) -> Read<(Arc<str>, u64)> {
     Ok((fields.text("id")?, fields.integer("version")?))
 }
 
+fn socket_address(value: Value<'_>) -> Read<SocketAddr> {
+    let fields = value.object()?;
+    let address = fields.get("address", |value| value.address())?;
+    Ok(SocketAddr::new(address, fields.small("port")?))
+}
+
+fn relay(value: Value<'_>) -> Read<Relay> {
+    let fields = value.object()?;
+    Ok(Relay {
+        address: fields.text("address")?,
+        port: fields.small("port")?,
+        server_name: fields.text("serverName")?,
+    })
+}
+
 fn inbound_verdict(fields: &Fields<'_>) -> Read<InboundVerdict> {
     let words = [("allow", true), ("deny", false)];
     Ok(InboundVerdict {
@@ -212,5 +234,11 @@ fn inbound_verdict(fields: &Fields<'_>) -> Read<InboundVerdict> {
         reason: fields.optional_text("reason")?,
         source_workload: fields.optional_text("sourceWorkload")?,
         service: fields.optional_text("service")?,
+        handover: fields.optional("handover", handover)?,
     })
+}
+
+fn handover(value: Value<'_>) -> Read<Handover> {
+    let port = value.object()?.small("port")?;
+    Ok(Handover { port })
 }

@@ -68,6 +68,8 @@ pub struct PodSpec {
     pub identity: Arc<str>,
     pub workload: Arc<str>,
     pub probe_ports: Vec<u16>,
+    /// A proxy that takes connections for others: a waypoint or a gateway.
+    pub handover: bool,
 }
 
 impl PodSpec {
@@ -127,6 +129,8 @@ pub struct Endpoint {
     pub identities: Arc<[Arc<str>]>,
     pub weight: u32,
     pub local: bool,
+    /// What a waypoint's pod is asked for; comes before that of the answer.
+    pub authority: Option<SocketAddr>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,6 +173,16 @@ pub struct AnswerMask {
     pub any_destination: bool,
 }
 
+/// A TLS server that the agent connects to from its own network namespace, with the pod's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// An address, or a host name that the agent's machine knows.
+    pub address: Arc<str>,
+    pub port: u16,
+    /// The name that its certificate must show.
+    pub server_name: Arc<str>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutboundAction {
     Passthrough {
@@ -177,10 +191,13 @@ pub enum OutboundAction {
     Connect {
         endpoint_set: (Arc<str>, u64),
         allow_local: bool,
+        /// What the endpoints, pods of a waypoint, are asked for instead of themselves.
+        authority: Option<SocketAddr>,
     },
     Deny {
         reason: Arc<str>,
     },
+    Relay(Relay),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +213,13 @@ pub struct InboundVerdict {
     pub reason: Option<Arc<str>>,
     pub source_workload: Option<Arc<str>>,
     pub service: Option<Arc<str>>,
+    pub handover: Option<Handover>,
+}
+
+/// The pod's proxy takes the connection, on this port of its loopback and told by PROXY protocol whom it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handover {
+    pub port: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -165,6 +165,7 @@ mod tests {
             identities: Arc::new([]),
             weight,
             local: false,
+            authority: None,
         }
     }
 

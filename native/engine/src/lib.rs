@@ -8,6 +8,7 @@ pub mod engine;
 pub mod error;
 pub mod flows;
 pub mod hbone;
+pub mod proxy_protocol;
 pub mod relay;
 pub mod telemetry;
 pub mod tls;

@@ -7,6 +7,9 @@ pub const MAX_ADDRESSES: usize = 8;
 pub const ENGINE_SLOTS: u32 = 8;
 pub const MAX_THREADS: usize = 16;
 pub const LISTENER_SLOTS: u32 = 3 * MAX_THREADS as u32;
+/// Where a pod's proxy takes connections over from the engine, and where it is administered.
+pub const HANDOVER_PORT: u16 = 15088;
+pub const ADMIN_PORT: u16 = 15000;
 /// A setting that the namespace does not have.
 pub const SETTING_ABSENT: u8 = 255;
 
@@ -59,7 +62,7 @@ pub struct Pod {
     pub address_count: u32,
     pub addresses: [Address; MAX_ADDRESSES],
     pub previous: [u8; 4],
-    pub padding: u32,
+    pub guarded: u32,
 }
 
 #[repr(C)]
@@ -129,7 +132,7 @@ impl ListenerKind {
 }
 
 /// Names of the counters, in the order of `enum amb_counter`.
-pub const COUNTERS: [&str; 19] = [
+pub const COUNTERS: [&str; 20] = [
     "captured",
     "connect_engine",
     "connect_own",
@@ -149,6 +152,7 @@ pub const COUNTERS: [&str; 19] = [
     "probe_unpublished",
     "probe_from_pod",
     "refused_closed",
+    "refused_guarded",
 ];
 
 // SAFETY: plain integers without padding holes (the fields named `padding` fill them); every bit pattern is valid.

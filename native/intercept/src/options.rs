@@ -4,6 +4,7 @@ use std::net::{IpAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::abi;
 use crate::netns::Netns;
 
 /// How this process takes part in interception on its node.
@@ -31,6 +32,9 @@ pub const MAX_THREADS: usize = 16;
 /// The most addresses of one family that a pod may have.
 pub const MAX_ADDRESSES: usize = 4;
 
+/// The hand-over and the administration of a proxy.
+pub const GUARDED_PORTS: [u16; 2] = [abi::HANDOVER_PORT, abi::ADMIN_PORT];
+
 /// A pod as the network sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodNetwork {
@@ -41,6 +45,8 @@ pub struct PodNetwork {
     pub addresses: Vec<IpAddr>,
     /// Ports that the node's own processes may reach without identity.
     pub probe_ports: Vec<u16>,
+    /// A proxy: its ports of [`GUARDED_PORTS`] take no connection of the pod's own processes, nor of probes.
+    pub guarded: bool,
 }
 
 /// One thread's listeners in a pod: non-blocking, transparent, dual-stack, on ephemeral ports. An accepted socket's local

@@ -12,7 +12,7 @@ use crate::error::{InterceptError, system};
 use crate::lookup::Attachment;
 use crate::netlink::{Changes, Conversation};
 use crate::netns::Netns;
-use crate::options::{MAX_ADDRESSES, PodNetwork, ThreadListeners};
+use crate::options::{GUARDED_PORTS, MAX_ADDRESSES, PodNetwork, ThreadListeners};
 use crate::routing::{MARK, Routing};
 use crate::settings::{self, Previous};
 use crate::{listeners, sys};
@@ -173,7 +173,7 @@ pub(crate) fn entry(
         address_count,
         addresses,
         previous,
-        padding: 0,
+        guarded: u32::from(pod.guarded),
     }
 }
 
@@ -198,8 +198,12 @@ fn addresses(addresses: &[IpAddr]) -> (u32, [abi::Address; abi::MAX_ADDRESSES]) 
 
 /// The keys of `amb_probe_ports`.
 pub(crate) fn probe_keys(pod: &PodNetwork) -> impl Iterator<Item = abi::ProbePort> + '_ {
-    pod.addresses.iter().flat_map(|address| {
-        pod.probe_ports.iter().map(|port| abi::ProbePort {
+    let ports = pod
+        .probe_ports
+        .iter()
+        .filter(|port| !(pod.guarded && GUARDED_PORTS.contains(port)));
+    pod.addresses.iter().flat_map(move |address| {
+        ports.clone().map(|port| abi::ProbePort {
             address: (*address).into(),
             port: u32::from(*port),
             padding: 0,

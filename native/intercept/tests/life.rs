@@ -69,6 +69,7 @@ fn as_another_process() {
         netns: text("AMBIT_TEST_NETNS").into(),
         addresses: vec!["10.9.0.2".parse().unwrap(), "fd09::2".parse().unwrap()],
         probe_ports: vec![],
+        guarded: false,
     };
     let name: &'static str = Box::leak(text("AMBIT_TEST_NAME").into_boxed_str());
     let _engine = Engine::start(interception.enrol(&pod).unwrap(), name);

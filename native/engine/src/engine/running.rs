@@ -64,6 +64,7 @@ fn network_of(spec: &PodSpec) -> PodNetwork {
         netns: spec.netns.clone(),
         addresses: spec.addresses.clone(),
         probe_ports: spec.probe_ports.clone(),
+        guarded: spec.handover,
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use ambit_intercept::Netns;
+use ambit_intercept::{GUARDED_PORTS, Netns};
 use ambit_intercept::sockets::PortRing;
 
 use super::admissions::Admissions;
@@ -96,9 +96,33 @@ impl Pod {
         *self.spec.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(spec);
     }
 
-    /// Ports that nobody may have us dial: our own listeners.
+    /// Ports that nobody may have us dial: our own listeners, and what only the engine may speak to.
     pub fn is_own_port(&self, port: u16) -> bool {
-        port == PORT || self.listener_ports.contains(&port)
+        let guarded = GUARDED_PORTS.contains(&port) && self.spec().handover;
+        guarded || port == PORT || self.listener_ports.contains(&port)
+    }
+
+    /// Whether a peer with an identity may ask this pod for `target`; who may enter is for policy to say.
+    pub fn may_be_asked_for(&self, target: SocketAddr) -> Result<(), Refused> {
+        if self.has_address(target.ip()) {
+            return self.refuse_own_port(target);
+        }
+        // What a proxy is asked for is never dialled from here; but no proxy stands before these.
+        let nobody = target.ip().is_loopback()
+            || target.ip().is_unspecified()
+            || target.ip().is_multicast();
+        if self.spec().handover && !nobody {
+            return Ok(());
+        }
+        Err(Refused::foreign_address(target))
+    }
+
+    pub fn refuse_own_port(&self, target: SocketAddr) -> Result<(), Refused> {
+        if !self.is_own_port(target.port()) {
+            return Ok(());
+        }
+        let message = format!("{target} is a port of the mesh itself");
+        Err(Refused::new(Reason::SelfCall, message))
     }
 
     /// The pod's address of the family of `like`.

@@ -14,12 +14,11 @@ use super::admissions::Admission;
 use super::capacity::Place;
 use super::client::while_wanted;
 use super::context::{Pod, ThreadContext, canonical};
-use super::dial::dial_application;
+use super::entry::{Entrant, enter};
 use super::handshakes::Handshake;
-use super::inbound_plaintext::admit;
 use super::join::join;
 use super::refusal::{Reason, Refused};
-use crate::api::{InboundQuestion, Transport};
+use crate::api::Transport;
 use crate::drain::Phase;
 use crate::hbone::headers::{TargetError, forwarded_port, response_headers, target};
 use crate::hbone::server::{AcceptError, Incoming, ServerConnection, TunnelPeer, accept, drive};
@@ -141,15 +140,12 @@ struct Answer(StatusCode, Refused);
 
 impl From<Refused> for Answer {
     fn from(refused: Refused) -> Self {
-        let denied = matches!(refused.reason, Reason::PolicyDenied);
-        Answer(
-            if denied {
-                StatusCode::UNAUTHORIZED
-            } else {
-                StatusCode::SERVICE_UNAVAILABLE
-            },
-            refused,
-        )
+        let status = match refused.reason {
+            Reason::PolicyDenied => StatusCode::UNAUTHORIZED,
+            Reason::ForeignAddress => StatusCode::BAD_REQUEST,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Answer(status, refused)
     }
 }
 
@@ -226,23 +222,17 @@ async fn connect(
     let target = requested(pod, tunnel, request)?;
     description.hbone_address = Some(target);
     description.original_destination = target;
-    let question = InboundQuestion {
-        pod: pod.spec().uid.clone(),
-        peer: Some(tunnel.identity.clone()),
-        source: tunnel.peer.ip(),
-        destination: target.ip(),
-        port: target.port(),
+    let entrant = Entrant {
+        client: tunnel.peer,
+        own_port: forwarded_port(request.headers()),
+        identity: Some(tunnel.identity.clone()),
+        target,
         transport: Transport::MutualTls,
     };
-    let admission = admit(context, question, description).await?;
-    let own_port = forwarded_port(request.headers());
-    let limit = context.shared.connect_timeout;
-    let dialling = dial_application(pod, tunnel.peer, own_port, target, limit);
-    let socket = admission.while_allowed(dialling).await?;
-    Ok((socket, admission))
+    Ok(enter(context, pod, &entrant, description).await?)
 }
 
-/// The target, once it is certain that it is this pod's application and nothing else.
+/// The target, once it is certain that it is this pod's application, or what its proxy stands before, and nothing else.
 fn requested(
     pod: &Pod,
     tunnel: &Tunnel,
@@ -270,17 +260,11 @@ fn requested(
         }
     };
     let asked = canonical(asked);
-    if asked.ip() != tunnel.hit.ip() {
+    let elsewhere = asked.ip() != tunnel.hit.ip();
+    if elsewhere && !pod.spec().handover {
         let message = format!("asked for {asked} by way of {}", tunnel.hit.ip());
         return refuse(StatusCode::BAD_REQUEST, Reason::ForeignAuthority, message);
     }
-    if !pod.has_address(asked.ip()) {
-        let message = format!("{} is not an address of this pod", asked.ip());
-        return refuse(StatusCode::BAD_REQUEST, Reason::ForeignAddress, message);
-    }
-    if pod.is_own_port(asked.port()) {
-        let message = format!("{asked} is a port of the mesh itself");
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, Reason::SelfCall, message);
-    }
+    pod.may_be_asked_for(asked)?;
     Ok(asked)
 }

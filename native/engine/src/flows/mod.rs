@@ -6,7 +6,10 @@ mod capacity;
 mod client;
 mod context;
 mod dial;
+mod dial_tls;
+mod entry;
 mod gate;
+mod handover;
 mod handshakes;
 mod inbound_hbone;
 mod inbound_plaintext;
@@ -14,6 +17,7 @@ mod join;
 mod node_local;
 mod outbound;
 mod refusal;
+mod route;
 mod tunnel;
 
 pub use accept::{PodListeners, serve};

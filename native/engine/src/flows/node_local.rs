@@ -9,10 +9,9 @@ use tokio::net::TcpStream;
 use super::admissions::Admission;
 use super::capacity::Place;
 use super::context::{Pod, ThreadContext};
-use super::dial::dial_application;
-use super::inbound_plaintext::admit;
+use super::entry::{Entrant, enter};
 use super::refusal::{Reason, Refused};
-use crate::api::{Endpoint, InboundQuestion, Transport};
+use crate::api::{Endpoint, Transport};
 use crate::drain::Phase;
 use crate::telemetry::{FlowDescription, Reporters};
 
@@ -53,33 +52,21 @@ pub async fn dial(
     description.destination_pod = Some(there.uid.clone());
     description.source_identity = Some(here.identity.clone());
     description.destination_identity = Some(there.identity.clone());
-    if neighbour.is_own_port(target.port()) {
-        return Err(Refused::new(
-            Reason::SelfCall,
-            format!("{target} is a port of the mesh itself"),
-        ));
-    }
+    neighbour.may_be_asked_for(target)?;
     let client = client_address(pod, description.source, target.ip())?;
-    let question = InboundQuestion {
-        pod: there.uid.clone(),
-        peer: Some(here.identity.clone()),
-        source: client.ip(),
-        destination: target.ip(),
-        port: target.port(),
+    let entrant = Entrant {
+        client,
+        own_port: Some(client.port()),
+        identity: Some(here.identity.clone()),
+        target,
         transport: Transport::NodeLocal,
     };
     let place = neighbour.admit().ok_or_else(|| {
         let message = "the destination has as many open connections as it may";
         Refused::new(Reason::TooManyFlows, message)
     })?;
-    let limit = context.shared.connect_timeout;
-    let dialling = async {
-        let admission = admit(context, question, description).await?;
-        let dialling = dial_application(neighbour, client, Some(client.port()), target, limit);
-        let stream = admission.while_allowed(dialling).await?;
-        Ok::<_, Refused>((stream, admission))
-    };
-    let (stream, admission) = neighbour.while_here(dialling).await?;
+    let entering = enter(context, neighbour, &entrant, description);
+    let (stream, admission) = neighbour.while_here(entering).await?;
     Ok(Neighbour {
         stream,
         admission,

@@ -1,5 +1,6 @@
 //! Why flows are not let through: a fixed set of reasons, each with its counter.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::decisions::Refusal;
@@ -42,6 +43,8 @@ reasons! {
     PolicyDenied = "policy_denied",
     EndpointSetUnknown = "endpoint_set_unknown",
     NoEndpoint = "no_endpoint",
+    /// An endpoint where the engine itself must not be sent to.
+    UnsafeEndpoint = "unsafe_endpoint",
     FamilyMismatch = "family_mismatch",
     ConnectFailed = "connect_failed",
     ConnectTimeout = "connect_timeout",
@@ -53,6 +56,8 @@ reasons! {
     ForeignAuthority = "foreign_authority",
     /// Came for an address of the namespace that is not one of the pod's.
     ForeignAddress = "foreign_address",
+    /// To be handed over to a port that the pod's own processes could connect to as well.
+    Unguarded = "unguarded",
     PodGone = "pod_gone",
     /// Who asked has broken off before there was an answer.
     ClientGone = "client_gone",
@@ -107,6 +112,11 @@ impl Refused {
         }
     }
 
+    pub fn foreign_address(target: SocketAddr) -> Self {
+        let message = format!("{} is not an address of this pod", target.ip());
+        Refused::new(Reason::ForeignAddress, message)
+    }
+
     pub fn over_capacity() -> Self {
         Refused::new(Reason::TooManyFlows, "too many connections are open")
     }
@@ -122,9 +132,10 @@ impl Refused {
 fn flags(reason: Reason) -> ResponseFlags {
     match reason {
         Reason::PolicyDenied | Reason::Denied => ResponseFlags::Deny,
-        Reason::ConnectFailed | Reason::NoEndpoint | Reason::TunnelRefused => {
-            ResponseFlags::Connect
-        }
+        Reason::ConnectFailed
+        | Reason::NoEndpoint
+        | Reason::UnsafeEndpoint
+        | Reason::TunnelRefused => ResponseFlags::Connect,
         Reason::ConnectTimeout => ResponseFlags::NetworkPolicy,
         Reason::TlsFailed => ResponseFlags::TlsFailure,
         Reason::Http2Failed | Reason::TunnelFailed => ResponseFlags::Http2HandshakeFailure,

@@ -6,6 +6,7 @@ mod error;
 mod pump;
 mod stream_leg;
 mod tcp_leg;
+mod tls_leg;
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -17,6 +18,7 @@ pub use error::LegError;
 use pump::Pump;
 pub use stream_leg::stream_leg;
 pub use tcp_leg::{receive, reset, tcp_leg};
+pub use tls_leg::tls_leg;
 
 /// Chunks taken from one side and not yet given to the other.
 type Batch = std::collections::VecDeque<Bytes>;

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::material::{Material, provider, unsent_server_name};
-use super::verify::{ExpectServer, peer_identity};
+use super::verify::{ExpectServer, Expected, peer_identity};
 use crate::api::IdentityCertificate;
 use crate::error::{EngineError, ErrorCode};
 
@@ -24,13 +24,22 @@ pub struct Credentials {
 impl Credentials {
     /// A client that accepts only `identities`. Cheap: keys and roots are shared with every other one of this version.
     pub fn client(&self, identities: Arc<[Arc<str>]>) -> Arc<ClientConfig> {
-        let mut config = self.material.client.clone();
-        let verifier = Arc::new(ExpectServer {
-            roots: self.material.roots.clone(),
-            identities,
-        });
-        config.dangerous().set_certificate_verifier(verifier);
+        Arc::new(self.expecting(Expected::Identities(identities)))
+    }
+
+    /// A client that accepts only a server whose certificate has the name that the connection is made for.
+    pub fn client_by_name(&self) -> Arc<ClientConfig> {
+        let mut config = self.expecting(Expected::Name);
+        config.enable_sni = true;
         Arc::new(config)
+    }
+
+    fn expecting(&self, expected: Expected) -> ClientConfig {
+        let mut config = self.material.client.clone();
+        let roots = self.material.roots.clone();
+        let verifier = Arc::new(ExpectServer { roots, expected });
+        config.dangerous().set_certificate_verifier(verifier);
+        config
     }
 
     pub fn server(&self) -> Arc<ServerConfig> {

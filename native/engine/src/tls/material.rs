@@ -11,11 +11,11 @@ use rustls::{ClientConfig, ServerConfig, version};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use super::verify::{AcceptClient, ExpectServer, TrustRoots};
+use super::verify::{AcceptClient, ExpectServer, Expected, TrustRoots};
 use crate::api::IdentityCertificate;
 use crate::error::{EngineError, ErrorCode};
 
-const ALPN_H2: &[u8] = b"h2";
+pub const ALPN_H2: &[u8] = b"h2";
 
 /// The suites that stock peers offer; ChaCha20 is left out because every machine we run on has AES instructions.
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -90,7 +90,7 @@ fn client_config(
     // Expects nobody: each destination puts its own identities in place.
     let verifier = Arc::new(ExpectServer {
         roots,
-        identities: Arc::from([]),
+        expected: Expected::Identities(Arc::from([])),
     });
     let mut config = ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&version::TLS13])

@@ -5,6 +5,7 @@ mod material;
 mod verify;
 
 pub use identities::{Credentials, IdentityStore};
+pub use material::ALPN_H2;
 pub use verify::{PeerIdentityError, TrustRoots, peer_identity, remaining_validity};
 
 #[cfg(test)]

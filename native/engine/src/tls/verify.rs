@@ -1,4 +1,5 @@
-//! Verifiers for both ends. Names are never compared: a peer is who its first URI SAN says, once its chain is verified.
+//! Verifiers for both ends. A peer is who its first URI SAN says, once its chain is verified; names are compared only of servers
+//! that are no part of the mesh's tunnels.
 
 use std::fmt;
 use std::sync::Arc;
@@ -144,11 +145,39 @@ fn trust_domain(uri: &str) -> Option<&str> {
     (shaped && filled).then_some(domain)
 }
 
-/// Accepts a server that shows one of the identities that the destination may have.
+/// Who a server must be.
+#[derive(Debug)]
+pub(super) enum Expected {
+    /// One of those that the destination may have.
+    Identities(Arc<[Arc<str>]>),
+    /// The bearer of the name that the connection is made for.
+    Name,
+}
+
+impl Expected {
+    fn verify(&self, leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+        let Expected::Identities(identities) = self else {
+            return verify_name(leaf, name);
+        };
+        let identity = peer_identity(leaf)?;
+        if identities.iter().any(|expected| **expected == *identity) {
+            return Ok(());
+        }
+        Err(PeerIdentityError::NotExpected(identity).into())
+    }
+}
+
+fn verify_name(leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Error> {
+    EndEntityCert::try_from(leaf)
+        .and_then(|leaf| leaf.verify_is_valid_for_subject_name(name))
+        .map_err(|_| Error::InvalidCertificate(CertificateError::NotValidForName))
+}
+
+/// Accepts a server that is who it must be.
 #[derive(Debug)]
 pub(super) struct ExpectServer {
     pub roots: Arc<TrustRoots>,
-    pub identities: Arc<[Arc<str>]>,
+    pub expected: Expected,
 }
 
 impl ServerCertVerifier for ExpectServer {
@@ -156,22 +185,15 @@ impl ServerCertVerifier for ExpectServer {
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
+        name: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         self.roots
             .verify_chain(leaf, intermediates, now, KeyUsage::server_auth())?;
-        let identity = peer_identity(leaf)?;
-        if self
-            .identities
-            .iter()
-            .any(|expected| **expected == *identity)
-        {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(PeerIdentityError::NotExpected(identity).into())
-        }
+        self.expected
+            .verify(leaf, name)
+            .map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(

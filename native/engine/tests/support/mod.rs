@@ -201,6 +201,7 @@ impl Mesh {
                 identities: Arc::from([pod.identity.clone()]),
                 weight: 1,
                 local: index == pod.node,
+                authority: None,
             };
             let id = pod.address.to_string().into();
             node.engine

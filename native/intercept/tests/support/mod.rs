@@ -131,6 +131,7 @@ impl Rig {
             netns: path.clone(),
             addresses: vec![v4, v6],
             probe_ports: vec![],
+            guarded: false,
         };
         ScratchPod {
             network,

@@ -238,6 +238,7 @@ pub(super) fn allow() -> InboundVerdict {
         reason: None,
         source_workload: None,
         service: None,
+        handover: None,
     }
 }
 
