@@ -127,9 +127,7 @@ mod tests {
     fn values_follow_with_their_type_and_length() {
         let mut header = header("10.1.2.3:1", "10.1.2.4:2");
         assert!(header.add(0xD0, b"spiffe") && header.add(0xE3, b""));
-        let values = [
-            0xD0, 0, 6, b's', b'p', b'i', b'f', b'f', b'e', 0xE3, 0, 0,
-        ];
+        let values = [0xD0, 0, 6, b's', b'p', b'i', b'f', b'f', b'e', 0xE3, 0, 0];
         assert_eq!(header.bytes()[28..], values);
         assert_eq!(header.bytes()[14..16], [0, 24]);
     }

@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::{Held, Mesh, act_as_child, add_address, eventually, skipped};
+use support::application::{Held, act_as_child};
+use support::{Mesh, add_address, eventually, skipped};
 
 /// Not a test: what this binary does when a test started it as an application.
 #[test]

@@ -4,7 +4,14 @@ import { createRequire } from 'node:module';
 import { suite, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import type { EngineOptions, NativeEngine, NativeModule, OutboundAnswer, PodSpec } from '../../../src/native/binding.ts';
+import type {
+  EngineOptions,
+  InboundAnswer,
+  NativeEngine,
+  NativeModule,
+  OutboundAnswer,
+  PodSpec,
+} from '../../../src/native/binding.ts';
 
 // Seen from dist/test/unit/native. The raw module, without the loader's wrapping: what is checked here is the boundary.
 const addonPath = fileURLToPath(new URL('../../../../build/ambit.node', import.meta.url));
@@ -51,6 +58,20 @@ const answer: OutboundAnswer = {
   service: null,
   workload: null,
   reason: null,
+};
+
+const entry: InboundAnswer = {
+  kind: 'inbound',
+  id: 2,
+  generation: 1,
+  keys: [],
+  mask: answer.mask,
+  action: 'allow',
+  policy: null,
+  reason: null,
+  sourceWorkload: null,
+  service: null,
+  handover: null,
 };
 
 function load(): NativeModule {
@@ -144,7 +165,8 @@ suite('the addon', { skip: missing }, () => {
 
   test('every field of an answer must be there', () =>
     withEngine((engine) => {
-      for (const field of ['kind', 'id', 'generation', 'keys', 'mask', 'action', 'endpointSet', 'allowLocal', 'service']) {
+      const fields = ['kind', 'id', 'generation', 'keys', 'mask', 'action', 'endpointSet', 'allowLocal', 'authority', 'service'];
+      for (const field of fields) {
         const incomplete = without(answer, field) as OutboundAnswer;
         const named = new RegExp(`^answers\\[1\\]\\.${field} must be given`);
         assert.throws(() => {
@@ -159,22 +181,40 @@ suite('the addon', { skip: missing }, () => {
         answer,
         { ...answer, action: 'passthrough', endpointSet: null, workload: 'w' },
         { ...answer, action: 'deny', endpointSet: null, reason: 'no_healthy_upstream' },
-        {
-          kind: 'inbound',
-          id: 2,
-          generation: 1,
-          keys: [],
-          mask: answer.mask,
-          action: 'deny',
-          policy: 'ns/p',
-          reason: 'policy_denied',
-          sourceWorkload: null,
-          service: null,
-          handover: null,
-        },
+        { ...entry, action: 'deny', policy: 'ns/p', reason: 'policy_denied' },
       ]);
       engine.invalidate(2, ['address 10.0.0.1']);
       assert.match(engine.metricsText(), /^ambit_decision_unknown_answers_total 4$/m);
+    }));
+
+  test('answers that lead through a waypoint or to the control plane are taken', () =>
+    withEngine((engine) => {
+      const relay = { address: 'control.ambit-system.svc', port: 15012, serverName: 'control.ambit-system.svc' };
+      engine.answer([
+        { ...answer, authority: { address: '10.96.0.1', port: 80 } },
+        { ...answer, action: 'relay', endpointSet: null, relay },
+        { ...entry, handover: { port: 15088 } },
+      ]);
+      assert.match(engine.metricsText(), /^ambit_decision_unknown_answers_total 3$/m);
+    }));
+
+  test('what such an answer lacks is named', () =>
+    withEngine((engine) => {
+      const wrong = (given: object, message: RegExp): void => {
+        assert.throws(() => {
+          engine.answer([given as OutboundAnswer]);
+        }, invalid(message));
+      };
+      wrong({ ...answer, authority: { address: 'a.b', port: 80 } }, /^answers\[0\]\.authority\.address must be an IP address$/);
+      wrong({ ...answer, authority: { address: '10.96.0.1' } }, /^answers\[0\]\.authority\.port must be given/);
+      wrong({ ...answer, action: 'relay' }, /^answers\[0\]\.relay must be an object$/);
+      wrong(without(entry, 'handover'), /^answers\[0\]\.handover must be given/);
+      wrong({ ...entry, handover: { port: 65536 } }, /^answers\[0\]\.handover\.port must be/);
+    }));
+
+  test('a pod says whether it takes connections for others', () =>
+    withEngine(async (engine) => {
+      await assert.rejects(engine.enrol(without(pod, 'handover') as PodSpec), invalid(/^pod\.handover must be given/));
     }));
 
   test('the directory is taken before start', () =>

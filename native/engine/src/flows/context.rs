@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use ambit_intercept::{GUARDED_PORTS, Netns};
 use ambit_intercept::sockets::PortRing;
+use ambit_intercept::{GUARDED_PORTS, Netns};
 
 use super::admissions::Admissions;
 use super::capacity::{Capacity, Place};
@@ -108,9 +108,8 @@ impl Pod {
             return self.refuse_own_port(target);
         }
         // What a proxy is asked for is never dialled from here; but no proxy stands before these.
-        let nobody = target.ip().is_loopback()
-            || target.ip().is_unspecified()
-            || target.ip().is_multicast();
+        let nobody =
+            target.ip().is_loopback() || target.ip().is_unspecified() || target.ip().is_multicast();
         if self.spec().handover && !nobody {
             return Ok(());
         }

@@ -70,11 +70,21 @@ async fn shake_hands(
     credentials: &Credentials,
     limit: Duration,
 ) -> Result<TlsStream<TcpStream>, Refused> {
-    let failed = |why: String| Refused::new(Reason::TlsFailed, format!("the TLS handshake failed: {why}"));
+    let failed = |why| {
+        Refused::new(
+            Reason::TlsFailed,
+            format!("the TLS handshake failed: {why}"),
+        )
+    };
     let connector = TlsConnector::from(credentials.client_by_name());
     let stream = timeout(limit, connector.connect(name, stream))
         .await
-        .map_err(|_| failed("the server did not answer in time".to_owned()))?
+        .map_err(|_| {
+            Refused::new(
+                Reason::HandshakeTimeout,
+                "the server did not answer in time",
+            )
+        })?
         .map_err(|error| failed(error.to_string()))?;
     if stream.get_ref().1.alpn_protocol() != Some(ALPN_H2) {
         return Err(failed("the server does not speak HTTP/2".to_owned()));

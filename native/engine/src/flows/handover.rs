@@ -54,7 +54,9 @@ pub async fn hand_over(
     let mut stream = dial(pod, proxy, limit).await?;
     prepare_local_leg(&stream);
     let telling = timeout(limit, stream.write_all(header.bytes()));
-    let told = telling.await.unwrap_or(Err(std::io::ErrorKind::TimedOut.into()));
+    let told = telling
+        .await
+        .unwrap_or(Err(std::io::ErrorKind::TimedOut.into()));
     told.map_err(|error| {
         let message = format!("the pod's proxy at {proxy} does not take the connection: {error}");
         Refused::new(Reason::ConnectFailed, message)
@@ -137,7 +139,9 @@ fn labels(workload: &WorkloadDescriptor) -> String {
     let readable = labels
         .iter()
         .filter(|(_, value)| !value.is_empty() && !value.contains([',', '=']));
-    let written: Vec<_> = readable.map(|(key, value)| format!("{key}={value}")).collect();
+    let written: Vec<_> = readable
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     written.join(",")
 }
 
@@ -236,6 +240,9 @@ mod tests {
         };
         let bytes = told(&identity, Some(&workload)).expect("a header");
         assert!(bytes.ends_with(b"www"));
-        assert_eq!(bytes.iter().filter(|byte| **byte == b'w').count(), 5 * LONGEST_NAME);
+        assert_eq!(
+            bytes.iter().filter(|byte| **byte == b'w').count(),
+            5 * LONGEST_NAME
+        );
     }
 }

@@ -97,10 +97,7 @@ async fn decide(
     }
 }
 
-fn choose(
-    context: &ThreadContext,
-    (id, version): &(Arc<str>, u64),
-) -> Result<Endpoint, Refused> {
+fn choose(context: &ThreadContext, (id, version): &(Arc<str>, u64)) -> Result<Endpoint, Refused> {
     let set = context.shared.directory.endpoint_set(id, *version);
     let set = set.ok_or_else(|| {
         let message = format!("version {version} of the endpoint set {id} is not here");

@@ -8,6 +8,8 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::timeout;
 
 use super::*;
+use crate::tls::testing::Authority;
+use crate::tls::{Credentials, IdentityStore};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -174,5 +176,95 @@ fn a_relay_that_waits_is_small() {
         let mut relay = Relay::new(tcp_leg(near), tcp_leg(far));
         let size = size_of_val(&relay) + size_of_val(&relay.run(|_| {}, |_| {}));
         assert!(size <= 512, "{size} bytes");
+    });
+}
+
+/// As `relayed`, with TLS between the relay and the server.
+async fn relayed_over_tls() -> (
+    TcpStream,
+    tokio_rustls::server::TlsStream<TcpStream>,
+    tokio::task::JoinHandle<Result<(), RelayError>>,
+) {
+    const IDENTITY: &str = "spiffe://cluster.local/ns/a/sa/a";
+    let store = IdentityStore::new(&["cluster.local".to_owned()]);
+    let certificate = Authority::new().issue(IDENTITY);
+    store.set(&certificate).expect("usable");
+    let credentials = store.get(IDENTITY).expect("stored");
+    let (client, relay_client) = pair().await;
+    let (server, relay_server) = pair().await;
+    let connector = tokio_rustls::TlsConnector::from(credentials.client([IDENTITY.into()].into()));
+    let acceptor = tokio_rustls::TlsAcceptor::from(credentials.server());
+    let (near, far) = tokio::join!(
+        connector.connect(Credentials::server_name(), relay_server),
+        acceptor.accept(server)
+    );
+    let (near, far) = (near.expect("client"), far.expect("server"));
+    let relay = tokio::task::spawn_local(async move {
+        Relay::new(tcp_leg(relay_client), tls_leg(near))
+            .run(|_| {}, |_| {})
+            .await
+    });
+    (client, far, relay)
+}
+
+#[test]
+fn over_tls_bytes_go_both_ways_and_an_end_leaves_the_other_direction_open() {
+    run(async {
+        let (mut client, mut server, relay) = relayed_over_tls().await;
+        client.write_all(b"question").await.expect("write");
+        client.shutdown().await.expect("shutdown");
+        let mut question = Vec::new();
+        server.read_to_end(&mut question).await.expect("read");
+        let answer = vec![3; 3 << 20];
+        let writing = async {
+            server.write_all(&answer).await.expect("write");
+            server.shutdown().await.expect("shutdown");
+        };
+        let mut read = Vec::new();
+        let (_, length) = tokio::join!(writing, client.read_to_end(&mut read));
+        assert_eq!(
+            (&*question, length.expect("read")),
+            (&b"question"[..], answer.len())
+        );
+        assert!(read == answer);
+        assert!(relay.await.expect("joined").is_ok());
+    });
+}
+
+#[test]
+fn over_tls_a_slow_reader_stops_the_writer_and_loses_nothing() {
+    run(async {
+        let (client, mut server, _relay) = relayed_over_tls().await;
+        let written = write_until_stuck(&client).await;
+        assert!(written < 64 << 20, "{written} bytes went into nowhere");
+        drop(client);
+        let mut received = Vec::new();
+        server.read_to_end(&mut received).await.expect("read");
+        assert!(received.len() == written && received.iter().all(|byte| *byte == 7));
+    });
+}
+
+#[test]
+fn over_tls_a_server_that_closes_without_a_word_is_a_reset() {
+    run(async {
+        let (mut client, server, relay) = relayed_over_tls().await;
+        drop(server);
+        let error = client.read_u8().await.expect_err("reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(matches!(
+            relay.await.expect("joined"),
+            Err(RelayError::Server(LegError::Reset))
+        ));
+    });
+}
+
+#[test]
+fn over_tls_a_reset_of_the_client_reaches_the_server_as_reset() {
+    run(async {
+        let (client, mut server, _relay) = relayed_over_tls().await;
+        reset(&client);
+        drop(client);
+        let error = server.read_u8().await.expect_err("reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     });
 }

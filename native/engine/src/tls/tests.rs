@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+use rcgen::SanType;
 use rustls::{ClientConnection, ServerConnection};
 
 use super::testing::{Authority, uri};
@@ -31,11 +32,14 @@ fn handshake(
     expected: &[&str],
     server: &Credentials,
 ) -> (Option<String>, Option<String>) {
-    let mut client = ClientConnection::new(
+    let client = ClientConnection::new(
         client.client(expecting(expected)),
         Credentials::server_name(),
-    )
-    .expect("client");
+    );
+    shake(client.expect("client"), server)
+}
+
+fn shake(mut client: ClientConnection, server: &Credentials) -> (Option<String>, Option<String>) {
     let mut server = ServerConnection::new(server.server()).expect("server");
     let (mut client_error, mut server_error) = (None, None);
     for _ in 0..10 {
@@ -166,7 +170,7 @@ fn a_client_without_a_certificate_is_refused() {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(super::verify::ExpectServer {
             roots: server_roots(&authority),
-            identities: expecting(&[SERVER]),
+            expected: super::verify::Expected::Identities(expecting(&[SERVER])),
         }))
         .with_no_client_auth();
     let mut client =
@@ -236,4 +240,26 @@ fn a_certificate_says_how_long_it_holds() {
     let minute = Duration::from_secs(60);
     assert_eq!(remaining_validity(&leaf, end - minute), minute);
     assert_eq!(remaining_validity(&leaf, end + minute), Duration::ZERO);
+}
+
+#[test]
+fn a_server_that_is_known_by_name_must_have_that_name() {
+    let authority = Authority::new();
+    let client = credentials(&authority.issue(CLIENT));
+    let named = authority.issue_for(
+        SERVER,
+        vec![
+            uri(SERVER),
+            SanType::DnsName("control.example".try_into().expect("ASCII")),
+        ],
+        vec![ServerAuth],
+    );
+    let server = credentials(&named);
+    for (name, accepted) in [("control.example", true), ("other.example", false)] {
+        let name = name.try_into().expect("a name");
+        let connecting = ClientConnection::new(client.client_by_name(), name).expect("client");
+        let (error, _) = shake(connecting, &server);
+        assert_eq!(error.is_none(), accepted, "{error:?}");
+        assert!(accepted || error.is_some_and(|error| error.contains("NotValidForName")));
+    }
 }

@@ -2,27 +2,28 @@
 //! their own: the engine's process is exempt from capture.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+pub mod answers;
+pub mod application;
+pub mod authority;
+pub mod control;
+
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use ambit_engine::api::{
-    Answer, AnswerMask, Endpoint, EndpointSet, EngineEvent, EngineOptions, EventSink,
-    IdentityCertificate, InboundVerdict, LogFormat, OutboundAction, OutboundVerdict, PodSpec,
-    Protocol, Question, Verdict,
+    Endpoint, EndpointSet, EngineEvent, EngineOptions, EventSink, LogFormat, PodSpec, Protocol,
 };
 use ambit_engine::engine::{Engine, detach};
-use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType,
-};
+use answers::{Policy, answer};
+use application::{first_line, spawn};
+use authority::Authority;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
-const CHILD: &str = "AMBIT_TEST_CHILD";
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Without root there is nothing to test; in CI that is a failure.
 pub fn skipped() -> bool {
@@ -90,19 +91,40 @@ pub struct Node {
     pub released: Arc<Mutex<Vec<String>>>,
 }
 
+impl Node {
+    /// An endpoint set of one.
+    pub fn offer(&self, id: &str, endpoint: Endpoint) {
+        let set = EndpointSet {
+            id: id.into(),
+            version: 1,
+            endpoints: vec![endpoint],
+        };
+        self.engine.set_endpoint_set(set).unwrap();
+    }
+}
+
+/// The pod as other nodes see it.
+pub fn endpoint(pod: &Pod) -> Endpoint {
+    Endpoint {
+        workload: pod.uid.clone(),
+        pod_uid: Some(pod.uid.clone()),
+        address: pod.address,
+        port: 0,
+        protocol: Protocol::Hbone,
+        identities: Arc::from([pod.identity.clone()]),
+        weight: 1,
+        local: false,
+        authority: None,
+    }
+}
+
 pub struct Pod {
     pub uid: Arc<str>,
     pub netns: String,
     pub address: IpAddr,
+    pub address_v6: IpAddr,
     pub identity: Arc<str>,
     pub node: usize,
-}
-
-#[derive(Default)]
-pub struct Policy {
-    /// Identities that no pod lets in; the empty text stands for plaintext.
-    pub denied: Vec<String>,
-    pub same_node_over_tls: bool,
 }
 
 pub struct Mesh {
@@ -113,7 +135,7 @@ pub struct Mesh {
     pub policy: Arc<Mutex<Policy>>,
     names: Vec<String>,
     children: Vec<Child>,
-    authority: Authority,
+    pub authority: Authority,
 }
 
 impl Mesh {
@@ -153,6 +175,7 @@ impl Mesh {
              ip -n {bridge} link add v{host} type veth peer name eth0 netns {name} &&
              ip -n {bridge} link set v{host} master br0 up && ip -n {name} link set eth0 up &&
              ip -n {name} addr add 10.9.0.{host}/24 dev eth0 && ip -n {name} route add default via 10.9.0.1 &&
+             ip -n {name} addr add fd09::{host}/64 dev eth0 nodad && ip -n {name} route add default via fd09::1 &&
              ip netns exec {name} sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.tcp_congestion_control=reno"
         ));
         self.names.push(name.clone());
@@ -161,11 +184,24 @@ impl Mesh {
 
     /// A pod, enrolled, with its certificate, and known to every node as an endpoint of itself.
     pub fn pod(&mut self, host: u8, node: usize) -> usize {
+        self.enrol(host, node, false)
+    }
+
+    /// A pod with a proxy, which takes connections for others.
+    pub fn waypoint(&mut self, host: u8, node: usize) -> usize {
+        let waypoint = self.enrol(host, node, true);
+        let netns = self.netns(waypoint);
+        self.start(&netns, "proxy");
+        waypoint
+    }
+
+    fn enrol(&mut self, host: u8, node: usize, handover: bool) -> usize {
         let netns = self.outsider(host);
         let pod = Pod {
             uid: format!("uid-{}-{host}", self.id).into(),
             netns: netns.clone(),
             address: format!("10.9.0.{host}").parse().unwrap(),
+            address_v6: format!("fd09::{host}").parse().unwrap(),
             identity: format!("spiffe://cluster.local/ns/default/sa/p{host}").into(),
             node,
         };
@@ -173,7 +209,11 @@ impl Mesh {
         engine
             .set_identity(self.authority.issue(&pod.identity))
             .unwrap();
-        engine.enrol(self.spec(&pod)).unwrap();
+        let spec = PodSpec {
+            handover,
+            ..self.spec(&pod)
+        };
+        engine.enrol(spec).unwrap();
         self.announce(&pod);
         self.pods.push(pod);
         self.pods.len() - 1
@@ -183,34 +223,21 @@ impl Mesh {
         PodSpec {
             uid: pod.uid.clone(),
             netns: Path::new("/run/netns").join(&pod.netns),
-            addresses: vec![pod.address],
+            addresses: vec![pod.address, pod.address_v6],
             identity: pod.identity.clone(),
             workload: pod.uid.clone(),
             probe_ports: vec![],
+            handover: false,
         }
     }
 
     fn announce(&self, pod: &Pod) {
         for (index, node) in self.nodes.iter().enumerate() {
             let endpoint = Endpoint {
-                workload: pod.uid.clone(),
-                pod_uid: Some(pod.uid.clone()),
-                address: pod.address,
-                port: 0,
-                protocol: Protocol::Hbone,
-                identities: Arc::from([pod.identity.clone()]),
-                weight: 1,
                 local: index == pod.node,
-                authority: None,
+                ..endpoint(pod)
             };
-            let id = pod.address.to_string().into();
-            node.engine
-                .set_endpoint_set(EndpointSet {
-                    id,
-                    version: 1,
-                    endpoints: vec![endpoint],
-                })
-                .unwrap();
+            node.offer(&pod.address.to_string(), endpoint);
         }
     }
 
@@ -236,6 +263,13 @@ impl Mesh {
         line
     }
 
+    pub fn end_applications(&mut self) {
+        for mut child in self.children.drain(..) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
     pub fn netns(&self, pod: usize) -> String {
         self.pods[pod].netns.clone()
     }
@@ -243,10 +277,7 @@ impl Mesh {
 
 impl Drop for Mesh {
     fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
+        self.end_applications();
         for node in &self.nodes {
             let _ = node.engine.stop();
             let _ = detach(
@@ -305,149 +336,6 @@ fn node(name: &str, policy: Arc<Mutex<Policy>>) -> Node {
     }
 }
 
-fn answer(id: u64, question: &Question, policy: &Policy) -> Answer {
-    let verdict = match question {
-        Question::Outbound(asked) => Verdict::Outbound(OutboundVerdict {
-            action: OutboundAction::Connect {
-                endpoint_set: (asked.destination.to_string().into(), 1),
-                allow_local: !policy.same_node_over_tls,
-            },
-            service: None,
-        }),
-        Question::Inbound(asked) => {
-            let denied = policy
-                .denied
-                .iter()
-                .any(|denied| **denied == *asked.peer.as_deref().unwrap_or_default());
-            Verdict::Inbound(InboundVerdict {
-                allow: !denied,
-                policy: denied.then(|| "default/deny".into()),
-                reason: denied.then(|| "policy_denied".into()),
-                source_workload: None,
-                service: None,
-            })
-        }
-    };
-    let mask = AnswerMask {
-        prefix_length: 32,
-        any_port: false,
-        any_destination: false,
-    };
-    let mask = match question {
-        Question::Outbound(_) => AnswerMask {
-            any_destination: true,
-            ..mask
-        },
-        Question::Inbound(_) => mask,
-    };
-    Answer {
-        id,
-        generation: 1,
-        keys: vec![],
-        mask,
-        verdict,
-    }
-}
-
-/// A client that has connected and says nothing yet.
-pub struct Held {
-    child: Child,
-    lines: Box<dyn Iterator<Item = String>>,
-}
-
-impl Held {
-    pub fn start(netns: &str, destination: SocketAddr) -> Self {
-        let mut child = spawn(netns, &format!("hold {destination}"));
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let lines = output.lines().map_while(Result::ok);
-        let said = lines.filter_map(|line| line.split("SAYS ").nth(1).map(str::to_owned));
-        let mut held = Held {
-            child,
-            lines: Box::new(said),
-        };
-        assert_eq!(held.lines.next().as_deref(), Some("open"));
-        held
-    }
-
-    /// Lets it speak; what it got.
-    pub fn end(mut self) -> String {
-        drop(self.child.stdin.take());
-        let got = self.lines.next().expect("an answer");
-        let _ = self.child.wait();
-        got
-    }
-}
-
-fn spawn(netns: &str, what: &str) -> Child {
-    Command::new("ip")
-        .args(["netns", "exec", netns])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-        .env(CHILD, what)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn first_line(child: &mut Child) -> String {
-    let output = BufReader::new(child.stdout.take().unwrap());
-    let said = output
-        .lines()
-        .map_while(Result::ok)
-        .find_map(|line| line.split("SAYS ").nth(1).map(str::to_owned));
-    said.expect("the application said something")
-}
-
-/// What a process of this test binary does when it is an application; `false` in the test process itself.
-pub fn act_as_child() -> bool {
-    let Ok(what) = std::env::var(CHILD) else {
-        return false;
-    };
-    let words: Vec<&str> = what.split(' ').collect();
-    match words[0] {
-        "serve" => serve(words[1].parse().unwrap()),
-        "call" => println!("SAYS {}", call(words[1].parse().unwrap(), || ())),
-        "hold" => println!("SAYS {}", call(words[1].parse().unwrap(), wait_for_word)),
-        other => panic!("no such application: {other}"),
-    }
-    true
-}
-
-/// Answers each question with the client's address.
-fn serve(port: u16) {
-    let listener = TcpListener::bind(("0.0.0.0", port)).unwrap();
-    println!("SAYS ready");
-    let end = Instant::now() + Duration::from_secs(60);
-    while Instant::now() < end {
-        let (mut stream, peer) = listener.accept().unwrap();
-        let mut question = String::new();
-        let _ = stream.read_to_string(&mut question);
-        let _ = write!(stream, "{question} from {}", peer.ip());
-    }
-}
-
-/// Until the test closes our standard input.
-fn wait_for_word() {
-    println!("SAYS open");
-    let _ = std::io::stdin().read_to_string(&mut String::new());
-}
-
-fn call(destination: SocketAddr, connected: impl Fn()) -> String {
-    let exchange = || {
-        let mut stream = TcpStream::connect_timeout(&destination, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        assert_eq!(stream.peer_addr()?, destination);
-        connected();
-        stream.write_all(b"hello")?;
-        stream.shutdown(Shutdown::Write)?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).map(|_| reply)
-    };
-    exchange().unwrap_or_else(|error| format!("error {:?}", error.kind()))
-}
-
 /// Waits until `held` says yes.
 pub fn eventually(what: &str, mut held: impl FnMut() -> bool) {
     static PAUSE: OnceLock<Duration> = OnceLock::new();
@@ -455,40 +343,5 @@ pub fn eventually(what: &str, mut held: impl FnMut() -> bool) {
     while !held() {
         assert!(Instant::now() < end, "{what} did not come about");
         std::thread::park_timeout(*PAUSE.get_or_init(|| Duration::from_millis(5)));
-    }
-}
-
-pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    root: String,
-}
-
-impl Authority {
-    pub fn new() -> Self {
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = parameters.self_signed(&key).unwrap();
-        Authority {
-            issuer: Issuer::new(parameters, key),
-            root: root.pem(),
-        }
-    }
-
-    pub fn issue(&self, spiffe_id: &str) -> IdentityCertificate {
-        let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-        parameters.subject_alt_names = vec![SanType::URI(spiffe_id.try_into().unwrap())];
-        parameters.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        let leaf = parameters.signed_by(&key, &self.issuer).unwrap();
-        IdentityCertificate {
-            spiffe_id: spiffe_id.into(),
-            certificate_chain: leaf.pem(),
-            private_key: key.serialize_pem(),
-            roots: self.root.clone(),
-        }
     }
 }
