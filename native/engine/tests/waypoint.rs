@@ -245,9 +245,11 @@ fn a_port_that_nothing_guards_is_handed_nothing() {
         return;
     }
     let mut setting = Setting::new(0, 1);
-    setting.mesh.serve(setting.waypoint, 8080);
-    setting.hand_over(VIP, 8080);
-    setting.refuses(VIP, 1, "unguarded");
+    for (vip, port) in [(VIP, 8080), (VIP_V6, 15_000)] {
+        setting.mesh.serve(setting.waypoint, port);
+        setting.hand_over(vip, port);
+        setting.refuses(vip, 1, "unguarded");
+    }
 }
 
 #[test]

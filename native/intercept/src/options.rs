@@ -32,8 +32,11 @@ pub const MAX_THREADS: usize = 16;
 /// The most addresses of one family that a pod may have.
 pub const MAX_ADDRESSES: usize = 4;
 
+/// Where a proxy takes connections over.
+pub const HANDOVER_PORT: u16 = abi::HANDOVER_PORT;
+
 /// The hand-over and the administration of a proxy.
-pub const GUARDED_PORTS: [u16; 2] = [abi::HANDOVER_PORT, abi::ADMIN_PORT];
+pub const GUARDED_PORTS: [u16; 2] = [HANDOVER_PORT, abi::ADMIN_PORT];
 
 /// A pod as the network sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Giving a connection to the pod's own proxy: a waypoint or a gateway takes it on its loopback and learns from a header whose
 //! it is and where it was going. No key of the mesh is needed for that.
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use ambit_intercept::GUARDED_PORTS;
+use ambit_intercept::HANDOVER_PORT;
 use ambit_intercept::sockets::prepare_local_leg;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -29,7 +30,7 @@ mod kind {
     pub const LABELS: u8 = 0xE7;
 }
 
-/// Longest SPIFFE ID (its specification, section 2.3), and so the room that no other value may take from it.
+/// Longest SPIFFE ID, by its specification.
 const LONGEST_IDENTITY: usize = 2048;
 /// Longer ones are left out: they inform, and nothing that a name is compared with is that long.
 const LONGEST_NAME: usize = 512;
@@ -67,10 +68,12 @@ pub async fn hand_over(
 /// Only where nobody else can connect to: what the proxy is told there it believes.
 fn proxy_address(pod: &Pod, handover: Handover) -> Result<SocketAddr, Refused> {
     let port = handover.port;
-    if pod.spec().handover && GUARDED_PORTS.contains(&port) {
+    if pod.spec().handover && port == HANDOVER_PORT {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
-    let message = format!("nothing guards port {port} of this pod, so its proxy cannot take over");
+    let message = format!(
+        "port {port} of this pod is not guarded for a hand-over, so its proxy cannot take over"
+    );
     Err(Refused::new(Reason::Unguarded, message))
 }
 
@@ -91,7 +94,7 @@ fn header(client: &Client<'_>, target: SocketAddr) -> Result<Header, Refused> {
     Ok(header)
 }
 
-fn names<'a>(client: &Client<'a>) -> Vec<(u8, std::borrow::Cow<'a, str>)> {
+fn names<'a>(client: &Client<'a>) -> Vec<(u8, Cow<'a, str>)> {
     let (namespace, service_account) = parts(client.identity);
     let mut names = vec![
         (kind::NAMESPACE, namespace.into()),
