@@ -173,7 +173,7 @@ export class Agent {
       signer,
       addresses: this.#feed.addresses,
       placedLater: this.#kubernetes !== null,
-      onEnrolment: () => this.#kubernetes?.changed(),
+      onChange: () => this.#kubernetes?.changed(),
     });
     this.#node = node;
     node.engine.setAccessLogFilter(this.#accessLog.filter);
@@ -185,7 +185,8 @@ export class Agent {
     node.enrolment.adopt(adopted);
     await this.#feed.attach(node);
     this.#readiness.done('first enrolment');
-    await this.#kubernetes?.begin({ node, localPods: () => this.#feed.localPods });
+    const adoptedPods = new Set(adopted.map(({ uid }) => uid));
+    await this.#kubernetes?.begin({ node, localPods: () => this.#feed.localPods, adopted: adoptedPods });
   }
 
   /** Hooks stay in place, closed: a pod never falls out of the mesh because its agent is replaced. */

@@ -38,8 +38,8 @@ export interface NodeStart {
   readonly addresses: AddressSource | null;
   /** See `goalOf`. */
   readonly placedLater: boolean;
-  /** Told when the engine has taken a pod in or let go of it, or has failed to. */
-  readonly onEnrolment: () => void;
+  /** Told when the engine has taken a pod in or let go of it, or has failed to, and when the settings of the mesh change. */
+  readonly onChange: () => void;
 }
 
 /** What exists once the engine does. */
@@ -65,6 +65,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     handleEvent(event);
   });
   const certificates = createCertificates(dependencies, start.signer, engine);
+  let settingsInForce = start.initial.settings;
   const plane: DecisionPlane = new DecisionPlane({
     node: settings.node,
     engine,
@@ -72,6 +73,8 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     onDemand: start.addresses !== null,
     logger: logging.component('decisions'),
     onChange: ({ generation, keys, touched }) => {
+      if (settingsInForce !== plane.state.settings) start.onChange();
+      settingsInForce = plane.state.settings;
       metrics.stateGeneration.set(generation);
       metrics.invalidatedKeys.inc(keys.length);
       policies.stateChanged(touched);
@@ -144,7 +147,7 @@ function* allFlows(engine: NativeEngine, { localPods }: MeshState): Generator<Fl
 
 function createEnrolment(
   { logging, metrics, timers, random }: NodeDependencies,
-  { placedLater, onEnrolment }: Pick<NodeStart, 'placedLater' | 'onEnrolment'>,
+  { placedLater, onChange }: Pick<NodeStart, 'placedLater' | 'onChange'>,
   { engine, plane, certificates }: Pick<Node, 'engine' | 'plane' | 'certificates'>,
 ): Enrolment {
   const enrolment: Enrolment = new Enrolment({
@@ -161,7 +164,7 @@ function createEnrolment(
     },
     onChange: () => {
       certificates?.require(enrolment.identities());
-      onEnrolment();
+      onChange();
     },
     onEnrolled: (uid, enrolled) => {
       plane.setEnrolled(uid, enrolled);

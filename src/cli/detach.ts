@@ -17,6 +17,7 @@ interface DetachFlags {
   readonly node?: string;
   readonly bpffs?: string;
   readonly cgroupRoot?: string;
+  readonly hostProc?: string;
 }
 
 export const registerDetach: RegisterCommand = (program, context) => {
@@ -26,6 +27,7 @@ export const registerDetach: RegisterCommand = (program, context) => {
     .option('--node <NAME>', 'name of the node (required; or AMBIT_NODE)')
     .option('--bpffs <DIR>', 'mount point of the bpffs (default: /sys/fs/bpf)')
     .option('--cgroup-root <DIR>', 'mount point of cgroup2; found by itself if not given')
+    .option('--host-proc <DIR>', 'where the /proc of the node is seen, by which pods are found (default: /proc)')
     .addHelpText('after', HELP)
     .action(async (flags: DetachFlags) => {
       await detach(flags, context);
@@ -35,13 +37,18 @@ export const registerDetach: RegisterCommand = (program, context) => {
 async function detach(flags: DetachFlags, { environment, addon, output }: CommandContext): Promise<void> {
   const node = nodeName(flags.node ?? environment['AMBIT_NODE'] ?? '');
   const bpffs = absolutePath(flags.bpffs ?? environment['AMBIT_BPFFS'] ?? '/sys/fs/bpf');
+  const hostProc = absolutePath(flags.hostProc ?? environment['AMBIT_HOST_PROC'] ?? '/proc');
   const mistakes = [
     ...(node.ok ? [] : [`--node is not ${node.expected}`]),
     ...(bpffs.ok ? [] : [`--bpffs is not ${bpffs.expected}`]),
+    ...(hostProc.ok ? [] : [`--host-proc is not ${hostProc.expected}`]),
   ];
-  if (!node.ok || !bpffs.ok) throw new AmbitError('SETTINGS_INVALID', mistakes.join('\n  '));
+  if (!node.ok || !bpffs.ok || !hostProc.ok) throw new AmbitError('SETTINGS_INVALID', mistakes.join('\n  '));
   requireRoot('detach');
-  const cgroup = await cgroupRoot(linuxHost('/proc'), flags.cgroupRoot ?? environment['AMBIT_CGROUP_ROOT'] ?? null);
-  const removed = loadNative(addon).detach(node.value, bpffs.value, cgroup, '/proc');
+  const cgroup = await cgroupRoot(
+    linuxHost(hostProc.value),
+    flags.cgroupRoot ?? environment['AMBIT_CGROUP_ROOT'] ?? null,
+  );
+  const removed = loadNative(addon).detach(node.value, bpffs.value, cgroup, hostProc.value);
   output(removed.length === 0 ? `nothing of node ${node.value} is left in the kernel\n` : `${removed.join('\n')}\n`);
 }

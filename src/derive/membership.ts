@@ -6,12 +6,14 @@ import { waypointRunBy } from './waypoints/binding.ts';
 
 export const dataplaneMode = 'istio.io/dataplane-mode';
 const injectionLabel = 'istio-injection';
+/** The API's image of a pod that a node runs by itself, from a file. */
+const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 type Membership = Pick<MeshSettings, 'excludedNamespaces' | 'injectionLabel'>;
 
 /**
- * The labels say that the pod belongs to the mesh. A pod of the host's network or with a sidecar never does; that of a waypoint
- * does unless it says otherwise, for the node's engine makes its tunnels.
+ * The labels say that the pod belongs to the mesh. A static pod, one of the host's network or with a sidecar never does; that of a
+ * waypoint does unless it says otherwise, for the node's engine makes its tunnels.
  */
 export function isWanted(
   pod: PodDocument,
@@ -20,6 +22,7 @@ export function isWanted(
   const { settings } = context;
   const { namespace, labels, annotations } = pod.metadata;
   if (pod.spec.hostNetwork || Object.hasOwn(annotations, 'sidecar.istio.io/status')) return false;
+  if (mirrorOf(pod) !== null) return false;
   if (settings.excludedNamespaces.includes(namespace)) return false;
   const own = labels[dataplaneMode];
   if (own === 'ambient' || own === 'none') return own === 'ambient';
@@ -32,6 +35,14 @@ export function isHandover(
   context: Pick<Context, 'namespaceLabels' | 'settings' | 'waypoints'>,
 ): boolean {
   return waypointRunBy(pod.metadata, context) !== null && isWanted(pod, context);
+}
+
+/**
+ * By what its kubelet knows a static pod; null: it is none. A node may make mirror pods in any namespace, so what it says by one
+ * gives nobody an identity.
+ */
+export function mirrorOf({ metadata }: PodDocument): string | null {
+  return metadata.annotations[mirrorAnnotation] ?? null;
 }
 
 /** What the namespace says counts for its pods that say nothing; `none` on it undoes the older label, too. */

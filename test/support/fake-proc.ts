@@ -5,8 +5,8 @@ import type { TestContext } from 'node:test';
 
 export interface FakeProcess {
   readonly pid: number;
-  /** Name of its network namespace; processes with the same one share it. */
-  readonly netns: string;
+  /** Name of its network namespace; processes with the same one share it. null: it cannot be read. */
+  readonly netns: string | null;
   readonly cgroup: string;
   readonly startTime?: number;
   /** IPv4 alone. */
@@ -49,7 +49,8 @@ export class FakeProc {
     const folder = join(this.folder, String(pid));
     mkdirSync(join(folder, 'ns'), { recursive: true });
     mkdirSync(join(folder, 'net'));
-    symlinkSync(this.netns(netns), join(folder, 'ns/net'));
+    // A link to itself cannot be followed, by root neither.
+    symlinkSync(netns === null ? 'net' : this.netns(netns), join(folder, 'ns/net'));
     writeFileSync(join(folder, 'cgroup'), cgroup);
     writeFileSync(join(folder, 'stat'), `${pid} (a) b) S ${'0 '.repeat(18)}${startTime} 0 0\n`);
     writeFileSync(join(folder, 'net/fib_trie'), fibTrie(addresses));

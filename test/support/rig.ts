@@ -5,6 +5,7 @@ import process from 'node:process';
 import { Agent } from './agent.ts';
 import type { AgentFeed, AgentOptions } from './agent.ts';
 import { bpffsPath, ensureBpffs } from './bpffs.ts';
+import { removeCgroups } from './cgroups.ts';
 import { ControlProcess, writeToken } from './control-process.ts';
 import type { ControlOptions } from './control-process.ts';
 import { ManifestFolder, pod as podManifest } from './manifests.ts';
@@ -17,10 +18,12 @@ import { deleteNamespace, detachNode, removeFolder } from './remove.ts';
 import { sweep } from './sweep.ts';
 import { temporaryFolderOf } from './temporary.ts';
 import {
+  bridgeInterface,
   controlBatch,
   controlWiringBatch,
   managementBatch,
   nodeBatch,
+  nodePort,
   planTopology,
   podBatch,
   podWire,
@@ -118,10 +121,26 @@ export class Rig {
     const { options } = this.#topology;
     this.#topology = planTopology(this.run, { ...options, pods: { ...options.pods, [name]: node } });
     const pod = this.pod(name);
-    await ipBatch([`netns add ${pod.netns}`, podWire(pod, this.nodes)]);
-    await ipBatch(portBatch(pod), this.node(node).netns);
-    await this.#configurePod(pod);
+    await this.#wirePod(pod);
     return pod;
+  }
+
+  /** The pod's network is gone, and another with the same addresses is there. */
+  async renewPod(name: string): Promise<void> {
+    const pod = this.pod(name);
+    await killStarted(`/run/netns/${pod.netns}`);
+    // As CNI plugins do it: a namespace that somebody still holds open would keep its wire.
+    await ipBatch([`link del ${nodePort(pod)}`], this.node(pod.node).netns);
+    await deleteNamespace(pod.netns);
+    await this.#wirePod(pod);
+    // A CNI announces who has the address now.
+    await this.exec(this.node(pod.node), ['ip', 'neighbour', 'flush', 'dev', bridgeInterface]);
+  }
+
+  async #wirePod(pod: PodPlan): Promise<void> {
+    await ipBatch([`netns add ${pod.netns}`, podWire(pod, this.nodes)]);
+    await ipBatch(portBatch(pod), this.node(pod.node).netns);
+    await this.#configurePod(pod);
   }
 
   /** Runs a command to its end inside a pod or node. */
@@ -255,6 +274,7 @@ export class Rig {
     await killStarted(`/run/netns/ambit-${this.run}-`);
     const places = [...this.pods, ...this.nodes, this.controlPlan];
     await Promise.all(places.map(({ netns }) => deleteNamespace(netns)));
+    await removeCgroups(this.run);
     await removeFolder(this.folder);
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 
 import { bpffsPath } from './bpffs.ts';
+import { removeCgroups, runsWithCgroups } from './cgroups.ts';
 import { deleteNamespace, detachNode, removeFolder } from './remove.ts';
 import { ownerOf } from './topology.ts';
 import { temporaryFolderOf } from './temporary.ts';
@@ -21,12 +22,13 @@ export async function sweep(): Promise<string[]> {
 
 /** Every trace of a run carries its name: namespaces, pins of its nodes, and its folder. */
 async function deadRuns(): Promise<string[]> {
-  const [namespaces, nodes, folders] = await Promise.all([
+  const [namespaces, nodes, folders, cgroups] = await Promise.all([
     list('/run/netns'),
     list(join(bpffsPath, 'ambit')),
     list(tmpdir()),
+    runsWithCgroups(),
   ]);
-  const names = [...namespaces, ...nodes.map((node) => `ambit-${node}`), ...folders];
+  const names = [...namespaces, ...nodes.map((node) => `ambit-${node}`), ...folders, ...cgroups];
   const dead = new Set<string>();
   for (const name of names) {
     const run = /^ambit-(r\d+-\d+)(?:-|$)/.exec(name)?.[1];
@@ -44,6 +46,7 @@ async function removeRun(run: string): Promise<void> {
   for (const netns of (await list('/run/netns')).filter((name) => name.startsWith(`ambit-${run}-`))) {
     await deleteNamespace(netns);
   }
+  await removeCgroups(run);
   await removeFolder(temporaryFolderOf(run));
 }
 

@@ -1,5 +1,6 @@
 import type { LocalPod } from '../../model/workload.ts';
 import type { PodDocument } from '../../config/manifests/schemas/pod.ts';
+import { mirrorOf } from '../../derive/membership.ts';
 import { podUid } from '../../derive/pod-uid.ts';
 import type { Timers } from '../../timing/timers.ts';
 import { linkedController } from '../../timing/pause.ts';
@@ -16,6 +17,8 @@ export interface CniRequestsDependencies {
   /** What the documents mean; null: no pod of this node that runs. */
   readonly localPod: (uid: string) => LocalPod | null;
   readonly enrolment: Pick<Enrolment, 'podStatus' | 'servedNetns'>;
+  /** Pods of that namespace never join, whatever their labels say. */
+  readonly isExcluded: (namespace: string) => boolean;
   /** Announces whenever one of these may give something else. */
   readonly changes: Changes;
   readonly timers: Timers;
@@ -26,6 +29,9 @@ const MARGIN_MS = 500;
 const LONGEST_LIMIT_MS = 110_000;
 /** The plugin waits for a second. */
 const DELETION_LIMIT_MS = 800;
+
+/** A kubelet makes the UID of a static pod of a hash; those of the API are of another form. */
+const staticUid = /^[0-9a-f]{32}$/;
 
 /** The stages of an enrolment, for the answer when its time is over. */
 type Stage = 'document' | 'decision' | 'engine';
@@ -64,9 +70,10 @@ export class CniRequests {
       return await this.#enrol(request, progress, controller.signal);
     } catch (error) {
       if (!controller.signal.aborted) throw error;
+      const message = this.#reason(request.pod, progress);
       // The runtime takes the sandbox down and makes another one for its next try.
       this.#undo(request, progress.uid);
-      return { result: 'later', message: this.#reason(request.pod, progress) };
+      return { result: 'later', message };
     } finally {
       cancel();
       release();
@@ -79,6 +86,7 @@ export class CniRequests {
     signal: AbortSignal,
   ): Promise<CniAnswer> {
     const { documents, places, changes, localPod } = this.#dependencies;
+    if (this.#neverJoins(request.pod)) return { result: 'notInMesh' };
     const document = await changes.until(() => this.#find(request.pod), signal);
     const uid = podUid(document);
     progress.uid = uid;
@@ -91,6 +99,7 @@ export class CniRequests {
       ...attachmentOf(request),
       path: request.netns.path,
       identity: identityOf(request),
+      addresses: request.addresses,
     });
     if (refusal !== null) return refused(refusal);
     return changes.until(() => this.#outcome(uid, request), signal);
@@ -112,7 +121,13 @@ export class CniRequests {
     return enrolment.servedNetns(uid) === place.path;
   }
 
+  /** Without asking the API, which may need this pod to be there at all. */
+  #neverJoins({ namespace, uid }: CniPod): boolean {
+    return this.#dependencies.isExcluded(namespace) || (uid !== null && staticUid.test(uid));
+  }
+
   #check(request: CniEnrolment): CniAnswer {
+    if (this.#neverJoins(request.pod)) return { result: 'notInMesh' };
     const document = this.#find(request.pod);
     if (document === null) return { result: 'later', message: untold };
     const uid = podUid(document);
@@ -157,7 +172,8 @@ export class CniRequests {
 
   #find({ namespace, name, uid }: CniPod): PodDocument | null {
     const document = this.#dependencies.documents.pod(namespace, name);
-    return document === null || (uid !== null && podUid(document) !== uid) ? null : document;
+    if (document === null || uid === null) return document;
+    return podUid(document) === uid || mirrorOf(document) === uid ? document : null;
   }
 
   #reason({ namespace, name }: CniPod, { stage, uid }: { readonly stage: Stage; readonly uid: string | null }): string {

@@ -16,7 +16,8 @@ export interface PodProcess extends PodCgroup {
   readonly pid: number;
   /** Since boot, in clock ticks: together with the number it names one process. */
   readonly startTime: bigint;
-  readonly netns: NamespaceIdentity;
+  /** null: it cannot be read. */
+  readonly netns: NamespaceIdentity | null;
 }
 
 /** The kernel's own limit of numbers on a 64-bit machine is higher; a node has some thousands of processes. */
@@ -77,13 +78,22 @@ export class HostProcesses {
   }
 
   async #look(pid: number, node: NamespaceIdentity, uids: ReadonlySet<string>): Promise<PodProcess | null> {
-    const netns = await unlessGone(identityOf(this.netnsPath(pid)));
-    if (netns === null || isSameNamespace(netns, node)) return null;
+    const netns = await this.#netnsOf(pid);
+    if (netns === 'gone' || (netns !== null && isSameNamespace(netns, node))) return null;
     const cgroup = await unlessGone(readFile(join(this.#proc, String(pid), 'cgroup'), 'utf8'));
     const pod = cgroup === null ? null : parsePodCgroup(cgroup);
     if (pod === null || !uids.has(pod.podUid)) return null;
     const startTime = await unlessGone(this.#startTime(pid));
     return startTime === null ? null : { ...pod, pid, startTime, netns };
+  }
+
+  /** null: it cannot be read; a process with more rights than ours must not hide all others. */
+  async #netnsOf(pid: number): Promise<NamespaceIdentity | 'gone' | null> {
+    try {
+      return await identityOf(this.netnsPath(pid));
+    } catch (error) {
+      return isGone(error) ? 'gone' : null;
+    }
   }
 
   /** proc_pid_stat(5): the name in brackets may hold anything; the time is the 20th field after it. */
@@ -106,7 +116,11 @@ async function unlessGone<T>(reading: Promise<T>): Promise<T | null> {
   try {
     return await reading;
   } catch (error) {
-    if (GONE.has(errorCode(error) ?? '')) return null;
+    if (isGone(error)) return null;
     throw error;
   }
+}
+
+function isGone(error: unknown): boolean {
+  return GONE.has(errorCode(error) ?? '');
 }

@@ -20,8 +20,8 @@ import { CniServer } from './cni-server.ts';
 import { HostProcesses } from './host-processes.ts';
 import { NamespacesFile } from './namespaces-file.ts';
 import { NodeDocuments } from './node-documents.ts';
-import { createNodeInput } from './node-input.ts';
-import { endsForGood } from './own-daemon-set.ts';
+import { createNodeInput, observerOf } from './node-input.ts';
+import { OwnDaemonSet } from './own-daemon-set.ts';
 import { PodEvents } from './pod-events.ts';
 import { PodPlaces } from './pod-places.ts';
 import { PodStatusWriter } from './pod-status-writer.ts';
@@ -43,6 +43,8 @@ export interface Served {
   readonly node: Pick<Node, 'enrolment' | 'plane'>;
   /** Pods of this node as the documents name them. */
   readonly localPods: () => ReadonlyMap<string, LocalPod>;
+  /** UIDs of pods that a former agent left captured. */
+  readonly adopted: ReadonlySet<string>;
 }
 
 const LIMIT_SECONDS = 30;
@@ -57,6 +59,7 @@ export class KubernetesNode {
   readonly #documents: NodeDocuments;
   readonly #places: PodPlaces;
   readonly #changes = new Changes();
+  readonly #daemonSet: OwnDaemonSet;
   #server: CniServer | null = null;
   #installer: CniInstaller | null = null;
   #status: PodStatusWriter | null = null;
@@ -69,6 +72,9 @@ export class KubernetesNode {
     const { settings, client, logging, metrics, timers, random } = dependencies;
     const common = { timers, random, metrics, logger: logging.component('kubernetes') };
     this.#input = createNodeInput({ ...common, node: settings.node, client });
+    const { node, podNamespace: namespace, daemonSet: name } = settings;
+    const observer = observerOf('daemonsets', common);
+    this.#daemonSet = new OwnDaemonSet({ ...common, client, node, namespace, name, observer });
     this.#documents = new NodeDocuments(this.#input);
     const { hostProc } = settings;
     const processes = new HostProcesses(hostProc, nodeNetnsOf(settings) ?? join(hostProc, '1/ns/net'));
@@ -96,10 +102,11 @@ export class KubernetesNode {
   /** To be called when the engine was told of all pods. Resolves when new ones may come. @throws AmbitError */
   async begin(served: Served): Promise<void> {
     this.#served = served;
-    this.#status = this.#createStatus(served);
+    this.#status = this.#createStatus(served, this.#startedOutside(served));
     this.#namespaces = this.#createNamespaces(served);
     this.#server = this.#createServer(served);
     await this.#server.start();
+    this.#daemonSet.start();
     this.changed();
     this.#installer = this.#createInstaller();
     await this.#installer?.start();
@@ -107,9 +114,7 @@ export class KubernetesNode {
 
   /** Whether nobody comes after this agent. */
   endsForGood(): Promise<boolean> {
-    const { settings, client, timers, logging } = this.#dependencies;
-    const { podNamespace: namespace, daemonSet: name } = settings;
-    return endsForGood({ client, namespace, name, timers, logger: logging.component('kubernetes') });
+    return this.#daemonSet.endsForGood();
   }
 
   /** Whoever comes next answers the plugin, and writes what is in force. */
@@ -149,6 +154,7 @@ export class KubernetesNode {
     await this.#installer?.stop();
     await this.#status?.stop();
     this.#namespaces?.stop();
+    await this.#daemonSet.stop();
     await this.#input.stopped();
     await this.#places.stop();
     this.#dependencies.client.close();
@@ -181,6 +187,7 @@ export class KubernetesNode {
       places: this.#places,
       localPod: (uid) => localPods().get(uid) ?? null,
       enrolment: node.enrolment,
+      isExcluded: (namespace) => node.plane.state.settings.excludedNamespaces.includes(namespace),
       changes: this.#changes,
       timers,
     });
@@ -193,7 +200,22 @@ export class KubernetesNode {
     });
   }
 
-  #createStatus({ node }: Served): PodStatusWriter {
+  /**
+   * Pods that run, are to join by a label of their own, and were captured by nobody: the plugin knows of namespaces alone, so it
+   * has let them start while no agent was there.
+   */
+  #startedOutside({ node, localPods, adopted }: Served): ReadonlySet<string> {
+    const { settings } = node.plane.state;
+    const labels = new Map([...this.#documents.namespaces].map(({ metadata }) => [metadata.name, metadata.labels]));
+    const runs = (uid: string): boolean => this.#documents.podOf(uid)?.status.phase === 'Running';
+    const found = [...localPods().values()].filter(
+      ({ uid, namespace, wanted }) =>
+        wanted && runs(uid) && !adopted.has(uid) && !joins(labels.get(namespace) ?? {}, settings),
+    );
+    return new Set(found.map(({ uid }) => uid));
+  }
+
+  #createStatus({ node }: Served, startedOutside: ReadonlySet<string>): PodStatusWriter {
     const { settings, client, timers, random, logging, metrics } = this.#dependencies;
     return new PodStatusWriter({
       client,
@@ -202,6 +224,7 @@ export class KubernetesNode {
       podOf: (uid) => this.#documents.podOf(uid),
       status: (uid) => node.enrolment.podStatus(uid),
       refusal: (uid) => this.#places.refusal(uid)?.message ?? null,
+      startedOutside,
       timers,
       random,
       logger: logging.component('kubernetes'),

@@ -38,6 +38,7 @@ export class NetnsSearch {
 
   async #examine(pod: SoughtPod, process: PodProcess | undefined): Promise<Finding> {
     if (process === undefined || pod.addresses.length === 0) return { kind: 'absent' };
+    if (process.netns === null) return unreadable(process);
     const netns = await this.#open(process);
     if (netns === null) return { kind: 'absent' };
     const finding = await this.#check(pod, process, netns);
@@ -57,7 +58,7 @@ export class NetnsSearch {
   async #check(pod: SoughtPod, process: PodProcess, netns: OpenNetns): Promise<Finding> {
     const own = await this.#processes.addresses(process);
     if (!(await this.#processes.isAlive(process))) return { kind: 'absent' };
-    if (!isSameNamespace(netns.identity, process.netns)) {
+    if (process.netns === null || !isSameNamespace(netns.identity, process.netns)) {
       const message = `process ${process.pid} of the pod has changed its network namespace while it was looked at`;
       return { kind: 'refused', reason: 'changed', message };
     }
@@ -66,6 +67,12 @@ export class NetnsSearch {
     const message = `the network namespace of process ${process.pid} has no address ${missing}: it is not that of the pod`;
     return { kind: 'refused', reason: 'address', message };
   }
+}
+
+function unreadable({ pid }: PodProcess): Finding {
+  const advice = 'give the agent CAP_SYS_PTRACE and no AppArmor profile';
+  const message = `the network namespace of process ${pid} of the pod cannot be read; ${advice}`;
+  return { kind: 'refused', reason: 'unreadable', message };
 }
 
 function isOlder(left: PodProcess, right: PodProcess): boolean {

@@ -4,6 +4,13 @@ import type { PodDocument } from '../../config/manifests/schemas/pod.ts';
 import { podUid } from '../../derive/pod-uid.ts';
 import { Changes } from './changes.ts';
 
+/** Addresses that the CNI has given to a pod. */
+interface Told {
+  readonly addresses: readonly string[];
+  /** Those that the API server had then: none, or of a former sandbox of the pod. */
+  readonly instead: string;
+}
+
 /**
  * The documents of this node as the API server has them, with the addresses that the CNI has given to pods for which it does not
  * have them yet: the kubelet reports them only once the pod's network stands.
@@ -15,7 +22,7 @@ export class NodeDocuments implements MeshInput {
   readonly #pods = new Map<string, PodDocument>();
   readonly #keys = new Map<string, string>();
   readonly #namespaces = new Map<string, NamespaceDocument>();
-  readonly #told = new Map<string, readonly string[]>();
+  readonly #told = new Map<string, Told>();
   #deliver: (changes: DocumentChanges) => void = () => undefined;
 
   constructor(input: MeshInput) {
@@ -50,11 +57,11 @@ export class NodeDocuments implements MeshInput {
     return this.#namespaces.values();
   }
 
-  /** They hold until the API server has its own, or the pod is gone. */
+  /** They hold until the API server says something new, or the pod is gone. */
   tellAddresses(uid: string, addresses: readonly string[]): void {
     const pod = this.podOf(uid);
-    if (pod === null || pod.status.addresses.length > 0) return;
-    this.#told.set(uid, addresses);
+    if (pod === null || textOf(pod.status.addresses) === textOf(addresses)) return;
+    this.#told.set(uid, { addresses, instead: textOf(pod.status.addresses) });
     this.#redeliver(pod);
   }
 
@@ -90,7 +97,8 @@ export class NodeDocuments implements MeshInput {
     }
     this.#pods.set(key, document);
     this.#keys.set(podUid(document), key);
-    if (document.status.addresses.length > 0) this.#told.delete(podUid(document));
+    const own = textOf(document.status.addresses);
+    if (own !== '' && own !== this.#told.get(podUid(document))?.instead) this.#told.delete(podUid(document));
     return { ...change, document: this.#withAddresses(document) };
   }
 
@@ -102,6 +110,10 @@ export class NodeDocuments implements MeshInput {
   #withAddresses(pod: PodDocument): PodDocument {
     const told = this.#told.get(podUid(pod));
     if (told === undefined) return pod;
-    return { ...pod, status: { ...pod.status, addresses: told } };
+    return { ...pod, status: { ...pod.status, addresses: told.addresses } };
   }
+}
+
+function textOf(addresses: readonly string[]): string {
+  return [...addresses].sort().join();
 }

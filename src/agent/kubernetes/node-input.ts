@@ -42,7 +42,10 @@ export function createNodeInput(dependencies: NodeInputDependencies): Kubernetes
 }
 
 /** Failures are told when they begin and when they end, not each time. */
-function observerOf(kind: string, { logger, metrics }: NodeInputDependencies): ReflectorObserver {
+export function observerOf(
+  kind: string,
+  { logger, metrics }: Pick<NodeInputDependencies, 'logger' | 'metrics'>,
+): ReflectorObserver {
   return {
     listed: (objects, pages) => {
       logger.debug({ kind, objects, pages }, 'listed');

@@ -32,6 +32,8 @@ export interface ToldNetns extends Attachment {
   /** In the node's own file system. */
   readonly path: string;
   readonly identity: NamespaceIdentity;
+  /** That the CNI has given to the pod. */
+  readonly addresses: readonly string[];
 }
 
 export interface Refusal {
@@ -113,7 +115,7 @@ export class PodPlaces implements NodePlaces {
       return opened;
     }
     this.#departed.delete(uid);
-    this.#settle(uid, opened, netns.container, netns.interface);
+    this.#settle(uid, opened, { ...netns, addresses: textOf(netns.addresses) });
     this.changes.announce();
     return null;
   }
@@ -235,16 +237,16 @@ export class PodPlaces implements NodePlaces {
       await netns.close();
     } else {
       this.#departed.delete(uid);
-      this.#settle(uid, netns, container, place?.interface ?? null);
+      const addresses = textOf(this.#pods.get(uid)?.addresses ?? []);
+      this.#settle(uid, netns, { container, interface: place?.interface ?? null, addresses });
     }
   }
 
   /** One that is open already keeps its path: another path would look like another namespace. */
-  #settle(uid: string, netns: OpenNetns, container: string, name: string | null): void {
+  #settle(uid: string, netns: OpenNetns, { container, interface: name, addresses }: Omit<Place, 'netns'>): void {
     const known = this.#places.get(uid)?.netns;
     const same = known !== undefined && isSameNamespace(known.identity, netns.identity);
     this.#refusals.delete(uid);
-    const addresses = textOf(this.#pods.get(uid)?.addresses ?? []);
     this.#places.set(uid, { netns: same ? known : netns, container, interface: name, addresses });
     if (same) void netns.close();
     else if (known !== undefined) this.#retire(known);

@@ -21,6 +21,8 @@ export interface PodStatusWriterDependencies {
   readonly status: (uid: string) => PodStatus | null;
   /** Why the pod's network namespace is not taken; null: nothing is wrong with it. */
   readonly refusal: (uid: string) => string | null;
+  /** UIDs of pods that ran outside the mesh although they belong to it, before this agent came. */
+  readonly startedOutside: ReadonlySet<string>;
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
@@ -35,6 +37,8 @@ export type Redirection =
   | { readonly kind: 'unsettled' };
 
 const AT_ONCE = 4;
+const STARTED_OUTSIDE =
+  'it joins by a label of its own and started while no agent was there, so outside the mesh; connections from before are not protected: restart it if it has any';
 
 /** Writes to each pod of this node whether it is in the mesh. */
 export class PodStatusWriter {
@@ -42,11 +46,13 @@ export class PodStatusWriter {
   readonly #queue: WorkQueue;
   /** Pods with an Event for the trouble that they are in. */
   readonly #told = new Set<string>();
+  readonly #startedOutside: Set<string>;
   /** What was written to which version of a pod: until the API server tells of it, nothing more is to be written. */
   readonly #sent = new Map<string, { readonly pod: PodDocument; readonly value: string | null }>();
 
   constructor(dependencies: PodStatusWriterDependencies) {
     this.#dependencies = dependencies;
+    this.#startedOutside = new Set(dependencies.startedOutside);
     const { timers, random, logger, metrics } = dependencies;
     this.#queue = new WorkQueue({
       work: (uid, signal) => this.#write(uid, signal),
@@ -70,7 +76,7 @@ export class PodStatusWriter {
       present.add(uid);
       if (this.#isDue(pod, uid)) this.#queue.add(uid);
     }
-    for (const known of [this.#told, this.#sent]) {
+    for (const known of [this.#told, this.#sent, this.#startedOutside]) {
       for (const uid of [...known.keys()]) if (!present.has(uid)) known.delete(uid);
     }
   }
@@ -88,13 +94,17 @@ export class PodStatusWriter {
     const redirection = this.#redirection(uid);
     if (redirection.kind === 'unsettled') return false;
     if (redirection.kind !== 'pending') this.#told.delete(uid);
-    return this.#differs(pod, uid, redirection) || (redirection.kind === 'pending' && !this.#told.has(uid));
+    const untold = redirection.kind === 'pending' ? !this.#told.has(uid) : this.#startedOutside.has(uid);
+    return this.#differs(pod, uid, redirection) || (redirection.kind !== 'absent' && untold);
   }
 
   #differs(pod: PodDocument, uid: string, redirection: Redirection): boolean {
+    return valueOf(redirection) !== this.#valueOn(pod, uid);
+  }
+
+  #valueOn(pod: PodDocument, uid: string): string | null {
     const sent = this.#sent.get(uid);
-    const value = sent?.pod === pod ? sent.value : written(pod);
-    return valueOf(redirection) !== value;
+    return sent?.pod === pod ? sent.value : written(pod);
   }
 
   #redirection(uid: string): Redirection {
@@ -107,10 +117,23 @@ export class PodStatusWriter {
     const redirection = this.#redirection(uid);
     if (redirection.kind === 'unsettled') return;
     if (this.#differs(pod, uid, redirection)) await this.#annotate(pod, uid, valueOf(redirection), signal);
-    if (redirection.kind !== 'pending' || this.#told.has(uid)) return;
-    this.#told.add(uid);
-    const { namespace, name } = pod.metadata;
-    await this.#dependencies.events.write({ namespace, name, uid }, 'RedirectionPending', redirection.reason, signal);
+    if (redirection.kind === 'pending' && !this.#told.has(uid)) {
+      this.#told.add(uid);
+      await this.#tell(pod, uid, 'RedirectionPending', redirection.reason, signal);
+    }
+    if (redirection.kind === 'enabled' && this.#startedOutside.delete(uid)) {
+      await this.#tell(pod, uid, 'StartedOutsideMesh', STARTED_OUTSIDE, signal);
+    }
+  }
+
+  async #tell(
+    { metadata: { namespace, name } }: PodDocument,
+    uid: string,
+    reason: string,
+    note: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await this.#dependencies.events.write({ namespace, name, uid }, reason, note, signal);
   }
 
   /** The UID in the patch keeps it from another pod that has taken the name meanwhile. */

@@ -96,12 +96,14 @@ function agentRules(): readonly Rule[] {
     { apiGroups: [''], resources: ['pods', 'namespaces'], verbs: ['list', 'watch'] },
     { apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] },
     { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create'] },
+    // Whether its DaemonSet is still for its node.
+    { apiGroups: [''], resources: ['nodes'], verbs: ['get'] },
   ];
 }
 
 /** Whether it ends for good: then the node is left as it was. */
 function agentNamespaceRules(): readonly Rule[] {
-  return [{ apiGroups: ['apps'], resources: ['daemonsets'], verbs: ['get'], resourceNames: [agentName] }];
+  return [{ apiGroups: ['apps'], resources: ['daemonsets'], verbs: watch, resourceNames: [agentName] }];
 }
 
 function clusterAccess(

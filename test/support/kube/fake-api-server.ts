@@ -35,6 +35,7 @@ interface StoredEvent {
 
 interface Watcher {
   readonly collection: string;
+  readonly selects: (object: KubeObject) => boolean;
   readonly response: ServerResponse;
 }
 
@@ -84,6 +85,16 @@ export class FakeApiServer {
 
   get openConnections(): number {
     return this.#sockets.size;
+  }
+
+  /** Serves a connection that was accepted elsewhere. */
+  accept(socket: Socket): void {
+    this.#server.emit('connection', socket);
+  }
+
+  /** Ends all connections at once. */
+  dropConnections(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
   async stop(): Promise<void> {
@@ -211,7 +222,7 @@ export class FakeApiServer {
   }
 
   #list({ path, query }: SeenRequest, response: ServerResponse): void {
-    const all = [...(this.#collections.get(path)?.values() ?? [])];
+    const all = [...(this.#collections.get(path)?.values() ?? [])].filter(selectorOf(query));
     const from = Number(query['continue'] ?? 0);
     const to = query['limit'] === undefined ? all.length : from + Number(query['limit']);
     const metadata = { resourceVersion: String(this.#version), ...(to < all.length ? { continue: String(to) } : {}) };
@@ -227,20 +238,27 @@ export class FakeApiServer {
     }
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
-    const watcher = { collection: path, response };
+    const watcher = { collection: path, selects: selectorOf(query), response };
     this.#watchers.add(watcher);
     response.once('close', () => this.#watchers.delete(watcher));
     for (const event of this.#history) {
-      if (event.collection === path && event.version > from) send(watcher, event);
+      if (event.collection === path && event.version > from && watcher.selects(event.object)) send(watcher, event);
     }
   }
 
   #publish(event: StoredEvent): void {
     this.#history.push(event);
     for (const watcher of this.#watchers) {
-      if (watcher.collection === event.collection) send(watcher, event);
+      if (watcher.collection === event.collection && watcher.selects(event.object)) send(watcher, event);
     }
   }
+}
+
+/** Only what agents ask for: pods of one node, which never change it. */
+function selectorOf({ fieldSelector = '' }: SeenRequest['query']): (object: KubeObject) => boolean {
+  const node = /^spec\.nodeName=(.+)$/.exec(fieldSelector)?.[1];
+  if (node === undefined) return () => true;
+  return (object) => (object as { readonly spec?: { readonly nodeName?: string } }).spec?.nodeName === node;
 }
 
 async function readRequest(request: IncomingMessage): Promise<SeenRequest> {

@@ -58,6 +58,12 @@ suite('the ambit command', () => {
     assert.match(errors, /--node is not a node name/);
   });
 
+  test('detach asks for a path of the node’s /proc', async () => {
+    const { status, errors } = await run(['detach', '--node', 'one', '--host-proc', 'host/proc']);
+    assert.equal(status, 2);
+    assert.match(errors, /--host-proc is not/);
+  });
+
   test('makes a CA folder once', async (context) => {
     const folder = mkdtempSync(join(tmpdir(), 'ambit-cli-'));
     context.after(() => {

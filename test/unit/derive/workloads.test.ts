@@ -103,6 +103,7 @@ void describe('a workload', () => {
     [{}, {}, {}, 'tcp'],
     [ambient, ambient, { spec: { hostNetwork: true } }, 'tcp'],
     [ambient, ambient, { annotations: { 'sidecar.istio.io/status': '{}' } }, 'tcp'],
+    [ambient, ambient, { annotations: { 'kubernetes.io/config.mirror': '8f14e45f' } }, 'tcp'],
   ] as const) {
     test(`in a namespace ${JSON.stringify(space)}, itself ${JSON.stringify({ ...own, ...options })}, speaks ${expected}`, () => {
       const state = derive(namespace('shop', space), pod('a', { labels: own, ...options }));

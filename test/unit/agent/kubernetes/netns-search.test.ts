@@ -44,6 +44,21 @@ suite('the search for network namespaces of running pods', () => {
     assert.equal(finding.kind === 'refused' && finding.reason, 'address');
   });
 
+  test('a foreign process that cannot be looked at hides nobody', async (context: TestContext) => {
+    const proc = new FakeProc(context);
+    proc.add({ pid: 30, netns: null, cgroup: '0::/init.scope\n' });
+    proc.add({ pid: 40, netns: 'own', cgroup: podCgroup(uid, sandbox), addresses });
+    assert.equal(await inodeOf(await search(proc)), proc.identity('own').inode);
+  });
+
+  test('refuses a pod whose oldest process cannot be looked at', async (context: TestContext) => {
+    const proc = new FakeProc(context);
+    proc.add({ pid: 30, netns: null, cgroup: podCgroup(uid, sandbox), startTime: 30 });
+    proc.add({ pid: 40, netns: 'entered', cgroup: podCgroup(uid, application), startTime: 40, addresses });
+    const finding = await search(proc);
+    assert.equal(finding.kind === 'refused' && finding.reason, 'unreadable');
+  });
+
   test('a process in the namespace of the node is not the pod', async (context: TestContext) => {
     const proc = new FakeProc(context);
     proc.add({ pid: 40, netns: 'node', cgroup: podCgroup(uid, sandbox), addresses });
