@@ -29,8 +29,8 @@ const places = {
   bpffs: '/sys/fs/bpf',
 } as const;
 
-/** After the drain, for the rest of an orderly end. */
-const graceSeconds = 5;
+/** After the drain, for the rest of an orderly end: an agent that leaves for good tells its pods, and the API server may be slow. */
+const graceSeconds = 15;
 
 /**
  * What each is for: NET_ADMIN: rules, routes, transparent sockets. SYS_ADMIN: entering network namespaces, programs and links of
