@@ -9,6 +9,7 @@ export interface ObjectMetadata {
   readonly name: string;
   readonly namespace?: string;
   readonly uid?: string;
+  readonly labels?: Readonly<Record<string, string>>;
   /** Opaque: it can be handed back and compared for equality, nothing else. */
   readonly resourceVersion?: string;
 }

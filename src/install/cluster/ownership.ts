@@ -9,7 +9,7 @@ const managedBy = 'app.kubernetes.io/managed-by';
 /** Kinds that are looked after by themselves: they may hold what is not ours. */
 const apart = new Set(['Namespace', 'CustomResourceDefinition']);
 
-export function isOurs({ metadata }: Pick<ManifestObject, 'metadata'>): boolean {
+export function isOurs({ metadata }: { readonly metadata: Pick<ManifestObject['metadata'], 'labels'> }): boolean {
   return metadata.labels?.[partOf] === 'ambit';
 }
 

@@ -9,7 +9,7 @@ import { apiKinds, nameOf } from './api-kinds.ts';
 import type { InstallerTools } from './install.ts';
 import { deleteObject, listPath, readObject } from './live-objects.ts';
 import type { LiveObject } from './live-objects.ts';
-import { installedDefinitions, installedObjects, namespacesOf } from './ownership.ts';
+import { installedDefinitions, installedObjects, isOurs, namespacesOf } from './ownership.ts';
 import { isMadeHere } from './plan.ts';
 import { poll } from './polling.ts';
 
@@ -20,8 +20,6 @@ export interface UninstallOptions {
   /** Milliseconds that pods may take to go. */
   readonly wait: number;
 }
-
-/** By which the replicas of the control plane agree on who writes. */
 
 /** Everything hangs on the agents' orderly end, for which they need their rights and the definitions: they go first. */
 const order = Object.keys(apiKinds);
@@ -167,7 +165,9 @@ async function foreignIn({ api }: InstallerTools, namespace: string): Promise<re
   const found = Object.entries(own).map(async ([place, expected]) => {
     const [base = '', plural = ''] = place.split(' ');
     const items = await listPath(api, `${base}/namespaces/${namespace}/${plural}`);
-    const names = items.filter(isKubeObject).map(({ metadata }) => metadata.name);
+    // Pods of ours may still be on their way out: the garbage collector takes them after the Deployment that made them.
+    const foreign = items.filter(isKubeObject).filter((item) => !isOurs(item));
+    const names = foreign.map(({ metadata }) => metadata.name);
     return names.filter((one) => !expected.includes(one)).map((one) => `${plural}/${one}`);
   });
   return (await Promise.all(found)).flat();

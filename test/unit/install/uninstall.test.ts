@@ -75,6 +75,14 @@ describe('uninstalling', () => {
     assert.ok(fixture.lines.includes('left       Namespace istio-system, which also holds secrets/cacerts'));
   });
 
+  test('a purge takes the namespace also while the last pods of the control plane are going', async (context) => {
+    const fixture = await installed(context);
+    const labels = { app: 'istiod', 'app.kubernetes.io/part-of': 'ambit' };
+    put(fixture, '/api/v1/namespaces/istio-system/pods/istiod-1', 'Pod', 'istiod-1', labels);
+    await uninstall(fixture.tools, purged);
+    assert.equal(fixture.applier.get(paths.namespace), null);
+  });
+
   test('a purge leaves the definitions of others', async (context) => {
     const fixture = await startInstallFixture(context);
     const path = `${paths.definitions}/peerauthentications.security.istio.io`;
