@@ -13,9 +13,15 @@ run_daemon() { # N DAEMON CMD...
   ) </dev/null >>"$log" 2>&1
 }
 
+# Whoever does not end by itself within five seconds (an API server waits a minute for its watches) is ended.
 stop_daemon() { # N DAEMON
   # shellcheck disable=SC2016 # expands on the node
-  on_node "$1" bash -c 'pid=$(<"/run/$0.pid") && kill "$pid" && while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done' "$2"
+  on_node "$1" bash -c 'pid=$(<"/run/$0.pid") && kill "$pid" && for ((i = 0; i < 100; i++)); do
+    kill -0 "$pid" 2>/dev/null || exit 0
+    sleep 0.05
+  done
+  kill -KILL "$pid"
+  while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done' "$2"
 }
 
 start_daemon() { # N DAEMON
