@@ -138,14 +138,21 @@ fn wait_for_word() {
     let _ = std::io::stdin().read_to_string(&mut String::new());
 }
 
+fn was_reset(stream: &TcpStream) -> bool {
+    stream
+        .peer_addr()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::NotConnected)
+}
+
 fn call(destination: SocketAddr, connected: impl Fn()) -> String {
     let exchange = || {
         let mut stream = TcpStream::connect_timeout(&destination, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        assert_eq!(stream.peer_addr()?, destination);
+        // A reset that is here already makes these two say ENOTCONN; reading tells it as what it is.
+        assert!(stream.peer_addr().is_ok_and(|peer| peer == destination) || was_reset(&stream));
         connected();
         stream.write_all(b"hello")?;
-        stream.shutdown(Shutdown::Write)?;
+        let _ = stream.shutdown(Shutdown::Write);
         let mut reply = String::new();
         stream.read_to_string(&mut reply).map(|_| reply)
     };
