@@ -30,7 +30,8 @@ export function attachedKeys(
   pod: Selectable,
   waypoint: Workload['waypoint'],
 ): readonly string[] {
-  const takenOver = waypoint?.required === true;
+  // A waypoint that may be gone past while it is not ready takes nothing over.
+  const takenOver = waypoint?.required === true && waypoint.whenUnready === 'refuse';
   return policies
     .filter(
       ({ selector, untilWaypoint }) => selector !== null && selects(selector, pod) && !(untilWaypoint && takenOver),

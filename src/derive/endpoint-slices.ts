@@ -72,9 +72,13 @@ export function sliceMembership(
   );
 }
 
-function podOf(slice: EndpointSliceDocument, { targetRef }: SliceEndpointDocument): string | null {
+/** A slice speaks for pods of its own namespace alone: what stands before another's pods is not its to say. */
+function podOf(
+  { metadata: { namespace } }: EndpointSliceDocument,
+  { targetRef }: SliceEndpointDocument,
+): string | null {
   if (targetRef?.kind !== 'Pod' || targetRef.name === null) return null;
-  return `${targetRef.namespace ?? slice.metadata.namespace}/${targetRef.name}`;
+  return (targetRef.namespace ?? namespace) === namespace ? `${namespace}/${targetRef.name}` : null;
 }
 
 function sliceProblem(slice: EndpointSliceDocument, service: ServiceSource): Problem | null {

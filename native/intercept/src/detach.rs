@@ -25,7 +25,7 @@ pub fn detach(
     host_proc: &Path,
 ) -> Result<Vec<String>, InterceptError> {
     features::bpffs(bpffs)?;
-    features::cgroup_root(cgroup_root, host_proc)?;
+    features::cgroup_tree(cgroup_root)?;
     let pins = Pins::new(bpffs, node);
     if let Some(pid) = engines::running(&pins) {
         let node = node.to_owned();

@@ -98,15 +98,25 @@ pub(crate) fn bpffs(path: &Path) -> Result<(), InterceptError> {
 
 /// Opens the root of the node's cgroup2 tree; only there does a link reach every pod.
 pub(crate) fn cgroup_root(path: &Path, host_proc: &Path) -> Result<File, InterceptError> {
-    let wrong = || InterceptError::NotCgroupRoot {
-        path: path.to_owned(),
-    };
-    if sys::filesystem_magic(path).ok() != Some(CGROUP2_SUPER_MAGIC)
-        || !(is_root_of_the_machine(path) || is_root_of_the_node(path, host_proc))
-    {
-        return Err(wrong());
+    cgroup_tree(path)?;
+    if !(is_root_of_the_machine(path) || is_root_of_the_node(path, host_proc)) {
+        return Err(not_root(path));
     }
-    File::open(path).map_err(|_| wrong())
+    File::open(path).map_err(|_| not_root(path))
+}
+
+/// Any cgroup of a cgroup2 tree.
+pub(crate) fn cgroup_tree(path: &Path) -> Result<(), InterceptError> {
+    match sys::filesystem_magic(path) {
+        Ok(CGROUP2_SUPER_MAGIC) => Ok(()),
+        _ => Err(not_root(path)),
+    }
+}
+
+fn not_root(path: &Path) -> InterceptError {
+    InterceptError::NotCgroupRoot {
+        path: path.to_owned(),
+    }
 }
 
 /// Every cgroup but the real root has cgroup.events, also where a cgroup namespace shows it as the root.
@@ -117,6 +127,11 @@ fn is_root_of_the_machine(path: &Path) -> bool {
 /// A node may be a container itself (kind, k3d): then its tree is what its first process has mounted. An agent's own view does not
 /// count: in a cgroup namespace of its own it shows the agent's cgroup, where links would reach no pod at all.
 fn is_root_of_the_node(path: &Path, host_proc: &Path) -> bool {
+    // Process 1 of our own procfs may be ourselves, in a container: only a procfs from outside knows the node's.
+    let device = |folder: &Path| std::fs::metadata(folder).map(|found| found.dev()).ok();
+    if device(host_proc) == device(Path::new("/proc")) {
+        return false;
+    }
     let first = host_proc.join("1");
     let Ok(mounts) = std::fs::read_to_string(first.join("mountinfo")) else {
         return false;

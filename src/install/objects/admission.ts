@@ -54,6 +54,10 @@ const validations = [
     message: 'an agent may not change the status of a pod',
   },
   {
+    expression: 'object.metadata.?finalizers.orValue([]) == oldObject.metadata.?finalizers.orValue([])',
+    message: 'an agent may not change the finalizers of a pod',
+  },
+  {
     expression: 'object.metadata.?labels.orValue({}) == oldObject.metadata.?labels.orValue({})',
     message: 'an agent may not change the labels of a pod',
   },

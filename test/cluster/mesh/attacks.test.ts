@@ -216,7 +216,9 @@ clusterSuite('attacks on a mesh in a cluster', () => {
         await cluster.startDaemon(1, 'apiserver');
       }
       await cluster.until('the API server', () => cluster.kubectl(['get', '--raw', '/readyz']));
-      await cluster.until('the watches of the mesh', async () => (await watchesOf(cluster)) >= meshKinds);
+      // Pauses between tries grow to 30 s, and a try that meets no rule of kube-proxy waits as long.
+      const enough = async (): Promise<boolean> => (await watchesOf(cluster)) >= meshKinds;
+      await cluster.until('the watches of the mesh', enough, { timeout: 120_000 });
       for (const pod of pods) {
         const results = await calledBy(shop, pod);
         assert.ok(results.length > 20, `${results.length} calls`);

@@ -195,7 +195,7 @@ export const authorization: Readonly<Record<string, Case>> = {
   },
   'DENY by a method alone: everybody, while nobody looks at methods': {
     manifests: [deny([to({ methods: ['GET'] })])],
-    ...{ admits: [], blames: 'shop/not' },
+    ...{ admits: [], blames: 'shop/ambit_unenforceable_not' },
   },
   'DENY by a method alone, where the mesh ignores what it cannot enforce': {
     manifests: [deny([to({ methods: ['GET'] })]), meshSettings({ unenforceable: 'ignore' })],

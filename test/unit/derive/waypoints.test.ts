@@ -341,6 +341,12 @@ void describe('a denial that L4 cannot see', () => {
     assert.deepEqual(workload(state).authorizationPolicies, [key]);
   });
 
+  test('denies everything where the waypoint is gone past while it is not ready', () => {
+    const lax = waypoint('w', { ...forAll, annotations: { 'ambit.dev/waypoint-unready': 'direct' } });
+    const state = derive(denial, namespace('shop', use('w')), pod('a'), lax, waypointPod('w'));
+    assert.deepEqual(workload(state).authorizationPolicies, [key]);
+  });
+
   test('leaves the rest of its policy as it is', () => {
     const rules = [{ to: [{ operation: { methods: ['GET'] } }] }, { from: [{ source: { namespaces: ['other'] } }] }];
     const state = derive(authorizationPolicy('p', 'shop', { action: 'DENY', rules }), pod('a'));
