@@ -107,7 +107,7 @@ export class ClusterApi {
   }
 
   putNamespace(name: string, labels: Labels): void {
-    this.server.putWhole(namespaces, { metadata: { name, labels } as never });
+    this.server.putWhole(namespaces, { metadata: { name, labels } });
   }
 
   putNode(name: string, labels: Labels): void {
