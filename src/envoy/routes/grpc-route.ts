@@ -3,35 +3,18 @@ import { anyRequest, defaultRetries } from '../http-rules.ts';
 import type { HttpMatch, HttpTarget, PathMatch } from '../http-rules.ts';
 import { escapeRegex } from '../values.ts';
 import { firstOfEach, readFilters } from './gateway-filters.ts';
-import { noteHostnames } from './http-route.ts';
-import { Backends, gatewayGroup } from './lookups.ts';
 import type { RouteLookups } from './lookups.ts';
-import { Notes } from './notes.ts';
 import type { ConvertedRoute, RankedRule } from './precedence.ts';
+import { convertRoute, noteHostnames } from './route-conversion.ts';
+import type { Conversion } from './route-conversion.ts';
 
-const kind = 'GRPCRoute';
-
-interface Conversion {
-  readonly notes: Notes;
-  readonly backends: Backends;
-}
-
-export function convertGrpcRoute(document: GrpcRouteDocument, lookups: RouteLookups): ConvertedRoute {
-  const { namespace, name, creationTimestamp } = document.metadata;
-  const notes = new Notes(kind, document);
-  const backends = new Backends(lookups, notes, { group: gatewayGroup, kind, namespace });
-  noteHostnames(document.spec.hostnames, notes);
-  const rules = document.spec.rules.flatMap((rule, index) =>
-    convertRule(rule, `spec.rules[${index}]`, `${namespace}/${name}/${rule.name ?? index}`, { notes, backends }),
-  );
-  return {
-    kind,
-    name: `${namespace}/${name}`,
-    namespace,
-    created: creationTimestamp,
-    rules,
-    conditions: notes.conditions,
-  };
+export function convertGrpcRoute({ metadata, spec }: GrpcRouteDocument, lookups: RouteLookups): ConvertedRoute {
+  return convertRoute('GRPCRoute', { metadata }, lookups, (routeName, conversion) => {
+    noteHostnames(spec.hostnames, conversion.notes);
+    return spec.rules.flatMap((rule, index) =>
+      convertRule(rule, `spec.rules[${index}]`, `${routeName}/${rule.name ?? index}`, conversion),
+    );
+  });
 }
 
 function convertRule(rule: GrpcRouteRule, field: string, name: string, conversion: Conversion): readonly RankedRule[] {

@@ -8,40 +8,19 @@ import { anyRequest, defaultRetries, noChanges } from '../http-rules.ts';
 import type { ForwardAction, HttpAction, HttpMatch, HttpTarget, PathMatch, Retries } from '../http-rules.ts';
 import { firstOfEach, readFilters } from './gateway-filters.ts';
 import type { ReadFilters } from './gateway-filters.ts';
-import { Backends, gatewayGroup } from './lookups.ts';
-import type { RouteLookups } from './lookups.ts';
-import { Notes } from './notes.ts';
+import type { Backends, RouteLookups } from './lookups.ts';
+import type { Notes } from './notes.ts';
 import type { ConvertedRoute, RankedRule } from './precedence.ts';
+import { convertRoute, noteHostnames } from './route-conversion.ts';
+import type { Conversion } from './route-conversion.ts';
 
-const kind = 'HTTPRoute';
-
-/** The rules of a route in our words. Its parents are not looked at: whoever merges routes knows where they are attached. */
-export function convertHttpRoute(document: HttpRouteDocument, lookups: RouteLookups): ConvertedRoute {
-  const { namespace, name, creationTimestamp } = document.metadata;
-  const notes = new Notes(kind, document);
-  const backends = new Backends(lookups, notes, { group: gatewayGroup, kind, namespace });
-  noteHostnames(document.spec.hostnames, notes);
-  const rules = document.spec.rules.flatMap((rule, index) =>
-    new RuleConversion(rule, `spec.rules[${index}]`, { notes, backends }).run(
-      `${namespace}/${name}/${rule.name ?? index}`,
-    ),
-  );
-  return {
-    kind,
-    name: `${namespace}/${name}`,
-    namespace,
-    created: creationTimestamp,
-    rules,
-    conditions: notes.conditions,
-  };
-}
-
-export function noteHostnames(hostnames: readonly string[], notes: Notes): void {
-  if (hostnames.length === 0) return;
-  notes.unsupported(
-    'spec.hostnames',
-    'of a route on a service it is not looked at: the address that was asked for counts',
-  );
+export function convertHttpRoute({ metadata, spec }: HttpRouteDocument, lookups: RouteLookups): ConvertedRoute {
+  return convertRoute('HTTPRoute', { metadata }, lookups, (routeName, conversion) => {
+    noteHostnames(spec.hostnames, conversion.notes);
+    return spec.rules.flatMap((rule, index) =>
+      new RuleConversion(rule, `spec.rules[${index}]`, conversion).run(`${routeName}/${rule.name ?? index}`),
+    );
+  });
 }
 
 class RuleConversion {
@@ -50,7 +29,7 @@ class RuleConversion {
   readonly #notes: Notes;
   readonly #backends: Backends;
 
-  constructor(rule: HttpRouteRule, field: string, { notes, backends }: { notes: Notes; backends: Backends }) {
+  constructor(rule: HttpRouteRule, field: string, { notes, backends }: Conversion) {
     this.#rule = rule;
     this.#field = field;
     this.#notes = notes;

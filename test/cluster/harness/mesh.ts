@@ -56,9 +56,8 @@ export class InstalledMesh {
     return this.cluster.kubectl(['--namespace', namespace, ...args], options);
   }
 
-  async agents(): Promise<readonly Pod[]> {
-    return (await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', `app=${agentName}`]))
-      .items;
+  agents(): Promise<readonly Pod[]> {
+    return this.#podsOf(agentName);
   }
 
   /** The agent of a node, of two that overlap the ready one. @throws Error when there is none */
@@ -94,26 +93,14 @@ export class InstalledMesh {
   async scaleControl(replicas: number): Promise<void> {
     await this.kubectl(['scale', 'deployment', controlName, `--replicas=${replicas}`]);
     await this.cluster.until(`${replicas} replicas of the control plane`, async () => {
-      const { items } = await this.cluster.get<List<Pod>>([
-        'pods',
-        '--namespace',
-        namespace,
-        '--selector',
-        `app=${controlName}`,
-      ]);
+      const items = await this.#podsOf(controlName);
       return items.length === replicas && items.every(({ status }) => holds(status.conditions, 'Ready'));
     });
   }
 
   /** A replica of the control plane that serves. @throws Error when there is none */
   async controlPod(): Promise<Pod> {
-    const { items } = await this.cluster.get<List<Pod>>([
-      'pods',
-      '--namespace',
-      namespace,
-      '--selector',
-      `app=${controlName}`,
-    ]);
+    const items = await this.#podsOf(controlName);
     const pod = items.find(
       ({ metadata, status }) => metadata.deletionTimestamp === undefined && holds(status.conditions, 'Ready'),
     );
@@ -142,6 +129,10 @@ export class InstalledMesh {
   /** A page of a node's agent, asked from the node. */
   async page(node: number, port: number, path: string): Promise<string> {
     return this.#fetch(node, await this.agentOn(node), port, path);
+  }
+
+  async #podsOf(app: string): Promise<readonly Pod[]> {
+    return (await this.cluster.get<List<Pod>>(['pods', '--namespace', namespace, '--selector', `app=${app}`])).items;
   }
 
   async #fetch(node: number, { status }: Pod, port: number, path: string): Promise<string> {

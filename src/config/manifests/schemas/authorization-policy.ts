@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseCidr } from '../../../model/address.ts';
-import { closed, maybe, namespacedMetadata, optionalObject, text, workloadSelector } from './common.ts';
+import { closed, documentOf, maybe, optionalObject, text, workloadSelector } from './common.ts';
 
 const actions = ['ALLOW', 'DENY', 'AUDIT', 'CUSTOM'] as const;
 const notEmpty = 'must have at least one entry; leave the field out for "any"';
@@ -112,13 +112,7 @@ const spec = closed({
   path: ['selector'],
 });
 
-export const authorizationPolicySchema = closed({
-  apiVersion: text,
-  kind: text,
-  metadata: namespacedMetadata,
-  spec: optionalObject(spec),
-  status: z.unknown().optional(),
-});
+export const authorizationPolicySchema = documentOf(optionalObject(spec));
 
 export type PolicyAction = (typeof actions)[number];
 export type AuthorizationPolicyDocument = z.output<typeof authorizationPolicySchema>;

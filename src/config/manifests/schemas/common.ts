@@ -103,6 +103,16 @@ export const namespacedMetadata = z.object({
 
 export const clusterMetadata = z.object({ ...commonMetadata, name: resourceName });
 
+type DocumentShape<Spec extends z.ZodType> = Record<'apiVersion' | 'kind', typeof text> &
+  Record<'metadata', typeof namespacedMetadata> &
+  Record<'spec', Spec> &
+  Record<'status', z.ZodOptional<z.ZodUnknown>>;
+
+/** A namespaced resource of which nothing goes unread; its status is somebody else's to write. */
+export function documentOf<Spec extends z.ZodType>(spec: Spec): z.ZodObject<DocumentShape<Spec>, z.core.$strict> {
+  return closed({ apiVersion: text, kind: text, metadata: namespacedMetadata, spec, status: z.unknown().optional() });
+}
+
 /** Istio's selector: equality on labels, nothing else. */
 export const workloadSelector = closed({ matchLabels: stringMap });
 

@@ -1,16 +1,11 @@
 import { z } from 'zod';
-import { closed, list, maybe, namespacedMetadata, text } from './common.ts';
-import { notHonoured, parentReference, plainBackend } from './gateway-common.ts';
+import { closed, documentOf, list, maybe, text } from './common.ts';
+import { attachment, plainBackend } from './gateway-common.ts';
 
 const rule = closed({ name: maybe(text), backendRefs: list(plainBackend) });
 const rules = z.array(rule).min(1, { error: 'must have at least one rule' });
 
-const documentOf = <Spec extends z.ZodType>(spec: Spec) =>
-  closed({ apiVersion: text, kind: text, metadata: namespacedMetadata, spec, status: z.unknown().optional() });
-
-export const tcpRouteSchema = documentOf(
-  closed({ parentRefs: list(parentReference), useDefaultGateways: notHonoured, rules }),
-);
+export const tcpRouteSchema = documentOf(closed({ ...attachment, rules }));
 
 const serverName = text
   .transform((value) => value.toLowerCase())
@@ -20,8 +15,7 @@ const serverName = text
 
 export const tlsRouteSchema = documentOf(
   closed({
-    parentRefs: list(parentReference),
-    useDefaultGateways: notHonoured,
+    ...attachment,
     hostnames: z.array(serverName).min(1, { error: 'must name at least one host' }),
     rules,
   }),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { closed, list, maybe, namespacedMetadata, portNumber, stringMap, text } from './common.ts';
+import { closed, documentOf, list, maybe, portNumber, stringMap, text } from './common.ts';
 import { count, flag, host, istioDuration } from './istio-common.ts';
 
 const simpleBalancers = ['UNSPECIFIED', 'LEAST_CONN', 'LEAST_REQUEST', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN'] as const;
@@ -132,13 +132,7 @@ const spec = closed({
   workloadSelector: z.unknown().optional(),
 });
 
-export const destinationRuleSchema = closed({
-  apiVersion: text,
-  kind: text,
-  metadata: namespacedMetadata,
-  spec,
-  status: z.unknown().optional(),
-});
+export const destinationRuleSchema = documentOf(spec);
 
 export type DestinationRuleDocument = z.output<typeof destinationRuleSchema>;
 export type TrafficPolicyDocument = z.output<typeof trafficPolicy>;

@@ -19,7 +19,7 @@ const headerValue = text.refine((value) => !/[\r\n\0]/.test(value) && value.leng
   error: 'must be a text in one line, at most 4096 characters',
 });
 
-export const parentReference = closed({
+const parentReference = closed({
   group: text.nullish().transform((value): string => value ?? 'gateway.networking.k8s.io'),
   kind: text.nullish().transform((value): string => value ?? 'Gateway'),
   namespace: maybe(namespaceName),
@@ -93,6 +93,9 @@ export const valueMatch = closed({
 
 /** What is asked for where there is one, and of Envoy nothing. */
 export const notHonoured = z.unknown().optional();
+
+/** What every route says of where it belongs. */
+export const attachment = { parentRefs: list(parentReference), useDefaultGateways: notHonoured };
 
 export type ParentReference = z.output<typeof parentReference>;
 export type BackendObject = z.output<typeof backendObject>;

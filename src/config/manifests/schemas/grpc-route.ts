@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { closed, list, maybe, namespacedMetadata, text } from './common.ts';
+import { closed, documentOf, list, maybe, text } from './common.ts';
 import {
+  attachment,
   backendFields,
   extensionReference,
   headerFilter,
   mirrorFilter,
   notHonoured,
-  parentReference,
   valueMatch,
 } from './gateway-common.ts';
 
@@ -40,21 +40,16 @@ const rule = closed({
   sessionPersistence: notHonoured,
 });
 
-export const grpcRouteSchema = closed({
-  apiVersion: text,
-  kind: text,
-  metadata: namespacedMetadata,
-  spec: closed({
-    parentRefs: list(parentReference),
-    useDefaultGateways: notHonoured,
+export const grpcRouteSchema = documentOf(
+  closed({
+    ...attachment,
     hostnames: list(text),
     rules: z
       .array(rule)
       .nullish()
       .transform((value): GrpcRouteRule[] => value ?? [rule.parse({})]),
   }),
-  status: z.unknown().optional(),
-});
+);
 
 export type GrpcRouteDocument = z.output<typeof grpcRouteSchema>;
 export type GrpcRouteRule = z.output<typeof rule>;

@@ -1,13 +1,13 @@
 import { z } from 'zod';
-import { closed, list, maybe, namespacedMetadata, portNumber, text } from './common.ts';
+import { closed, documentOf, list, maybe, portNumber, text } from './common.ts';
 import {
+  attachment,
   backendFields,
   extensionReference,
   gatewayDuration,
   headerFilter,
   mirrorFilter,
   notHonoured,
-  parentReference,
   valueMatch,
 } from './gateway-common.ts';
 
@@ -95,21 +95,16 @@ const rule = closed({
   sessionPersistence: notHonoured,
 });
 
-export const httpRouteSchema = closed({
-  apiVersion: text,
-  kind: text,
-  metadata: namespacedMetadata,
-  spec: closed({
-    parentRefs: list(parentReference),
-    useDefaultGateways: notHonoured,
+export const httpRouteSchema = documentOf(
+  closed({
+    ...attachment,
     hostnames: list(text),
     rules: z
       .array(rule)
       .nullish()
       .transform((value): HttpRouteRule[] => value ?? [rule.parse({})]),
   }),
-  status: z.unknown().optional(),
-});
+);
 
 export type HttpRouteDocument = z.output<typeof httpRouteSchema>;
 export type HttpRouteRule = z.output<typeof rule>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { closed, maybe, namespacedMetadata, optionalObject, text, workloadSelector } from './common.ts';
+import { closed, documentOf, maybe, optionalObject, workloadSelector } from './common.ts';
 
 const modes = ['UNSET', 'DISABLE', 'PERMISSIVE', 'STRICT'] as const;
 
@@ -20,13 +20,7 @@ const spec = closed({
   path: ['portLevelMtls'],
 });
 
-export const peerAuthenticationSchema = closed({
-  apiVersion: text,
-  kind: text,
-  metadata: namespacedMetadata,
-  spec: optionalObject(spec),
-  status: z.unknown().optional(),
-});
+export const peerAuthenticationSchema = documentOf(optionalObject(spec));
 
 export type MutualTlsMode = (typeof modes)[number];
 export type PeerAuthenticationDocument = z.output<typeof peerAuthenticationSchema>;

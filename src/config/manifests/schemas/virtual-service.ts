@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { closed, list, maybe, namespacedMetadata, namespaceName, portNumber, stringMap, text } from './common.ts';
+import { closed, documentOf, list, maybe, namespaceName, portNumber, stringMap, text } from './common.ts';
 import { count, destination, flag, host, istioDuration, percentage } from './istio-common.ts';
 
 const redirectCodes = [301, 302, 303, 307, 308] as const;
@@ -160,13 +160,7 @@ const spec = closed({
   exportTo: list(text),
 });
 
-export const virtualServiceSchema = closed({
-  apiVersion: text,
-  kind: text,
-  metadata: namespacedMetadata,
-  spec,
-  status: z.unknown().optional(),
-});
+export const virtualServiceSchema = documentOf(spec);
 
 export type VirtualServiceDocument = z.output<typeof virtualServiceSchema>;
 export type StringMatchDocument = z.output<typeof stringMatch>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { closed, list, maybe, namespacedMetadata, optionalObject, stringMap, text } from './common.ts';
+import { closed, documentOf, list, maybe, namespacedMetadata, optionalObject, stringMap, text } from './common.ts';
 import { endpointSpec } from './endpoint.ts';
 
 /** Written by whoever checks the workload's health. */
@@ -21,12 +21,6 @@ const groupSpec = closed({
   probe: maybe(z.object({})),
 });
 
-export const workloadGroupSchema = closed({
-  apiVersion: text,
-  kind: text,
-  metadata: namespacedMetadata,
-  spec: optionalObject(groupSpec),
-  status: z.unknown().optional(),
-});
+export const workloadGroupSchema = documentOf(optionalObject(groupSpec));
 
 export type WorkloadGroupDocument = z.output<typeof workloadGroupSchema>;

@@ -1,0 +1,34 @@
+import { Backends, gatewayGroup } from './lookups.ts';
+import type { RouteLookups } from './lookups.ts';
+import { Notes } from './notes.ts';
+import type { Named } from './notes.ts';
+import type { ConvertedRoute } from './precedence.ts';
+
+/** What the rules of one route are read with. */
+export interface Conversion {
+  readonly notes: Notes;
+  readonly backends: Backends;
+}
+
+/** A route of the Gateway API in our words. Its parents are not looked at: whoever merges routes knows where they are attached. */
+export function convertRoute<Rule>(
+  kind: string,
+  document: Named,
+  lookups: RouteLookups,
+  rulesOf: (routeName: string, conversion: Conversion) => readonly Rule[],
+): ConvertedRoute<Rule> {
+  const { namespace, name, creationTimestamp } = document.metadata;
+  const notes = new Notes(kind, document);
+  const backends = new Backends(lookups, notes, { group: gatewayGroup, kind, namespace });
+  const routeName = `${namespace}/${name}`;
+  const rules = rulesOf(routeName, { notes, backends });
+  return { kind, name: routeName, namespace, created: creationTimestamp, rules, conditions: notes.conditions };
+}
+
+export function noteHostnames(hostnames: readonly string[], notes: Notes): void {
+  if (hostnames.length === 0) return;
+  notes.unsupported(
+    'spec.hostnames',
+    'of a route on a service it is not looked at: the address that was asked for counts',
+  );
+}
