@@ -1,4 +1,6 @@
+import { status } from '@grpc/grpc-js';
 import type { TypeUrl } from '../../wds/names.ts';
+import { GrpcError } from '../grpc-error.ts';
 import type { StoredResource } from '../resources/encoded-resource.ts';
 import type { ResourceStore, StoreChange } from '../resources/resource-store.ts';
 import type { HeldVersions } from './request.ts';
@@ -12,6 +14,9 @@ interface Wanted {
   /** What the client has; null: nothing that it was sent or told us of. */
   version: string | null;
 }
+
+/** Twice what the largest mesh we have measured has of one type. */
+const mostHeld = 200_000;
 
 /** Resources by name: those that the names stand for, and those of the client's own node, which are always sent. */
 export class NamedSubscription implements Subscription {
@@ -33,13 +38,19 @@ export class NamedSubscription implements Subscription {
   readonly #vouched = new Set<string>();
   #answerDue = true;
 
-  /** @param own names that are subscribed without being asked for */
+  /** @param own names that are subscribed without being asked for. @throws GrpcError where too much is held */
   constructor(store: ResourceStore, type: TypeUrl, paging: Paging, own: readonly string[], held: HeldVersions) {
     this.#store = store;
     this.#type = type;
     this.#paging = paging;
-    while (held.next()) this.#initial.set(held.name, held.version);
+    while (held.next()) this.#hold(held);
     for (const key of own) this.#add(key);
+  }
+
+  #hold({ name, version }: HeldVersions): void {
+    if (this.#initial.size >= mostHeld)
+      throw new GrpcError(status.RESOURCE_EXHAUSTED, `initial_resource_versions names more than ${mostHeld} resources`);
+    this.#initial.set(name, version);
   }
 
   get pending(): boolean {

@@ -22,7 +22,12 @@ export type DiscoveryRequest = DeltaDiscoveryRequest & {
   readonly held: HeldVersions;
 };
 
-const { number: versionsField } = DeltaDiscoveryRequestSchema.field.initialResourceVersions;
+const { initialResourceVersions, resourceNamesSubscribe, resourceNamesUnsubscribe } = DeltaDiscoveryRequestSchema.field;
+const { number: versionsField } = initialResourceVersions;
+const nameFields: readonly number[] = [resourceNamesSubscribe.number, resourceNamesUnsubscribe.number];
+/** Each is a text of its own in memory, although it may be of two bytes on the wire. */
+const mostNames = 100_000;
+
 interface Place {
   readonly start: number;
   readonly end: number;
@@ -35,13 +40,18 @@ const entryFields = { key: 1, value: 2 } as const;
 
 /**
  * A client that comes back names all that it holds, which may be 100,000 resources: read at one go they would stop everything
- * else for a while, so they are only read as `held` is gone through. @throws RangeError where the bytes are no message
+ * else for a while, so they are only read as `held` is gone through. @throws RangeError where the bytes are no message, or
+ * one of too many names
  */
 export function readRequest(bytes: Buffer): DiscoveryRequest {
   const rest: Buffer[] = [];
   const cursor = new FieldCursor(bytes, 0, bytes.length);
-  for (let from = 0; cursor.next(); from = cursor.end)
+  let names = 0;
+  for (let from = 0; cursor.next(); from = cursor.end) {
+    if (nameFields.includes(cursor.field) && ++names > mostNames)
+      throw new RangeError(`a request has more than ${mostNames} names`);
     if (cursor.field !== versionsField) rest.push(bytes.subarray(from, cursor.end));
+  }
   const request = fromBinary(DeltaDiscoveryRequestSchema, Buffer.concat(rest), { readUnknownFields: false });
   return { ...request, held: new WrittenVersions(bytes) };
 }

@@ -90,3 +90,20 @@ test('a type that is longer than any is not sent back', async (context) => {
   await assert.rejects(stream.receive(request('x'.repeat(513))), { code: status.RESOURCE_EXHAUSTED });
   assert.equal(waiting.length, 0);
 });
+
+test('a client that asks by name and says it holds more than any mesh has is cut off', async (context) => {
+  const { stream } = await newStream(context);
+  let count = 0;
+  const endless: HeldVersions = {
+    ...nothingHeld,
+    next: () => {
+      count++;
+      return true;
+    },
+    get name() {
+      return `resource-${count}`;
+    },
+  };
+  const asked = stream.receive(request(typeUrls.address, { resourceNamesSubscribe: ['a'], held: endless }));
+  await assert.rejects(asked, { code: status.RESOURCE_EXHAUSTED });
+});

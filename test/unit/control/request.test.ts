@@ -60,3 +60,10 @@ for (const [what, bytes] of [
     assert.throws(() => readRequest(Buffer.from(bytes)), RangeError);
   });
 }
+
+test('a request of more names than anybody needs is refused before texts are made of them', () => {
+  const empty = Buffer.from([DeltaDiscoveryRequestSchema.field.resourceNamesSubscribe.number * 8 + 2, 0]);
+  const request = (names: number): Buffer => Buffer.concat(Array.from({ length: names }, () => empty));
+  assert.equal(readRequest(request(100_000)).resourceNamesSubscribe.length, 100_000);
+  assert.throws(() => readRequest(request(100_001)), /more than 100000 names/);
+});
