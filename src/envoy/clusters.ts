@@ -30,7 +30,7 @@ function buildCluster(destination: Destination, input: WaypointInput): Cluster {
   const { policy } = destination;
   const keepalive = given(policy.tcpKeepalive, keepaliveOf);
   const outlierDetection = given(policy.outliers, outlierDetectionOf);
-  const socket = given(policy.tls, transportSocket);
+  const socket = given(policy.tls, (tls) => transportSocket(tls, destination.hostname));
   return create(ClusterSchema, {
     name: clusterName(destination),
     ...discovery(destination, input),
@@ -70,7 +70,7 @@ function direct(): Cluster {
     lbPolicy: Policy.CLUSTER_PROVIDED,
     connectTimeout: duration(defaultTrafficPolicy.connectTimeout),
     circuitBreakers: circuitBreakers(defaultTrafficPolicy.limits),
-    typedExtensionProtocolOptions: upstreamProtocols({ protocol: null, policy: defaultTrafficPolicy }),
+    typedExtensionProtocolOptions: upstreamProtocols({ protocol: null, hostname: '', policy: defaultTrafficPolicy }),
   });
 }
 

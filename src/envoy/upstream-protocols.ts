@@ -1,13 +1,18 @@
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { HttpProtocolOptionsSchema } from '../proto/gen/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
 import type { ConnectionLimits, Destination } from './model.ts';
+import { isNamedByRequest } from './transport-socket.ts';
 import { duration, given, packed } from './values.ts';
 import type { Init } from './values.ts';
 
 const extension = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /** How requests are spoken to a destination. For one that carries only bytes it does not matter. */
-export function upstreamProtocols({ protocol, policy }: Pick<Destination, 'protocol' | 'policy'>): Record<string, Any> {
+export function upstreamProtocols({
+  protocol,
+  hostname,
+  policy,
+}: Pick<Destination, 'protocol' | 'hostname' | 'policy'>): Record<string, Any> {
   const { limits } = policy;
   return {
     [extension]: packed(HttpProtocolOptionsSchema, {
@@ -16,6 +21,9 @@ export function upstreamProtocols({ protocol, policy }: Pick<Destination, 'proto
         ...given(limits.connectionAge, (time) => ({ maxConnectionDuration: duration(time) })),
         ...given(limits.requestsPerConnection, (maxRequestsPerConnection) => ({ maxRequestsPerConnection })),
       },
+      ...(isNamedByRequest(policy, hostname)
+        ? { upstreamHttpProtocolOptions: { autoSni: true, autoSanValidation: true } }
+        : {}),
       upstreamProtocolOptions: spoken(protocol, limits),
     }),
   };

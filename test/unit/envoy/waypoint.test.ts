@@ -200,6 +200,31 @@ void describe('the resources of a waypoint', () => {
     );
   });
 
+  test('expect the name of the host where nobody says another, and of many hosts that of the request', () => {
+    const unnamed = policy({
+      tls: { serverName: null, subjectAltNames: [], roots: null, certificate: null, insecure: false },
+    });
+    assertGolden(
+      'outside-unnamed',
+      input({
+        services: [
+          service('api', '240.240.0.1', port(443, 'http1')),
+          service('any', '240.240.0.2', port(443, 'http1')),
+        ],
+        destinations: [
+          destination('api', 443, 'http1', [], {
+            endpoints: { kind: 'dns', list: [endpoint('api.example.com', 443)] },
+            policy: unnamed,
+          }),
+          destination('any', 443, 'http1', [endpoint('192.0.2.1', 443)], {
+            hostname: '*.example.com',
+            policy: unnamed,
+          }),
+        ],
+      }),
+    );
+  });
+
   test('prefer near endpoints, or share by weight', () => {
     const at = (region: string, zone: string, address: string) =>
       endpoint(address, 80, { locality: { region, zone, subzone: '' } });
