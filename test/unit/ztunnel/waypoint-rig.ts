@@ -16,8 +16,11 @@ export function reference(of: Service = gateway, overrides: Partial<WaypointRefe
   return { ...{ kind: 'hostname', namespace, hostname, port: 15008 }, ...terms, ...overrides } as WaypointReference;
 }
 
-export const endpointOf = (of: Service, port = 80, target = 8080) =>
-  new Map([[serviceKey(of), new Map([[port, target]])]]);
+/** The port of a service that a workload serves. */
+export function endpointOf(of: Service, port = 80, target = 8080): Workload['services'] {
+  return new Map([[serviceKey(of), new Map([[port, target]])]]);
+}
+
 export const proxy = { protocol: 'proxy', port: 15088 } as const;
 
 export const client = workload('client', { node: NODE, addresses: ['10.1.0.1', 'fd00:1::1'] });
