@@ -44,6 +44,8 @@ export interface BoundService {
 export interface BoundWorkload {
   /** Canonical text. */
   readonly addresses: readonly string[];
+  /** null: nobody knows; metrics then say `unknown`. */
+  readonly labels: WorkloadLabels | null;
   /** What is spoken where, as far as anybody says. */
   readonly protocols: ReadonlyMap<number, AppProtocol>;
 }
@@ -100,6 +102,21 @@ export interface Endpoint {
   /** Relative weight, at least 1. */
   readonly weight: number;
   readonly locality: Locality;
+  /** Of the workload behind it; null: none of the mesh. */
+  readonly labels: WorkloadLabels | null;
+}
+
+/** What metrics and logs say of a workload; empty: unknown. Pods of one deployment have the same, so they bound what is counted. */
+export interface WorkloadLabels {
+  readonly workload: string;
+  readonly namespace: string;
+  /** SPIFFE ID. */
+  readonly principal: string;
+  readonly app: string;
+  readonly version: string;
+  readonly cluster: string;
+  readonly canonicalService: string;
+  readonly canonicalRevision: string;
 }
 
 /** How a destination is used: what a DestinationRule says, and otherwise our defaults. Times in milliseconds. */

@@ -317,6 +317,11 @@ export interface NativeEngine {
   /** Prometheus text of the engine's families. */
   metricsText(): string;
   health(): Promise<HealthReport>;
+  /**
+   * Connects to a port of an enrolled pod's own loopback, at a waypoint also to those that nobody else may connect to.
+   * Resolves with a socket's file descriptor, which is the caller's to close.
+   */
+  connectToPod(uid: string, port: number): Promise<number>;
   /** No new flows are accepted, GOAWAY on tunnels, waits for open flows at most `deadline` milliseconds, then closes them. */
   drain(deadline: number): Promise<{ readonly closed: number; readonly forced: number }>;
   stop(): Promise<void>;

@@ -90,6 +90,10 @@ export class FakeEngine implements NativeEngine {
     return '';
   }
 
+  connectToPod(): Promise<number> {
+    return Promise.reject(new Error('there is nobody in a pod of the fake'));
+  }
+
   flows: NativeEngine['flows'] = (pod, after, limit) =>
     this.open.filter((flow) => flow.pod === pod && flow.id > after).slice(0, limit);
 

@@ -38,7 +38,7 @@ export function service(name: string, address: string, ...ports: readonly BoundP
 }
 
 export function endpoint(address: string, at: number, given: Partial<Endpoint> = {}): Endpoint {
-  return { address, port: at, healthy: true, weight: 1, locality: nowhere, ...given };
+  return { address, port: at, healthy: true, weight: 1, locality: nowhere, labels: null, ...given };
 }
 
 export function destination(

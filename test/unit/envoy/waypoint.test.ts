@@ -60,8 +60,8 @@ void describe('the resources of a waypoint', () => {
         services: [service('database', '10.96.0.2', port(5432, 'tcp'))],
         destinations: [destination('database', 5432, 'tcp', [])],
         workloads: [
-          { addresses: ['10.0.0.1', 'fd00::1'], protocols: new Map([[8080, 'http1']]) },
-          { addresses: ['10.0.0.2'], protocols: new Map() },
+          { addresses: ['10.0.0.1', 'fd00::1'], labels: null, protocols: new Map([[8080, 'http1']]) },
+          { addresses: ['10.0.0.2'], labels: null, protocols: new Map() },
         ],
       }),
     );
