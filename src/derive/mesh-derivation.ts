@@ -7,6 +7,7 @@ import type { CollectionDescription } from './collections/collection.ts';
 import { CollectionGraph } from './collections/collection-graph.ts';
 import type { Captured } from './context.ts';
 import { Contexts } from './contexts.ts';
+import type { Extend } from './extension.ts';
 import { createOutputs } from './mesh-outputs.ts';
 import type { MeshOutputs } from './mesh-outputs.ts';
 import { createSources, setSource, settingsKey } from './sources.ts';
@@ -17,6 +18,8 @@ export interface MeshDerivationOptions {
   readonly node: string | null;
   /** `wanted` if not given. */
   readonly captured?: Captured;
+  /** What else is made of the same documents, and comes into force together with the rest. */
+  readonly extend?: Extend;
   /** Milliseconds since the epoch, for descriptions. */
   readonly now: () => number;
 }
@@ -29,11 +32,11 @@ export class MeshDerivation {
   readonly #outputs: MeshOutputs;
   #state: MeshState;
 
-  constructor({ node, captured = 'wanted', now }: MeshDerivationOptions) {
+  constructor({ node, captured = 'wanted', extend, now }: MeshDerivationOptions) {
     this.#graph = new CollectionGraph(now);
     this.#sources = createSources(this.#graph);
     this.#contexts = new Contexts(this.#graph, this.#sources, captured);
-    this.#outputs = createOutputs(this.#graph, this.#sources, this.#contexts, node);
+    this.#outputs = createOutputs(this.#graph, this.#sources, this.#contexts, { node, extend: extend ?? null });
     this.#state = this.#stateWith(defaultMeshSettings, []);
     // Settings hold whether a document says something of them or not.
     setSource(this.#sources, { kind: 'MeshSettings', key: settingsKey, document: null });
@@ -66,6 +69,7 @@ export class MeshDerivation {
     const failures = yield* this.#graph.settle();
     const { workloads, services, policies, localPods, nodePods } = this.#outputs;
     for (const map of [workloads, services, policies, localPods, nodePods]) yield* map.stage();
+    if (this.#outputs.extension !== null) yield* this.#outputs.extension.stage();
     const conditions = yield* this.#outputs.conditions.stage();
     const appeared = conditions.flatMap(({ before, after }) => (before === null && after !== null ? [after] : []));
     const gone = conditions.filter(({ after }) => after === null);
@@ -88,6 +92,7 @@ export class MeshDerivation {
       localPods: this.#outputs.localPods.commit(),
       nodePods: this.#outputs.nodePods.commit(),
     };
+    this.#outputs.extension?.commit();
     const conditionsChanged = this.#outputs.conditions.commit().length > 0;
     this.#state = this.#stateWith(
       settings,

@@ -8,6 +8,7 @@ import { createAddressConditions, createPortNameConditions } from './conflict-co
 import type { Conditions, WorkloadCollections } from './conflict-collections.ts';
 import type { Contexts } from './contexts.ts';
 import { createEndpointSlices, createEndpointSliceWorkloads } from './endpoint-slice-collections.ts';
+import type { DerivationExtension, Extend } from './extension.ts';
 import { createServiceEntryEndpoints, createWorkloadEntries } from './external-collections.ts';
 import { createNamespaceFacts } from './namespace-facts.ts';
 import { createLocalPods, createNodePods, createPodWorkloads } from './pod-collections.ts';
@@ -27,6 +28,8 @@ export interface MeshOutputs {
   /** Of every node; empty where only one node is of interest. */
   readonly nodePods: StagedMap<NodePod>;
   readonly conditions: StagedMap<Condition>;
+  /** What somebody else makes of all this; null: nobody does. */
+  readonly extension: DerivationExtension | null;
 }
 
 type Entries<Value> = readonly (readonly [string, Value])[];
@@ -36,7 +39,7 @@ export function createOutputs(
   graph: CollectionGraph,
   sources: Sources,
   contexts: Contexts,
-  node: string | null,
+  { node, extend }: { readonly node: string | null; readonly extend: Extend | null },
 ): MeshOutputs {
   const policies = new PolicyCollections(graph, sources, contexts);
   const services = new ServiceCollections(graph, sources, contexts);
@@ -55,6 +58,7 @@ export function createOutputs(
     createAddressConditions(graph, services, workloads),
   ];
   const remarks = createRemarks(graph, sources);
+  const extension = extend?.({ graph, sources, contexts, services, workloads }) ?? null;
   const { peers, authorization, strict } = policies;
   const { services: kubernetes, entries, hostnames } = services;
   return {
@@ -82,7 +86,9 @@ export function createOutputs(
       conditionsOf(hostnames),
       conditionsOf(pods),
       conditionsOf(localPods),
+      ...(extension?.conditions ?? []),
     ]),
+    extension,
   };
 }
 
@@ -91,7 +97,7 @@ function policyEntries({ policies }: DerivedPolicies): Entries<Policy> {
 }
 
 /** All of a condition is its key: one that changes is another one, which has to be told. */
-function conditionsOf<Item extends Conditions>(collection: DerivedCollection<Item>): Part<Condition> {
+export function conditionsOf<Item extends Conditions>(collection: DerivedCollection<Item>): Part<Condition> {
   // Two collections may say the same of one document.
   return contribution(collection, ({ conditions }) =>
     conditions.map((condition) => [`${collection.name} ${JSON.stringify(condition)}`, condition] as const),

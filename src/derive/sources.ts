@@ -25,6 +25,13 @@ export function createSources(graph: CollectionGraph): Sources {
     WorkloadGroup: source('WorkloadGroup'),
     Gateway: source('Gateway'),
     GatewayClass: source('GatewayClass'),
+    HTTPRoute: source('HTTPRoute'),
+    GRPCRoute: source('GRPCRoute'),
+    TCPRoute: source('TCPRoute'),
+    TLSRoute: source('TLSRoute'),
+    ReferenceGrant: source('ReferenceGrant'),
+    VirtualService: source('VirtualService'),
+    DestinationRule: source('DestinationRule'),
     UnsupportedKind: source('UnsupportedKind'),
   };
 }

@@ -8,18 +8,15 @@ import { unsupportedLabels } from './waypoints/binding.ts';
 
 const shownNames = 5;
 
-const needsWaypoint = 'waypoints do not look into connections yet';
+const notYet = 'waypoints do not know it yet';
 const isForSidecars = 'it is for sidecars, and there are none here';
 
 /** Why a kind has no effect, where there is more to say than that. */
 const reasons: ReadonlyMap<string, string> = new Map([
-  ...['VirtualService', 'DestinationRule', 'HTTPRoute', 'GRPCRoute', 'TCPRoute', 'TLSRoute'].map(
-    (kind): [string, string] => [kind, needsWaypoint],
-  ),
-  ['RequestAuthentication', `${needsWaypoint}; no token is checked`],
-  ['Telemetry', needsWaypoint],
-  ['WasmPlugin', needsWaypoint],
-  ['TrafficExtension', needsWaypoint],
+  ['RequestAuthentication', `${notYet}; no token is checked`],
+  ['Telemetry', notYet],
+  ['WasmPlugin', notYet],
+  ['TrafficExtension', notYet],
   ['Sidecar', isForSidecars],
   ['ProxyConfig', isForSidecars],
   ['Gateway', 'Gateways of Istio’s own kind are not supported'],
@@ -39,7 +36,7 @@ export function unsupportedConditions(documents: readonly UnsupportedDocument[])
   return [condition(unsupportedGroup(first), 'Accepted', 'UnsupportedKind', message)];
 }
 
-/** By what documents are told together: `VirtualService.networking.istio.io`. */
+/** By what documents are told together: `Telemetry.telemetry.istio.io`. */
 export function unsupportedGroup({ apiVersion, kind }: Pick<UnsupportedDocument, 'apiVersion' | 'kind'>): string {
   return `${kind}.${apiVersion.split('/')[0] ?? ''}`;
 }

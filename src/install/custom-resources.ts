@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { authorizationPolicySchema } from '../config/manifests/schemas/authorization-policy.ts';
+import { destinationRuleSchema } from '../config/manifests/schemas/destination-rule.ts';
 import { meshSettingsSchema } from '../config/manifests/schemas/mesh-settings.ts';
 import { peerAuthenticationSchema } from '../config/manifests/schemas/peer-authentication.ts';
 import { serviceEntrySchema } from '../config/manifests/schemas/service-entry.ts';
+import { virtualServiceSchema } from '../config/manifests/schemas/virtual-service.ts';
 import { workloadEntrySchema, workloadGroupSchema } from '../config/manifests/schemas/workload-entry.ts';
 import type { ManifestObject } from './manifest-object.ts';
 
@@ -68,6 +70,22 @@ const kinds: readonly CustomKind[] = [
     shortName: 'wg',
     spec: workloadGroupSchema.shape.spec,
     columns: {},
+  },
+  {
+    ...networking,
+    kind: 'VirtualService',
+    plural: 'virtualservices',
+    shortName: 'vs',
+    spec: virtualServiceSchema.shape.spec,
+    columns: { Gateways: '.spec.gateways', Hosts: '.spec.hosts' },
+  },
+  {
+    ...networking,
+    kind: 'DestinationRule',
+    plural: 'destinationrules',
+    shortName: 'dr',
+    spec: destinationRuleSchema.shape.spec,
+    columns: { Host: '.spec.host' },
   },
   {
     group: 'ambit.dev',

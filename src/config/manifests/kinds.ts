@@ -1,15 +1,21 @@
 import type { z } from 'zod';
 import type { DocumentTypes, Resource, ResourceKind } from './resources.ts';
 import { authorizationPolicySchema } from './schemas/authorization-policy.ts';
+import { tcpRouteSchema, tlsRouteSchema } from './schemas/connection-routes.ts';
 import { foreignPolicySchema, namespaceSchema, nodeSchema, unsupportedSchema } from './schemas/core.ts';
+import { destinationRuleSchema } from './schemas/destination-rule.ts';
 import { endpointSliceSchema } from './schemas/endpoint-slice.ts';
 import { gatewayClassSchema, gatewaySchema } from './schemas/gateway.ts';
+import { grpcRouteSchema } from './schemas/grpc-route.ts';
+import { httpRouteSchema } from './schemas/http-route.ts';
 import { meshSettingsSchema } from './schemas/mesh-settings.ts';
 import { networkPolicySchema } from './schemas/network-policy.ts';
 import { peerAuthenticationSchema } from './schemas/peer-authentication.ts';
 import { podSchema } from './schemas/pod.ts';
+import { referenceGrantSchema } from './schemas/reference-grant.ts';
 import { serviceEntrySchema } from './schemas/service-entry.ts';
 import { serviceSchema } from './schemas/service.ts';
+import { virtualServiceSchema } from './schemas/virtual-service.ts';
 import { workloadEntrySchema, workloadGroupSchema } from './schemas/workload-entry.ts';
 
 /** How a kind is read. */
@@ -35,6 +41,8 @@ const networkingVersions = ['v1', 'v1beta1', 'v1alpha3'].map((version) => `netwo
 const securityVersions = ['security.istio.io/v1', 'security.istio.io/v1beta1'];
 
 const gatewayVersions = ['gateway.networking.k8s.io/v1', 'gateway.networking.k8s.io/v1beta1'];
+/** Those of whole connections came to v1 late: clusters have them in the versions of experiments. */
+const youngGatewayVersions = ['v1', 'v1alpha3', 'v1alpha2'].map((version) => `gateway.networking.k8s.io/${version}`);
 
 const definitions: readonly KindDefinition[] = [
   define('Namespace', ['v1'], 'cluster', false, namespaceSchema),
@@ -50,6 +58,13 @@ const definitions: readonly KindDefinition[] = [
   // Istio has a kind Gateway of its own, so a name in another group is no mistake.
   define('Gateway', gatewayVersions, 'namespace', false, gatewaySchema),
   define('GatewayClass', gatewayVersions, 'cluster', false, gatewayClassSchema),
+  define('HTTPRoute', gatewayVersions, 'namespace', true, httpRouteSchema),
+  define('GRPCRoute', [...gatewayVersions, 'gateway.networking.k8s.io/v1alpha2'], 'namespace', true, grpcRouteSchema),
+  define('TCPRoute', youngGatewayVersions, 'namespace', true, tcpRouteSchema),
+  define('TLSRoute', youngGatewayVersions, 'namespace', true, tlsRouteSchema),
+  define('ReferenceGrant', gatewayVersions, 'namespace', true, referenceGrantSchema),
+  define('VirtualService', networkingVersions, 'namespace', true, virtualServiceSchema),
+  define('DestinationRule', networkingVersions, 'namespace', true, destinationRuleSchema),
   define('NetworkPolicy', ['networking.k8s.io/v1'], 'namespace', false, networkPolicySchema),
   define('MeshSettings', ['ambit.dev/v1alpha1'], 'singleton', true, meshSettingsSchema),
 ];

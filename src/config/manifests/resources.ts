@@ -1,13 +1,19 @@
 import type { AuthorizationPolicyDocument } from './schemas/authorization-policy.ts';
+import type { TcpRouteDocument, TlsRouteDocument } from './schemas/connection-routes.ts';
 import type { ForeignPolicyDocument, NamespaceDocument, NodeDocument, UnsupportedDocument } from './schemas/core.ts';
+import type { DestinationRuleDocument } from './schemas/destination-rule.ts';
 import type { EndpointSliceDocument } from './schemas/endpoint-slice.ts';
 import type { GatewayClassDocument, GatewayDocument } from './schemas/gateway.ts';
+import type { GrpcRouteDocument } from './schemas/grpc-route.ts';
+import type { HttpRouteDocument } from './schemas/http-route.ts';
 import type { MeshSettingsDocument } from './schemas/mesh-settings.ts';
 import type { NetworkPolicyDocument } from './schemas/network-policy.ts';
 import type { PeerAuthenticationDocument } from './schemas/peer-authentication.ts';
 import type { PodDocument } from './schemas/pod.ts';
+import type { ReferenceGrantDocument } from './schemas/reference-grant.ts';
 import type { ServiceEntryDocument } from './schemas/service-entry.ts';
 import type { ServiceDocument } from './schemas/service.ts';
+import type { VirtualServiceDocument } from './schemas/virtual-service.ts';
 import type { WorkloadEntryDocument, WorkloadGroupDocument } from './schemas/workload-entry.ts';
 
 /** Where a document stands, for messages. Lines count from 1. */
@@ -42,6 +48,13 @@ export interface DocumentTypes {
   readonly NetworkPolicy: NetworkPolicyDocument;
   readonly Gateway: GatewayDocument;
   readonly GatewayClass: GatewayClassDocument;
+  readonly HTTPRoute: HttpRouteDocument;
+  readonly GRPCRoute: GrpcRouteDocument;
+  readonly TCPRoute: TcpRouteDocument;
+  readonly TLSRoute: TlsRouteDocument;
+  readonly ReferenceGrant: ReferenceGrantDocument;
+  readonly VirtualService: VirtualServiceDocument;
+  readonly DestinationRule: DestinationRuleDocument;
   readonly MeshSettings: MeshSettingsDocument;
   readonly ForeignNetworkPolicy: ForeignPolicyDocument;
   readonly UnsupportedKind: UnsupportedDocument;

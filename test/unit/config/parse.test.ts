@@ -139,7 +139,7 @@ void describe('kinds', () => {
   test('of the mesh that have no effect are known as such', () => {
     const { documents, problems } = parseManifests(
       'm.yaml',
-      'apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {anything: [1]}\n',
+      'apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\nspec: {anything: [1]}\n',
     );
     assert.equal(documents[0]?.resource?.kind, 'UnsupportedKind');
     assert.deepEqual(problems, []);

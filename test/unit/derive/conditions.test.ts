@@ -13,20 +13,19 @@ import {
 } from './support.ts';
 
 void describe('a kind of the mesh that has no effect', () => {
-  const route = (name: string) => resource('networking.istio.io/v1', 'VirtualService', name, 'shop', {});
+  const route = (name: string) => resource('networking.istio.io/v1', 'Sidecar', name, 'shop', {});
 
   test('is told once for all its documents', () => {
     const state = derive(...['b', 'a', 'c', 'd', 'e', 'f', 'g'].map(route));
-    assert.deepEqual(reasons(state), ['VirtualService.networking.istio.io: Accepted/UnsupportedKind']);
+    assert.deepEqual(reasons(state), ['Sidecar.networking.istio.io: Accepted/UnsupportedKind']);
     assert.match(state.conditions[0]?.message ?? '', /shop\/a, shop\/b, .* and 2 more/);
   });
 
   for (const [apiVersion, kind] of [
-    ['networking.istio.io/v1', 'DestinationRule'],
     ['networking.istio.io/v1alpha3', 'EnvoyFilter'],
     ['networking.istio.io/v1', 'Sidecar'],
     ['networking.istio.io/v1', 'Gateway'],
-    ['gateway.networking.k8s.io/v1', 'HTTPRoute'],
+    ['gateway.networking.k8s.io/v1alpha2', 'UDPRoute'],
     ['security.istio.io/v1', 'RequestAuthentication'],
     ['telemetry.istio.io/v1', 'Telemetry'],
     ['extensions.istio.io/v1alpha1', 'WasmPlugin'],
@@ -39,7 +38,7 @@ void describe('a kind of the mesh that has no effect', () => {
   }
 
   test('of a name that two groups have is told for each', () => {
-    const route = (apiVersion: string) => resource(apiVersion, 'TCPRoute', 'a', 'shop', {});
+    const route = (apiVersion: string) => resource(apiVersion, 'UDPRoute', 'a', 'shop', {});
     const state = derive(route('networking.istio.io/v1'), route('gateway.networking.k8s.io/v1'));
     assert.equal(state.conditions.length, 2);
   });

@@ -203,7 +203,7 @@ const gatewayClasses = named(
   }),
 );
 
-const unsupported = named('networking.istio.io/v1', 'VirtualService', fc.constant({}));
+const unsupported = named('networking.istio.io/v1', 'Sidecar', fc.constant({}));
 
 const cluster = (kind: string, name: fc.Arbitrary<string>, keys: Readonly<Record<string, readonly string[]>>) =>
   fc.record({

@@ -1,0 +1,23 @@
+const prefix = 'type.googleapis.com/envoy.config.';
+
+/** What Envoy is told, as xDS names it. */
+export const resourceTypes = {
+  clusters: `${prefix}cluster.v3.Cluster`,
+  endpoints: `${prefix}endpoint.v3.ClusterLoadAssignment`,
+  listeners: `${prefix}listener.v3.Listener`,
+  routes: `${prefix}route.v3.RouteConfiguration`,
+} as const;
+
+export type ResourceType = (typeof resourceTypes)[keyof typeof resourceTypes];
+
+/** Make before break: what is referred to comes before what refers to it. */
+export const sendingOrder: readonly ResourceType[] = [
+  resourceTypes.clusters,
+  resourceTypes.endpoints,
+  resourceTypes.listeners,
+  resourceTypes.routes,
+];
+
+export function isResourceType(type: string): type is ResourceType {
+  return (sendingOrder as readonly string[]).includes(type);
+}
