@@ -5,6 +5,7 @@ import type {
   SourceDocument,
 } from '../config/manifests/schemas/authorization-policy.ts';
 import { parseCidr } from '../model/address.ts';
+import { principalPatterns, serviceAccountName } from '../model/principal-pattern.ts';
 import type { Match, ServiceAccountMatch, StringMatch } from '../model/policy.ts';
 import type { MeshSettings } from '../model/workload.ts';
 import { emptyMatch, stringMatch } from './matches.ts';
@@ -96,23 +97,13 @@ function conditionMatch(
   }
 }
 
-/**
- * A principal of our own trust domain is also one of its aliases, and `cluster.local` stands for our own whatever that
- * is called: so a policy outlives a change of the trust domain, as in Istio.
- */
 function principalMatches(text: string, settings: MeshSettings): readonly StringMatch[] {
-  const slash = text.indexOf('/');
-  const own = [settings.trustDomain, ...settings.trustDomainAliases];
-  const written = slash < 0 ? '' : text.slice(0, slash);
-  if (written !== 'cluster.local' && !own.includes(written)) return [stringMatch(text)];
-  return own.map((trustDomain) => stringMatch(trustDomain + text.slice(slash)));
+  return principalPatterns(text, settings).map(stringMatch);
 }
 
-/** A name alone is one of the policy's own namespace. */
-function serviceAccount(text: string, namespace: string): ServiceAccountMatch {
-  const slash = text.indexOf('/');
-  if (slash < 0) return { namespace, serviceAccount: text };
-  return { namespace: text.slice(0, slash), serviceAccount: text.slice(slash + 1) };
+function serviceAccount(text: string, policyNamespace: string): ServiceAccountMatch {
+  const { namespace, name } = serviceAccountName(text, policyNamespace);
+  return { namespace, serviceAccount: name };
 }
 
 /** Validated before; one that were not stays as it is, and evaluation then refuses the policy. */

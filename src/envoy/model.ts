@@ -1,5 +1,6 @@
 import type { AppProtocol, Locality } from '../model/workload.ts';
 import type { HttpRule } from './http-rules.ts';
+import type { Security } from './security/model.ts';
 
 /** All that one waypoint's Envoy is told. Pure data: who derives it knows manifests, who builds from it knows Envoy. */
 export interface WaypointInput {
@@ -38,6 +39,7 @@ export interface BoundService {
   /** Canonical text. */
   readonly addresses: readonly string[];
   readonly ports: readonly BoundPort[];
+  readonly security: Security;
 }
 
 /** A pod is sent to by the address that was asked for, on whatever port. */
@@ -48,6 +50,7 @@ export interface BoundWorkload {
   readonly labels: WorkloadLabels | null;
   /** What is spoken where, as far as anybody says. */
   readonly protocols: ReadonlyMap<number, AppProtocol>;
+  readonly security: Security;
 }
 
 export interface BoundPort {

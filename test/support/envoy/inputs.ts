@@ -1,5 +1,6 @@
 import { ruleTo } from '../../../src/envoy/routes.ts';
 import { defaultHttpSettings, defaultTrafficPolicy } from '../../../src/envoy/model.ts';
+import { noSecurity } from '../../../src/envoy/security/model.ts';
 import type { HttpRule } from '../../../src/envoy/http-rules.ts';
 import type {
   BoundPort,
@@ -34,7 +35,7 @@ export function port(number: number, protocol: AppProtocol | null, given: Partia
 }
 
 export function service(name: string, address: string, ...ports: readonly BoundPort[]): BoundService {
-  return { namespace: 'default', hostname: hostOf(name), addresses: [address], ports };
+  return { namespace: 'default', hostname: hostOf(name), addresses: [address], ports, security: noSecurity };
 }
 
 export function endpoint(address: string, at: number, given: Partial<Endpoint> = {}): Endpoint {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { buildWaypoint } from '../../../src/envoy/build.ts';
+import { noSecurity } from '../../../src/envoy/security/model.ts';
 import { destination, endpoint, input, policy, port, rule, service } from '../../support/envoy/inputs.ts';
 import { assertGolden } from '../../support/envoy/goldens.ts';
 
@@ -60,8 +61,13 @@ void describe('the resources of a waypoint', () => {
         services: [service('database', '10.96.0.2', port(5432, 'tcp'))],
         destinations: [destination('database', 5432, 'tcp', [])],
         workloads: [
-          { addresses: ['10.0.0.1', 'fd00::1'], labels: null, protocols: new Map([[8080, 'http1']]) },
-          { addresses: ['10.0.0.2'], labels: null, protocols: new Map() },
+          {
+            addresses: ['10.0.0.1', 'fd00::1'],
+            labels: null,
+            protocols: new Map([[8080, 'http1']]),
+            security: noSecurity,
+          },
+          { addresses: ['10.0.0.2'], labels: null, protocols: new Map(), security: noSecurity },
         ],
       }),
     );
