@@ -133,6 +133,9 @@ pub(crate) fn take_down(previous: Previous) -> io::Result<Vec<String>> {
     Ok(removed)
 }
 
+/// The one change that a container runtime makes, too, when it begins to take a sandbox down.
+pub(crate) const LOOPBACK_DOWN: &str = "the loopback interface is down";
+
 /// Inside the namespace: rule, route and settings; in words what was not in place, and whether it is now.
 pub(crate) fn repair(routing: Routing) -> io::Result<Vec<(String, bool)>> {
     let mut found = Vec::new();
@@ -140,11 +143,12 @@ pub(crate) fn repair(routing: Routing) -> io::Result<Vec<(String, bool)>> {
         let missing = routing.repair();
         let restored = missing.is_ok() && routing.intact()?;
         let missing = missing.unwrap_or_default();
-        let what = match (missing.rule, missing.route) {
-            (true, true) => "rule and route",
-            (true, false) => "rule",
-            (false, true) => "route",
-            (false, false) => "another rule comes before ours",
+        let what = match (missing.loopback, missing.rule, missing.route) {
+            (true, ..) => LOOPBACK_DOWN,
+            (_, true, true) => "rule and route",
+            (_, true, false) => "rule",
+            (_, false, true) => "route",
+            (_, false, false) => "another rule comes before ours",
         };
         found.push((what.to_owned(), restored));
     }

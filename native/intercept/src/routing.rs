@@ -37,6 +37,8 @@ pub(crate) struct Routing {
 /// What was missing when it was put in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Missing {
+    /// `lo` was down, which takes routes along.
+    pub loopback: bool,
     pub rule: bool,
     pub route: bool,
 }
@@ -91,8 +93,13 @@ impl Routing {
     /// Puts back what is gone; says what that was.
     pub fn repair(&self) -> io::Result<Missing> {
         let mut conversation = Conversation::open()?;
-        let mut missing = Missing::default();
-        check(&conversation.ask(vec![(loopback_up(), NLM_F_ACK)])?[0])?;
+        let replies =
+            conversation.ask(vec![(loopback(), NLM_F_ACK), (loopback_up(), NLM_F_ACK)])?;
+        check(&replies[1])?;
+        let mut missing = Missing {
+            loopback: replies[0].message.as_ref().is_some_and(is_down),
+            ..Missing::default()
+        };
         for source in self.sources() {
             let rule = conversation.ask(vec![(
                 new_rule(source),
@@ -217,6 +224,16 @@ fn family(address: IpAddr) -> AddressFamily {
     } else {
         AddressFamily::Inet6
     }
+}
+
+fn is_down(message: &RouteNetlinkMessage) -> bool {
+    matches!(message, RouteNetlinkMessage::NewLink(link) if !link.header.flags.contains(LinkFlags::Up))
+}
+
+fn loopback() -> RouteNetlinkMessage {
+    let mut link = LinkMessage::default();
+    link.header.index = LOOPBACK;
+    RouteNetlinkMessage::GetLink(link)
 }
 
 fn loopback_up() -> RouteNetlinkMessage {

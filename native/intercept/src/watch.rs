@@ -1,7 +1,7 @@
 //! One thread that notices when somebody undoes our work, and puts it back. Rules and routes are heard of; links and pins are
 //! asked for once a second, at a few system calls a pod; settings of a few pods a second, in turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -22,6 +22,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// After hearing of changes: a pod that floods its own namespace with them must not keep this thread busy.
 const BREATH: Duration = Duration::from_millis(10);
 const SETTINGS_PER_TICK: usize = 32;
+/// containerd's first step to take a sandbox down is `lo` (its own network of the plugin `loopback`); the plugins of the pod's network,
+/// by which we are told to let the pod go, come next. So this one change counts only where the pod is still captured then.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// Stops and joins its thread when dropped.
 pub(crate) struct Watcher {
@@ -58,6 +61,7 @@ impl Drop for Watcher {
 
 fn run(node: &Node) {
     let mut dirty = BTreeSet::new();
+    let mut suspicions = Suspicions::default();
     let mut tick = Instant::now() + TICK;
     let mut turn = 0;
     loop {
@@ -67,6 +71,7 @@ fn run(node: &Node) {
         } else {
             until.min(PAUSE)
         };
+        let wait = suspicions.due().map_or(wait, |due| wait.min(due));
         let ready = node.poller.wait(wait.as_millis() as i32 + 1);
         if ready.contains(&STOP) {
             return;
@@ -76,6 +81,8 @@ fn run(node: &Node) {
             tick = Instant::now() + TICK;
             found.extend(node.polled(&mut turn));
         }
+        suspicions.hold(&mut found);
+        found.extend(suspicions.confirmed(node));
         for tampering in found {
             (node.sink)(tampering);
         }
@@ -85,7 +92,41 @@ fn run(node: &Node) {
     }
 }
 
+/// What may be the beginning of an orderly end, oldest first.
+#[derive(Default)]
+struct Suspicions(VecDeque<(Instant, Tampering)>);
+
+impl Suspicions {
+    fn hold(&mut self, found: &mut Vec<Tampering>) {
+        let now = Instant::now();
+        let held = found.extract_if(.., |tampering| tampering.what == pod::LOOPBACK_DOWN);
+        self.0.extend(held.map(|tampering| (now, tampering)));
+    }
+
+    /// When the next one is to be looked at again.
+    fn due(&self) -> Option<Duration> {
+        self.0
+            .front()
+            .map(|(since, _)| PATIENCE.saturating_sub(since.elapsed()))
+    }
+
+    fn confirmed(&mut self, node: &Node) -> Vec<Tampering> {
+        let mut confirmed = Vec::new();
+        while self.due().is_some_and(|due| due.is_zero()) {
+            confirmed.extend(self.0.pop_front().map(|(_, tampering)| tampering));
+        }
+        confirmed.retain(|tampering| node.captures(tampering.pod.as_deref()));
+        confirmed
+    }
+}
+
 impl Node {
+    fn captures(&self, uid: Option<&str>) -> bool {
+        let state = self.state();
+        uid.and_then(|uid| state.pods.get(uid))
+            .is_some_and(|pod| pod.attachment.is_some())
+    }
+
     /// Looks at the pods whose namespaces changed, unless they were looked at a moment ago.
     fn heard(&self, ready: &[u64], dirty: &mut BTreeSet<Arc<str>>) -> Vec<Tampering> {
         let mut state = self.state();

@@ -51,16 +51,31 @@ fn a_replaced_route_is_put_back() {
 
 #[test]
 fn loopback_taken_down_comes_up_again() {
+    if !skipped() {
+        tampered(
+            "ip -n POD link set lo down",
+            "the loopback interface is down",
+        );
+    }
+}
+
+/// As containerd does it: `lo` first, then the plugins by which we are told.
+#[test]
+fn loopback_taken_down_before_the_pod_is_let_go_is_nobodys_tampering() {
     if skipped() {
         return;
     }
     let mut rig = Rig::new();
-    let pod = rig.pod(2);
+    let (ending, staying) = (rig.pod(2), rig.pod(3));
     let (interception, tampering) = rig.open();
-    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "");
-    run(&format!("ip -n {} link set lo down", pod.name));
-    assert!(tampering.recv_timeout(PATIENCE).unwrap().restored);
-    assert!(far(&pod).starts_with("outbound"));
+    let _engine = Engine::start(interception.enrol(&ending.network).unwrap(), "");
+    let _other = Engine::start(interception.enrol(&staying.network).unwrap(), "");
+    run(&format!("ip -n {} link set lo down", ending.name));
+    interception.release(&ending.network.uid).unwrap();
+    run(&format!("ip -n {} link set lo down", staying.name));
+    let told = tampering.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(told.pod, Some(staying.network.uid.clone()));
+    assert!(tampering.try_recv().is_err());
 }
 
 #[test]
