@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 
+import { parseMetrics, sum } from '../../support/metrics.ts';
 import { endpoint, wasReset } from '../../support/testkit.ts';
 import { Cluster } from '../harness/cluster.ts';
 import { InstalledMesh } from '../harness/mesh.ts';
@@ -17,13 +18,14 @@ const account = (name: string): KubernetesObject => ({ apiVersion: 'v1', kind: '
 
 clusterSuite('an address that another pod has now', () => {
   let cluster: Cluster;
+  let mesh: InstalledMesh;
   let shop: TestNamespace;
   let outside: TestNamespace;
   let web: string;
 
   before(async () => {
     cluster = await Cluster.attach();
-    await InstalledMesh.ensure(cluster);
+    mesh = await InstalledMesh.ensure(cluster);
     shop = await TestNamespace.create(cluster, 'reused', { 'istio.io/dataplane-mode': 'ambient' });
     outside = await TestNamespace.create(cluster, 'outside');
     await shop.apply(account('friend'), account('other'), {
@@ -69,6 +71,15 @@ clusterSuite('an address that another pod has now', () => {
     assert.equal((await shop.whoami('near', address)).server, 'plain');
     await succeed(plain, shop, serverPod('young', servers, { node, serviceAccount: 'other' }));
     assert.equal((await shop.whoami('near', address)).server, 'young');
+  });
+
+  it('is given up without a word of tampering, although the runtime takes down what is ours, too', async () => {
+    const tampered = async (): Promise<number> => sum(parseMetrics(await mesh.metrics(node)), 'ambit_tampering_total');
+    const before = await tampered();
+    const [brief] = await shop.start(serverPod('brief', servers, { node }));
+    assert.ok(brief !== undefined);
+    await succeed(brief, shop, serverPod('next', servers, { node }));
+    assert.equal(await tampered(), before);
   });
 
   it('does not give the permissions of the pod that had it', async () => {
