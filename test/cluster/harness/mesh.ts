@@ -137,7 +137,9 @@ export class InstalledMesh {
 
   async #fetch(node: number, { status }: Pod, port: number, path: string): Promise<string> {
     const url = `http://${status.podIP ?? ''}:${port}${path}`;
-    return (await this.cluster.node(node, ['curl', '--silent', '--fail', '--max-time', '10', url])).stdout;
+    // A server that is starved of CPU answers 408: as with Prometheus, the next scrape counts.
+    const options = ['--silent', '--fail', '--max-time', '10', '--retry', '3', '--retry-all-errors'];
+    return (await this.cluster.node(node, ['curl', ...options, url])).stdout;
   }
 }
 
