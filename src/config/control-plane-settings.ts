@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { z } from 'zod';
 import { logDefinitions } from './log-settings.ts';
 import { optional, required } from './setting-definition.ts';
 import { certificateLifetime, nodeName, path, port, switchedOn, waitingTime } from './setting-parsers.ts';
@@ -32,9 +33,23 @@ export interface ControlPlaneSettings {
   readonly maximumCertificateTtl: number;
   readonly connectionAge: number;
   readonly manifestPoll: number;
+  /** Of the pods of waypoints in a cluster. */
+  readonly waypointImage: string;
+  readonly waypointPullPolicy: PullPolicy;
+  readonly waypointPullSecrets: readonly string[];
+  readonly waypointResources: ContainerResources;
+  readonly waypointDrain: number;
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug';
   readonly logFormat: 'json' | 'plain';
 }
+
+/** Of a container, as Kubernetes has them. */
+export interface ContainerResources {
+  readonly requests: Readonly<Record<string, string>>;
+  readonly limits: Readonly<Record<string, string>>;
+}
+
+export type PullPolicy = 'Always' | 'IfNotPresent' | 'Never';
 
 const stateDirMeaning = 'Folder for the key of tokens, the CA where none is given, and the last good manifests.';
 const hostPattern = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/;
@@ -47,6 +62,38 @@ const names: Parser<readonly string[]> = (text) => {
   const good = found.every((name) => isIP(name) !== 0 || hostPattern.test(name));
   return good ? { ok: true, value: found } : { ok: false, expected: 'host names and addresses, separated by commas' };
 };
+
+const image: Parser<string> = (text) =>
+  /^[\w.:/@-]+$/.test(text) ? { ok: true, value: text } : { ok: false, expected: 'the name of an image, with its tag' };
+
+const pullPolicy: Parser<PullPolicy> = (text) => {
+  const found = (['Always', 'IfNotPresent', 'Never'] as const).find((policy) => policy === text);
+  return found === undefined ? { ok: false, expected: 'Always, IfNotPresent or Never' } : { ok: true, value: found };
+};
+
+const secrets: Parser<readonly string[]> = (text) => {
+  const found = text.split(',').filter((name) => name !== '');
+  const good = found.every((name) => /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name));
+  return good ? { ok: true, value: found } : { ok: false, expected: 'names of Secrets, separated by commas' };
+};
+
+const quantities = z.record(z.string(), z.string()).default({});
+const containerResources = z.strictObject({ requests: quantities, limits: quantities });
+
+const resources: Parser<ContainerResources> = (text) => {
+  const reading = containerResources.safeParse(parseJson(text));
+  return reading.success
+    ? { ok: true, value: reading.data }
+    : { ok: false, expected: 'JSON such as {"requests":{"cpu":"100m"},"limits":{}}' };
+};
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
 
 export const controlPlaneSettings = new SettingTable<ControlPlaneSettings>(
   {
@@ -122,6 +169,41 @@ export const controlPlaneSettings = new SettingTable<ControlPlaneSettings>(
       '30s',
       'How often manifests are looked at without a notice.',
       waitingTime(100),
+    ),
+    waypointImage: optional(
+      'waypoint-image',
+      'IMAGE',
+      'docker.io/envoyproxy/envoy:distroless-v1.40.0',
+      'Envoy of the waypoints that are deployed in a cluster; its entry point must be the program.',
+      image,
+    ),
+    waypointPullPolicy: optional(
+      'waypoint-pull-policy',
+      'POLICY',
+      'IfNotPresent',
+      'When nodes fetch that image: Always, IfNotPresent, Never.',
+      pullPolicy,
+    ),
+    waypointPullSecrets: optional(
+      'waypoint-pull-secrets',
+      'NAMES',
+      '',
+      'Secrets for fetching it, in the namespaces of the waypoints.',
+      secrets,
+    ),
+    waypointResources: optional(
+      'waypoint-resources',
+      'JSON',
+      '{"requests":{"cpu":"100m","memory":"128Mi"},"limits":{"cpu":"2","memory":"1Gi"}}',
+      'What a pod of a waypoint asks for, and may have at most.',
+      resources,
+    ),
+    waypointDrain: optional(
+      'waypoint-drain',
+      'TIME',
+      '20s',
+      'How long a pod of a waypoint goes on serving when it is to end.',
+      waitingTime(1000),
     ),
     ...logDefinitions,
   },

@@ -1,6 +1,6 @@
 import { customResourceDefinitions } from './custom-resources.ts';
 import type { ManifestObject, ObjectGroup } from './manifest-object.ts';
-import { accessGroup } from './objects/access.ts';
+import { accessGroup, waypointParametersGroup } from './objects/access.ts';
 import { admissionGroup } from './objects/admission.ts';
 import { agentGroup } from './objects/agent.ts';
 import type { Site } from './objects/common.ts';
@@ -11,6 +11,7 @@ import { meshGroup, networkPolicyGroup, strictGroup, validatorGroup } from './ob
 export function groupsOf(site: Site): readonly ObjectGroup[] {
   return [
     accessGroup(site),
+    waypointParametersGroup(site),
     admissionGroup(site),
     meshGroup(site),
     strictGroup(site),
@@ -28,6 +29,7 @@ export function installation(site: Site): readonly ManifestObject[] {
     strict: values.strict,
     'networkPolicy.enabled': values.networkPolicy.enabled,
     'admissionPolicy.enabled': values.admissionPolicy.enabled,
+    'waypoint.parameters': values.waypoint.parameters,
   };
   const groups = groupsOf(site).filter(({ when }) => when === null || wanted[when]);
   const home: ManifestObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };

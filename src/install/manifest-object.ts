@@ -16,6 +16,6 @@ export interface ObjectGroup {
   /** Becomes the name of the chart's template. */
   readonly name: string;
   /** Path of the value that must be true; null: always there. */
-  readonly when: 'strict' | 'networkPolicy.enabled' | 'admissionPolicy.enabled' | null;
+  readonly when: 'strict' | 'networkPolicy.enabled' | 'admissionPolicy.enabled' | 'waypoint.parameters' | null;
   readonly objects: readonly ManifestObject[];
 }

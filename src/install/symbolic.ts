@@ -31,6 +31,11 @@ export function joined(list: readonly string[]): string {
   return isSymbol(list) ? pipe(list, 'join ","') : list.join(',');
 }
 
+/** What a user gives as a whole, as text. */
+export function asJson(value: object): string {
+  return isSymbol(value) ? pipe(value, 'toJson') : JSON.stringify(value);
+}
+
 export function plus(value: number, more: number): number {
   // A text in a template, where only the place counts.
   return isSymbol(value) ? (pipe(value, `add ${more}`) as unknown as number) : value + more;

@@ -52,6 +52,27 @@ export const valuesSchema = z.strictObject({
     })
     .prefault({})
     .describe('The agent on each node, DaemonSet ztunnel'),
+  waypoint: z
+    .strictObject({
+      image: z
+        .string()
+        .regex(/^[\w.:/@-]+$/, 'is the name of an image with its tag, without spaces or commas')
+        .default('docker.io/envoyproxy/envoy:distroless-v1.40.0')
+        .describe('An Envoy whose entry point is the program'),
+      pullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
+      pullSecrets: z.array(z.string()).default([]).describe('Names of Secrets in the namespaces of waypoints'),
+      drainSeconds: z.int().min(1).max(3600).default(20).describe('How long a pod goes on serving when it is to end'),
+      parameters: z
+        .boolean()
+        .default(false)
+        .describe('Honour parametersRef of Gateways: the control plane may then read every ConfigMap'),
+      resources: resources.prefault({
+        requests: { cpu: '100m', memory: '128Mi' },
+        limits: { cpu: '2', memory: '1Gi' },
+      }),
+    })
+    .prefault({})
+    .describe('The Envoys that are deployed for Gateways of the class istio-waypoint'),
   node: z
     .strictObject({
       cniBinDir: z.string().default('/opt/cni/bin'),

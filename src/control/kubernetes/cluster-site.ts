@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { ControlPlaneSettings } from '../../config/control-plane-settings.ts';
 import { loadAuthority } from '../../ca/authority.ts';
 import { KubernetesInput } from '../../kube/kubernetes-input.ts';
@@ -11,6 +12,8 @@ import type { Logging } from '../../telemetry/logger.ts';
 import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import type { ControlSite, SiteParts } from '../site.ts';
+import { deployWaypoints } from '../waypoints/deploy-waypoints.ts';
+import { waypointTerms } from '../waypoints/waypoint-terms.ts';
 import { openClusterAuthority } from './authority-secret.ts';
 import { tokenAudience } from '../certificates/tokens.ts';
 import { clusterTokens } from './cluster-tokens.ts';
@@ -111,7 +114,7 @@ export class ClusterSite implements ControlSite {
       observer: {
         leads: (leading) => {
           metrics.leader.set(leading ? 1 : 0);
-          logger.info({ leading }, leading ? 'leads: writes roots and status' : 'leads no more');
+          logger.info({ leading }, leading ? 'leads: writes roots and status, deploys waypoints' : 'leads no more');
         },
         failed: (error) => {
           logger.warn(errorFields(error), 'the lease could not be read or written; tried again');
@@ -128,8 +131,14 @@ export class ClusterSite implements ControlSite {
       logger.warn({ ...errorFields(error), name, failures }, 'a write failed; tried again');
     };
     const common = { client, roots: authority.roots, timers, random, observe: this.#observe, onFailure };
+    // Each reflector listens, and Node takes more than ten for a leak.
+    setMaxListeners(0, signal);
+    const terms = waypointTerms(settings);
+    const clusterDomain = (): string => mesh().settings.clusterDomain;
+    const notes = (): readonly Condition[] => mesh().conditions;
     await Promise.all([
       new RootPublisher(common).run(signal),
+      deployWaypoints({ ...common, terms, clusterDomain, notes }, signal),
       keepWebhookBundle({ ...common, name: validatorNameIn(settings.podNamespace) }, signal),
       this.#writeStatus(mesh, onFailure, signal),
     ]);

@@ -131,7 +131,7 @@ function missing(bindable: Bindable, wish: Wish, use: 'service' | 'workload'): B
 }
 
 function readiness(bindable: Bindable, key: string, waypoint: Waypoint, context: Context): readonly Condition[] {
-  if (waypoint.hasAddress || context.readyWaypoints.get(key) !== undefined) return [];
+  if (waypoint.elsewhere || context.readyWaypoints.get(key) !== undefined) return [];
   const meanwhile = waypoint.whenUnready === 'direct' ? 'traffic goes past it' : 'connections are refused';
   return problem(bindable, 'WaypointIsNotReady', `the waypoint ${key} has no ready pod: ${meanwhile} until it has`);
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { LabelSelector } from '../../config/manifests/schemas/common.ts';
 import type {
   GatewayClassDocument,
@@ -21,8 +22,9 @@ export const tunnelPort = 15008;
 const forLabel = 'istio.io/waypoint-for';
 const unreadyAnnotation = 'ambit.dev/waypoint-unready';
 const bindingAnnotation = 'ambient.istio.io/waypoint-inbound-binding';
-const waypointClass = 'istio-waypoint';
-const waypointController = 'istio.io/mesh-controller';
+/** The class whose Gateways are waypoints, also where nobody has made it. */
+export const waypointClass = 'istio-waypoint';
+export const waypointController = 'istio.io/mesh-controller';
 const trafficTypes = ['service', 'workload', 'all', 'none'] as const;
 
 /** The traffic that a waypoint is for. */
@@ -36,8 +38,8 @@ export interface Waypoint extends WaypointTerms {
   /** Which namespaces may use it; `same`: its own. */
   readonly allowed: 'same' | 'all' | LabelSelector;
   readonly place: WaypointPlace;
-  /** Whoever wrote its status says that it has an address. */
-  readonly hasAddress: boolean;
+  /** Its status says that it is somewhere else than at its own Service: nothing is known of its pods. */
+  readonly elsewhere: boolean;
 }
 
 /** Null for a Gateway that is none. @param gatewayClass the one that it names, if there is such a document */
@@ -48,13 +50,14 @@ export function waypointOf(
 ): Waypoint | null {
   if (!isWaypoint(document, gatewayClass)) return null;
   const { name, namespace, annotations } = document.metadata;
+  const place = placeOf(document, settings);
   return {
     name,
     namespace,
     trafficType: trafficTypeOf(document, gatewayClass) ?? 'service',
     allowed: allowedBy(meshListener(document)),
-    place: placeOf(document, settings),
-    hasAddress: document.status.addresses.length > 0,
+    place,
+    elsewhere: !isDeepStrictEqual(place, servicePlace({ name, namespace }, settings)),
     required: annotations[requiredAnnotation] !== 'false',
     whenUnready: annotations[unreadyAnnotation] === 'direct' ? 'direct' : 'refuse',
   };
@@ -95,9 +98,12 @@ export function serves({ trafficType }: Waypoint, use: 'service' | 'workload'): 
 }
 
 function isWaypoint({ spec }: GatewayDocument, gatewayClass: GatewayClassDocument | null): boolean {
-  return gatewayClass === null
-    ? spec.gatewayClassName === waypointClass
-    : gatewayClass.spec.controllerName === waypointController;
+  return isWaypointClass(spec.gatewayClassName, gatewayClass?.spec.controllerName ?? null);
+}
+
+/** Whether Gateways of a class are waypoints. @param controllerName of the class; null: there is no such class */
+export function isWaypointClass(name: string, controllerName: string | null): boolean {
+  return controllerName === null ? name === waypointClass : controllerName === waypointController;
 }
 
 /** What the Gateway says wins over its class. Null for a word that means nothing. */

@@ -3,6 +3,8 @@ import { leaderLease, validatorNameIn } from '../../control/kubernetes/names.ts'
 import { rootConfigMap } from '../../control/kubernetes/root-publisher.ts';
 import { statusPaths } from '../../control/kubernetes/status-writer.ts';
 import { watchedKinds } from '../../control/kubernetes/watched-kinds.ts';
+import { gatewayApi, waypointKinds } from '../../control/waypoints/waypoint-kinds.ts';
+import { waypointClass } from '../../derive/waypoints/waypoint.ts';
 import { groupOf } from '../../kube/watched-kind.ts';
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
 import { agentName, commonLabels, controlName } from './common.ts';
@@ -15,7 +17,25 @@ interface Rule {
   readonly resourceNames?: readonly string[];
 }
 
+const gatewayGroup = groupOf(gatewayApi);
 const watch = ['get', 'list', 'watch'];
+
+/**
+ * Which ConfigMap a Gateway names is not known before, so all may be read; and what such a ConfigMap may ask for in addition may
+ * be made.
+ */
+export function waypointParametersGroup({ namespace }: Site): ObjectGroup {
+  const rules = [
+    { apiGroups: [''], resources: ['configmaps'], verbs: ['get'] },
+    ...waypointRules(false, ['create', 'patch']),
+  ];
+  const name = `${controlName}-waypoint-parameters-${namespace}`;
+  return {
+    name: 'waypoint-parameters',
+    when: 'waypoint.parameters',
+    objects: [...clusterAccess(name, controlName, rules, namespace)],
+  };
+}
 
 /** What each part may do at the API server, and nothing else. Names are cluster-wide, so the namespace is in them. */
 export function accessGroup(site: Site): ObjectGroup {
@@ -55,7 +75,23 @@ function controlRules({ namespace }: Site): readonly Rule[] {
       verbs: [...watch, 'patch'],
       resourceNames: [validatorNameIn(namespace)],
     },
+    ...waypointRules(true, [...watch, 'create', 'patch']),
+    { apiGroups: [gatewayGroup], resources: ['gateways/status', 'gatewayclasses/status'], verbs: ['patch'] },
+    // Applied by its name, which is looked at when it is created, too.
+    {
+      apiGroups: [gatewayGroup],
+      resources: ['gatewayclasses'],
+      verbs: ['create', 'patch'],
+      resourceNames: [waypointClass],
+    },
   ];
+}
+
+/** Namespaces and names of waypoints are their users' choice; the admission policy sees to the rest. */
+function waypointRules(always: boolean, verbs: readonly string[]): readonly Rule[] {
+  return Object.values(waypointKinds)
+    .filter((kind) => kind.always === always)
+    .map(({ apiVersion, plural }) => ({ apiGroups: [groupOf(apiVersion)], resources: [plural], verbs }));
 }
 
 function watchRules(): readonly Rule[] {

@@ -1,41 +1,84 @@
+import { waypointKinds } from '../../control/waypoints/waypoint-kinds.ts';
+import { managedBy, managedLabel } from '../../control/waypoints/waypoint-objects.ts';
 import { redirectionAnnotation } from '../../derive/tunnel.ts';
+import { groupOf } from '../../kube/watched-kind.ts';
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
-import { agentName, commonLabels } from './common.ts';
+import { agentName, commonLabels, controlName } from './common.ts';
 import type { Site } from './common.ts';
 
 const apiVersion = 'admissionregistration.k8s.io/v1';
 
-/**
- * Roles know neither nodes nor fields: whoever may write the status of one pod may write everybody's, with addresses and labels.
- * This holds an agent to what the kubelet beside it is held to, and to the one annotation that is its own.
- */
-export function admissionGroup({ namespace }: Site): ObjectGroup {
-  const name = `ambit-agent-${namespace}`;
-  const metadata = { name, labels: commonLabels() };
-  const policy: ManifestObject = {
-    apiVersion,
-    kind: 'ValidatingAdmissionPolicy',
-    metadata,
-    spec: {
-      failurePolicy: 'Fail',
-      matchConstraints: {
-        resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['pods/status'] }],
-      },
-      matchConditions: [{ name: 'agents', expression: `request.userInfo.username == '${accountOf(namespace)}'` }],
-      validations: validations.map(({ expression, message }) => ({ expression, message, reason: 'Forbidden' })),
-    },
+/** Roles know neither nodes nor fields: what they cannot say is said here. */
+export function admissionGroup(site: Site): ObjectGroup {
+  return {
+    name: 'admission',
+    when: 'admissionPolicy.enabled',
+    objects: [...agentPolicy(site), ...controlPolicy(site)],
   };
-  const binding: ManifestObject = {
-    apiVersion,
-    kind: 'ValidatingAdmissionPolicyBinding',
-    metadata,
-    spec: { policyName: name, validationActions: ['Deny'] },
-  };
-  return { name: 'admission', when: 'admissionPolicy.enabled', objects: [policy, binding] };
 }
 
-function accountOf(namespace: string): string {
-  return `system:serviceaccount:${namespace}:${agentName}`;
+/**
+ * Whoever may write the status of one pod may write everybody's, with addresses and labels. This holds an agent to what the
+ * kubelet beside it is held to, and to the one annotation that is its own.
+ */
+function agentPolicy({ namespace }: Site): readonly ManifestObject[] {
+  return policy({
+    name: `ambit-agent-${namespace}`,
+    account: `system:serviceaccount:${namespace}:${agentName}`,
+    rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['pods/status'] }],
+    validations: agentValidations,
+  });
+}
+
+/** Waypoints may be in any namespace and of any name: of all objects of their kinds the control plane may touch only theirs. */
+function controlPolicy({ namespace }: Site): readonly ManifestObject[] {
+  const rules = Object.values(waypointKinds).map(({ apiVersion, plural }) => ({
+    apiGroups: [groupOf(apiVersion)],
+    apiVersions: ['*'],
+    operations: ['CREATE', 'UPDATE'],
+    resources: [plural],
+  }));
+  return policy({
+    name: `ambit-control-${namespace}`,
+    account: `system:serviceaccount:${namespace}:${controlName}`,
+    rules,
+    validations: controlValidations,
+  });
+}
+
+interface PolicyParts {
+  readonly name: string;
+  readonly account: string;
+  readonly rules: readonly object[];
+  readonly validations: readonly Validation[];
+}
+
+interface Validation {
+  readonly expression: string;
+  readonly message: string;
+}
+
+function policy({ name, account, rules, validations }: PolicyParts): readonly ManifestObject[] {
+  const metadata = { name, labels: commonLabels() };
+  return [
+    {
+      apiVersion,
+      kind: 'ValidatingAdmissionPolicy',
+      metadata,
+      spec: {
+        failurePolicy: 'Fail',
+        matchConstraints: { resourceRules: rules },
+        matchConditions: [{ name: 'account', expression: `request.userInfo.username == '${account}'` }],
+        validations: validations.map(({ expression, message }) => ({ expression, message, reason: 'Forbidden' })),
+      },
+    },
+    {
+      apiVersion,
+      kind: 'ValidatingAdmissionPolicyBinding',
+      metadata,
+      spec: { policyName: name, validationActions: ['Deny'] },
+    },
+  ];
 }
 
 /** The API server writes the node into what it knows of a token that is bound to a pod. */
@@ -44,7 +87,7 @@ const before = 'oldObject.metadata.?annotations.orValue({})';
 const after = 'object.metadata.?annotations.orValue({})';
 const own = `key == '${redirectionAnnotation}'`;
 
-const validations = [
+const agentValidations: readonly Validation[] = [
   {
     expression: `${nodes}.exists(node, node == object.spec.?nodeName.orValue(''))`,
     message: 'an agent may mark pods of its own node only',
@@ -67,5 +110,33 @@ const validations = [
       `${before}.all(key, ${own} || key in ${after})`,
     ].join(' && '),
     message: `an agent may change the annotation ${redirectionAnnotation} of a pod only`,
+  },
+];
+
+const isManaged = (object: string): string =>
+  `${object}.metadata.?labels.orValue({})[?'${managedLabel}'].orValue('') == '${managedBy}'`;
+const pod = 'object.spec.template.spec';
+
+const controlValidations: readonly Validation[] = [
+  {
+    expression: `${isManaged('object')} && (request.operation == 'CREATE' || ${isManaged('oldObject')})`,
+    message: `the control plane may write objects with the label ${managedLabel}: ${managedBy} only`,
+  },
+  {
+    expression: "object.metadata.?ownerReferences.orValue([]).exists(owner, owner.kind == 'Gateway')",
+    message: 'the control plane may write objects that belong to a Gateway only',
+  },
+  {
+    expression: `request.resource.resource != 'deployments' || (${[
+      ...['hostNetwork', 'hostPID', 'hostIPC'].map((field) => `!${pod}.?${field}.orValue(false)`),
+      `${pod}.?volumes.orValue([]).all(volume, !has(volume.hostPath))`,
+      `(${pod}.containers + ${pod}.?initContainers.orValue([])).all(container, ` +
+        '!container.?securityContext.?privileged.orValue(false))',
+    ].join(' && ')})`,
+    message: 'pods of waypoints may have nothing of their node',
+  },
+  {
+    expression: `request.resource.resource != 'deployments' || !${pod}.?automountServiceAccountToken.orValue(true)`,
+    message: 'pods of waypoints may have no token of their account',
   },
 ];

@@ -1,4 +1,5 @@
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
+import { asJson, asText, joined } from '../symbolic.ts';
 import {
   commonLabels,
   controlLabels,
@@ -107,6 +108,11 @@ function podSpec(site: Site): object {
             AMBIT_LOG_LEVEL: values.control.logLevel,
             AMBIT_LOG_FORMAT: values.control.logFormat,
             AMBIT_CERTIFICATE_TTL: values.control.certificateTtl,
+            AMBIT_WAYPOINT_IMAGE: values.waypoint.image,
+            AMBIT_WAYPOINT_PULL_POLICY: values.waypoint.pullPolicy,
+            AMBIT_WAYPOINT_PULL_SECRETS: joined(values.waypoint.pullSecrets),
+            AMBIT_WAYPOINT_RESOURCES: asJson(values.waypoint.resources),
+            AMBIT_WAYPOINT_DRAIN: `${asText(values.waypoint.drainSeconds)}s`,
           }),
         ],
         ports: [

@@ -1,0 +1,133 @@
+import { parse } from 'yaml';
+import { z } from 'zod';
+import { gatewayNameLabel } from '../../derive/waypoints/waypoint.ts';
+import type { KubeClient } from '../../kube/kube-client.ts';
+import { isForbidden, isNotFound } from '../../kube/kube-error.ts';
+import type { GatewayObject } from './gateway-object.ts';
+import { overlaid } from './object-difference.ts';
+import { managedLabel } from './waypoint-objects.ts';
+import type { WaypointObject, WaypointObjectKind } from './waypoint-objects.ts';
+
+/** What a Gateway's `infrastructure.parametersRef` leads to: by the kind of the object, what is laid over it. */
+export type WaypointParameters = ReadonlyMap<WaypointObjectKind, object>;
+
+/** Parameters that cannot be had or honoured; its message is for the Gateway's status. */
+export class ParametersError extends Error {}
+
+const kinds: Readonly<Record<string, WaypointObjectKind>> = {
+  serviceAccount: 'ServiceAccount',
+  service: 'Service',
+  deployment: 'Deployment',
+  horizontalPodAutoscaler: 'HorizontalPodAutoscaler',
+  podDisruptionBudget: 'PodDisruptionBudget',
+};
+
+/** What others find a waypoint by: theirs would be lost, or those of somebody else taken. */
+const fixedLabels: readonly string[] = [gatewayNameLabel, managedLabel];
+
+const configMap = z.object({ data: z.record(z.string(), z.string()).nullish() });
+
+/** Empty where the Gateway names none. @throws ParametersError; KubeError where the API server gives no answer */
+export async function readParameters(
+  client: Pick<KubeClient, 'send'>,
+  { metadata, spec }: GatewayObject,
+): Promise<WaypointParameters> {
+  const { parametersRef } = spec.infrastructure;
+  if (parametersRef === null) return new Map();
+  const { group, kind, name } = parametersRef;
+  if (group !== '' || kind !== 'ConfigMap')
+    throw new ParametersError(`parametersRef leads to ${kind}.${group}: only to a ConfigMap it may`);
+  return parametersOf(await readConfigMap(client, metadata.namespace, name));
+}
+
+/** The objects with the parameters laid over them, and those that only parameters ask for. @throws ParametersError */
+export function withParameters(
+  objects: readonly WaypointObject[],
+  parameters: WaypointParameters,
+): readonly WaypointObject[] {
+  const deployment = objects.find(({ kind }) => kind === 'Deployment');
+  const asked = deployment === undefined ? [] : furtherObjects(deployment).filter(({ kind }) => parameters.has(kind));
+  return [...objects, ...asked].map((object) => {
+    const wishes = parameters.get(object.kind);
+    if (wishes === undefined) return object;
+    refuseIdentity(object.kind, wishes);
+    return overlaid(object, wishes) as WaypointObject;
+  });
+}
+
+async function readConfigMap(client: Pick<KubeClient, 'send'>, namespace: string, name: string): Promise<unknown> {
+  const words = `parametersRef leads to ConfigMap ${namespace}/${name}`;
+  try {
+    return await client.send({ method: 'GET', path: `/api/v1/namespaces/${namespace}/configmaps/${name}` });
+  } catch (error) {
+    if (isNotFound(error)) throw new ParametersError(`${words}, which is not there`);
+    if (isForbidden(error))
+      throw new ParametersError(
+        `${words}, which the control plane may not read: install with waypoint.parameters=true`,
+      );
+    throw error;
+  }
+}
+
+function parametersOf(object: unknown): WaypointParameters {
+  const reading = configMap.safeParse(object);
+  const entries = Object.entries(reading.success ? (reading.data.data ?? {}) : {});
+  return new Map(
+    entries.map(([key, text]) => {
+      const kind = Object.hasOwn(kinds, key) ? kinds[key] : undefined;
+      if (kind === undefined)
+        throw new ParametersError(`the key ${key} of the parameters is none of ${Object.keys(kinds).join(', ')}`);
+      return [kind, wishesOf(key, text)] as const;
+    }),
+  );
+}
+
+function wishesOf(key: string, text: string): object {
+  let value: unknown;
+  try {
+    value = parse(text, { maxAliasCount: 10 });
+  } catch (cause) {
+    throw new ParametersError(`the key ${key} of the parameters is no YAML`, { cause });
+  }
+  if (value === null) return {};
+  if (typeof value === 'object' && !Array.isArray(value)) return value;
+  throw new ParametersError(`the key ${key} of the parameters is no part of an object`);
+}
+
+const unset = z.never().optional();
+const identity = z.object({
+  apiVersion: unset,
+  kind: unset,
+  metadata: z
+    .strictObject({
+      labels: z.record(z.string(), z.unknown()).optional(),
+      annotations: z.record(z.string(), z.unknown()).optional(),
+    })
+    .optional(),
+  spec: z.looseObject({ selector: unset, scaleTargetRef: unset }).optional(),
+});
+
+function refuseIdentity(kind: string, wishes: object): void {
+  const reading = identity.safeParse(wishes);
+  const labels = reading.success ? Object.keys(reading.data.metadata?.labels ?? {}) : [];
+  const fixed = labels.find((label) => fixedLabels.includes(label));
+  if (reading.success && fixed === undefined) return;
+  const path = reading.error?.issues[0]?.path.join('.') ?? `metadata.labels.${fixed ?? ''}`;
+  throw new ParametersError(
+    `the parameters of ${kind} set ${path}: of metadata only other labels and annotations may be set, and no selectors`,
+  );
+}
+
+function furtherObjects({ metadata, spec }: WaypointObject): readonly WaypointObject[] {
+  const { matchLabels } = (spec as { readonly selector: { readonly matchLabels: object } }).selector;
+  const target = { apiVersion: 'apps/v1', kind: 'Deployment', name: metadata.name };
+  return [
+    {
+      apiVersion: 'autoscaling/v2',
+      kind: 'HorizontalPodAutoscaler',
+      metadata,
+      spec: { scaleTargetRef: target, maxReplicas: 1 },
+    },
+    { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata, spec: { selector: { matchLabels } } },
+  ];
+}
