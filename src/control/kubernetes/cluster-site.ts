@@ -13,7 +13,7 @@ import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import type { ControlSite, SiteParts } from '../site.ts';
 import { deployWaypoints } from '../waypoints/deploy-waypoints.ts';
-import { waypointTerms } from '../waypoints/waypoint-terms.ts';
+import { deploymentTerms } from '../waypoints/deployment-terms.ts';
 import { openClusterAuthority } from './authority-secret.ts';
 import { tokenAudience } from '../certificates/tokens.ts';
 import { clusterTokens } from './cluster-tokens.ts';
@@ -133,7 +133,7 @@ export class ClusterSite implements ControlSite {
     const common = { client, roots: authority.roots, timers, random, observe: this.#observe, onFailure };
     // Each reflector listens, and Node takes more than ten for a leak.
     setMaxListeners(0, signal);
-    const terms = waypointTerms(settings);
+    const terms = deploymentTerms(settings);
     const clusterDomain = (): string => mesh().settings.clusterDomain;
     const notes = (): readonly Condition[] => mesh().conditions;
     await Promise.all([

@@ -26,12 +26,12 @@ import {
 } from './waypoint-objects.ts';
 import type { WaypointObject } from './waypoint-objects.ts';
 import { ParametersError, readParameters, withParameters } from './waypoint-parameters.ts';
-import type { WaypointTerms } from './waypoint-terms.ts';
+import type { DeploymentTerms } from './deployment-terms.ts';
 
 export interface GatewayDeployerDependencies {
   readonly client: Pick<KubeClient, 'send'>;
   readonly live: LiveWaypoints;
-  readonly terms: WaypointTerms;
+  readonly terms: DeploymentTerms;
   readonly clusterDomain: () => string;
   /** What is said of objects of the mesh; those on Gateways become part of their status. */
   readonly notes: () => readonly Condition[];

@@ -3,8 +3,8 @@ import { gatewayNameLabel, tunnelPort } from '../../derive/waypoints/waypoint.ts
 import { envoyArguments, readinessPath, readinessPort } from '../../envoy/bootstrap.ts';
 import { gatewayKey } from './gateway-object.ts';
 import type { GatewayObject } from './gateway-object.ts';
-import { bootstrapFor, concurrencyFor } from './waypoint-terms.ts';
-import type { WaypointTerms } from './waypoint-terms.ts';
+import { bootstrapFor, concurrencyFor } from './deployment-terms.ts';
+import type { DeploymentTerms } from './deployment-terms.ts';
 
 /** An object that a waypoint is made of. */
 export interface WaypointObject {
@@ -53,7 +53,7 @@ export function waypointNames({ metadata: { name, annotations } }: GatewayObject
 }
 
 /** Pure: the objects of a waypoint in the order in which they are applied, each owned by its Gateway. */
-export function waypointObjects(gateway: GatewayObject, terms: WaypointTerms): readonly WaypointObject[] {
+export function waypointObjects(gateway: GatewayObject, terms: DeploymentTerms): readonly WaypointObject[] {
   // An account that the Gateway only names is somebody else's.
   const ownAccount = gateway.metadata.annotations[accountAnnotation] === undefined;
   return [...(ownAccount ? [serviceAccount(gateway)] : []), service(gateway), deployment(gateway, terms)];
@@ -118,7 +118,7 @@ function service(gateway: GatewayObject): WaypointObject {
   };
 }
 
-function deployment(gateway: GatewayObject, terms: WaypointTerms): WaypointObject {
+function deployment(gateway: GatewayObject, terms: DeploymentTerms): WaypointObject {
   const { labels, annotations } = gateway.spec.infrastructure;
   const selector = { [gatewayNameLabel]: gateway.metadata.name };
   return {
@@ -149,7 +149,7 @@ function deployment(gateway: GatewayObject, terms: WaypointTerms): WaypointObjec
   };
 }
 
-function podSpec(gateway: GatewayObject, terms: WaypointTerms, selector: Labels): object {
+function podSpec(gateway: GatewayObject, terms: DeploymentTerms, selector: Labels): object {
   return {
     serviceAccountName: waypointNames(gateway).account,
     automountServiceAccountToken: false,
@@ -174,7 +174,7 @@ function podSpec(gateway: GatewayObject, terms: WaypointTerms, selector: Labels)
   };
 }
 
-function container(gateway: GatewayObject, { image, pullPolicy, resources, drain }: WaypointTerms): object {
+function container(gateway: GatewayObject, { image, pullPolicy, resources, drain }: DeploymentTerms): object {
   return {
     // The name by which dashboards and `kubectl exec` find the proxy.
     name: 'istio-proxy',

@@ -4,7 +4,7 @@ import type { Condition } from '../../../../src/model/workload.ts';
 import { readGateway } from '../../../../src/control/waypoints/gateway-object.ts';
 import type { GatewayObject } from '../../../../src/control/waypoints/gateway-object.ts';
 import { deployWaypoints } from '../../../../src/control/waypoints/deploy-waypoints.ts';
-import type { WaypointTerms } from '../../../../src/control/waypoints/waypoint-terms.ts';
+import type { DeploymentTerms } from '../../../../src/control/waypoints/deployment-terms.ts';
 import type { KubeObject } from '../../../../src/kube/objects.ts';
 import type { FakeApiServer, SeenRequest } from '../../../support/kube/fake-api-server.ts';
 import { quietObserver, startFakeCluster } from '../../../support/kube/fake-cluster.ts';
@@ -12,7 +12,7 @@ import type { FakeCluster } from '../../../support/kube/fake-cluster.ts';
 
 export const gatewayApi = '/apis/gateway.networking.k8s.io/v1';
 
-export const terms: WaypointTerms = {
+export const terms: DeploymentTerms = {
   image: 'envoy:1',
   pullPolicy: 'IfNotPresent',
   pullSecrets: ['registry'],

@@ -3,7 +3,7 @@ import type { BootstrapInput } from '../../envoy/bootstrap.ts';
 import { defaultBootstrap } from '../../envoy/bootstrap.ts';
 
 /** How the pods of waypoints run, unless their Gateway's parameters say otherwise. */
-export interface WaypointTerms {
+export interface DeploymentTerms {
   /** Of an Envoy whose entry point is the program itself. */
   readonly image: string;
   readonly pullPolicy: PullPolicy;
@@ -14,7 +14,7 @@ export interface WaypointTerms {
   readonly drain: number;
 }
 
-export function waypointTerms(settings: ControlPlaneSettings): WaypointTerms {
+export function deploymentTerms(settings: ControlPlaneSettings): DeploymentTerms {
   return {
     image: settings.waypointImage,
     pullPolicy: settings.waypointPullPolicy,
