@@ -197,6 +197,7 @@ export class Agent {
     this.#endsForGood = (await this.#kubernetes?.endsForGood()) ?? false;
     if (this.#endsForGood) await this.#kubernetes?.leave();
     this.#node?.enrolment.stop();
+    await this.#node?.proxies?.drain();
     const retired = this.#endsForGood ? undefined : this.#kubernetes?.retire();
     const drained = this.#node?.engine.drain(Math.max(0, settings.drainDeadline - (timers.now() - begun)));
     const report = await Promise.race([drained, aborted(this.#lifecycle.forcing)]);
@@ -211,6 +212,7 @@ export class Agent {
     this.#node?.policies.stop();
     this.#node?.gate.stop();
     await this.#feed.stop();
+    await this.#node?.proxies?.stop();
     this.#closeSigner();
     try {
       await this.#node?.engine.stop();
@@ -255,6 +257,7 @@ export class Agent {
         certificates: this.#node?.certificates?.status() ?? [],
         flows: (...page) => this.#node?.engine.flows(...page) ?? [],
         pods: this.#node?.enrolment.status() ?? [],
+        proxies: this.#node?.proxies?.status() ?? [],
         settings: { ...settings },
         version,
       }),

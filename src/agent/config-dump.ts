@@ -5,6 +5,7 @@ import type { FlowInfo, NativeEngine } from '../native/binding.ts';
 import type { CertificateStatus } from '../ztunnel/certificates.ts';
 import type { PodStatus } from './enrolment.ts';
 import { flowsOf } from './flow-pages.ts';
+import type { ProxyStatus } from './waypoints/waypoint-proxy.ts';
 
 /** Everything that the dump shows. */
 export interface DumpSources {
@@ -12,6 +13,7 @@ export interface DumpSources {
   readonly certificates: readonly CertificateStatus[];
   readonly flows: NativeEngine['flows'];
   readonly pods: readonly PodStatus[];
+  readonly proxies: readonly ProxyStatus[];
   readonly settings: Readonly<Record<string, unknown>>;
   readonly version: string;
 }
@@ -32,6 +34,7 @@ export function* configDump(sources: DumpSources): Generator<string> {
   yield `"version":${JSON.stringify({ version: sources.version })},`;
   yield `"config":${JSON.stringify({ ...sources.settings, mesh: state.settings })},`;
   yield `"conditions":${JSON.stringify(state.conditions)},`;
+  yield `"waypointProxies":${JSON.stringify(sources.proxies)},`;
   yield* list('certificates', sources.certificates, dumpCertificate);
   yield* workloadStates(sources);
   yield '}';

@@ -45,6 +45,14 @@ export interface PodStatus {
   readonly lastError: string | null;
 }
 
+export interface ServedWaypoint {
+  readonly uid: string;
+  readonly name: string;
+  /** Path of its network namespace. */
+  readonly netns: string;
+  readonly identity: string;
+}
+
 interface Entry {
   readonly uid: string;
   name: string;
@@ -134,6 +142,15 @@ export class Enrolment {
   servedNetns(uid: string): string | null {
     const actual = this.#entries.get(uid)?.actual;
     return actual?.kind === 'served' ? actual.spec.netns : null;
+  }
+
+  /** Pods of waypoints that the engine serves. */
+  waypoints(): readonly ServedWaypoint[] {
+    return [...this.#entries.values()].flatMap(({ actual, name }) => {
+      if (actual.kind !== 'served' || !actual.spec.handover) return [];
+      const { uid, netns, identity } = actual.spec;
+      return [{ uid, name, netns, identity }];
+    });
   }
 
   /** From now on no pod is wanted, whatever the manifests say: all leave, and their open connections go on. */

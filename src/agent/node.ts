@@ -16,6 +16,9 @@ import { QuestionAnswerer } from '../ztunnel/questions.ts';
 import { engineEventHandler } from './engine-events.ts';
 import { Enrolment } from './enrolment.ts';
 import { flowsOf } from './flow-pages.ts';
+import { EnvoyProgram } from './waypoints/envoy-program.ts';
+import { PodLoopback } from './waypoints/pod-loopback.ts';
+import { WaypointProxies } from './waypoints/waypoint-proxies.ts';
 
 export interface NodeDependencies {
   readonly settings: AgentSettings;
@@ -47,6 +50,8 @@ export interface Node {
   readonly engine: NativeEngine;
   readonly plane: DecisionPlane;
   readonly enrolment: Enrolment;
+  /** null: waypoints bring their proxies themselves. */
+  readonly proxies: WaypointProxies | null;
   readonly policies: PolicyWatcher;
   readonly certificates: CertificateManager | null;
   readonly gate: PolicyGate;
@@ -97,7 +102,8 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     logger: logging.component('decisions'),
     later: (milliseconds, callback) => void timers.after(milliseconds, callback),
   });
-  const enrolment = createEnrolment(dependencies, start, { engine, plane, certificates });
+  const proxies = createProxies(dependencies, engine);
+  const enrolment = createEnrolment(dependencies, start, { engine, plane, certificates, proxies });
   const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer });
   const gate: PolicyGate = new PolicyGate({
     awaitsPolicies: (pod) => plane.awaitsPolicies(pod),
@@ -106,7 +112,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     patience: settings.questionTimeout * PATIENCE,
   });
   handleEvent = engineEventHandler({ answerer: gate, enrolment, metrics, logger: logging.component('engine') });
-  return { engine, plane, enrolment, policies, certificates, gate, demand };
+  return { engine, plane, enrolment, proxies, policies, certificates, gate, demand };
 }
 
 /** The own one first. */
@@ -145,10 +151,20 @@ function* allFlows(engine: NativeEngine, { localPods }: MeshState): Generator<Fl
   for (const pod of localPods.keys()) yield* flowsOf(pod, (...page) => engine.flows(...page));
 }
 
+function createProxies(
+  { settings, timers, random, metrics, logging }: NodeDependencies,
+  engine: NativeEngine,
+): WaypointProxies | null {
+  if (settings.envoy === null) return null;
+  const program = new EnvoyProgram(settings.envoy);
+  const logger = logging.component('waypoints');
+  return new WaypointProxies({ program, loopback: new PodLoopback(engine), timers, random, metrics, logger });
+}
+
 function createEnrolment(
   { logging, metrics, timers, random }: NodeDependencies,
   { placedLater, onChange }: Pick<NodeStart, 'placedLater' | 'onChange'>,
-  { engine, plane, certificates }: Pick<Node, 'engine' | 'plane' | 'certificates'>,
+  { engine, plane, certificates, proxies }: Pick<Node, 'engine' | 'plane' | 'certificates' | 'proxies'>,
 ): Enrolment {
   const enrolment: Enrolment = new Enrolment({
     engine,
@@ -164,10 +180,12 @@ function createEnrolment(
     },
     onChange: () => {
       certificates?.require(enrolment.identities());
+      proxies?.reconcile(enrolment.waypoints());
       onChange();
     },
     onEnrolled: (uid, enrolled) => {
       plane.setEnrolled(uid, enrolled);
+      if (!enrolled) proxies?.leave(uid);
     },
   });
   return enrolment;

@@ -32,6 +32,8 @@ export interface AgentSettings extends ControlSettings, KubernetesSettings {
   readonly ca: string | null;
   readonly stateDir: string | null;
   readonly stateMaxAge: number;
+  /** Program of Envoy; null: waypoints bring their proxies themselves. */
+  readonly envoy: string | null;
   readonly bpffs: string;
   /** null: the agent finds the mount point itself. */
   readonly cgroupRoot: string | null;
@@ -82,6 +84,13 @@ const table = new SettingTable<AgentSettings>(
       '24h',
       'How old what the control plane has said may be at a start without it, 1m to 7d.',
       keptAge,
+    ),
+    envoy: optional(
+      'envoy',
+      'FILE',
+      null,
+      'Program of Envoy, which the agent runs in the network namespace of each waypoint’s pod; needs --control.',
+      absolutePath,
     ),
     bpffs: optional('bpffs', 'DIR', '/sys/fs/bpf', 'Mount point of the bpffs for pinned links and maps.', absolutePath),
     cgroupRoot: optional(
@@ -156,8 +165,18 @@ const table = new SettingTable<AgentSettings>(
       waitingTime(100),
     ),
   },
-  (settings) => [...controlMistakes(settings), ...kubernetesMistakes(settings)],
+  (settings) => [...controlMistakes(settings), ...kubernetesMistakes(settings), ...envoyMistakes(settings)],
 );
+
+function envoyMistakes(settings: Pick<AgentSettings, 'envoy' | 'control' | 'kubernetes'>): readonly string[] {
+  const { envoy, control, kubernetes } = settings;
+  const mistakes: string[] = [];
+  if (envoy !== null && control === null) mistakes.push('--envoy needs --control, which configures it');
+  if (envoy !== null && kubernetes) {
+    mistakes.push('--envoy: in a cluster the pods of waypoints bring their proxies themselves');
+  }
+  return mistakes;
+}
 
 /** The settings table in the order of `--help`. */
 export const agentSettingTable: readonly SettingRow<keyof AgentSettings>[] = table.rows;

@@ -28,7 +28,7 @@ export const defaultBootstrap: BootstrapInput = { maximumConnections: 50_000, me
 export interface EnvoyCall {
   /** Names the proxy in the control plane's pages: `NAMESPACE/POD`. It proves nothing. */
   readonly nodeId: string;
-  /** Its waypoint, `NAMESPACE/GATEWAY`. */
+  /** What its replicas have in common: its waypoint, `NAMESPACE/GATEWAY`, or their identity. */
   readonly cluster: string;
   readonly bootstrap: BootstrapInput;
   /** Worker threads; null: as many as there are processors. */

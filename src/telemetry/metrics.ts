@@ -25,6 +25,8 @@ export interface AgentMetrics extends ControlClientMetrics {
   readonly podsStarted: Counter;
   readonly podsStopped: Counter;
   readonly enrolmentFailures: Counter;
+  readonly waypointProxies: Gauge<'state'>;
+  readonly waypointProxyRestarts: Counter;
   readonly tampering: Counter<'restored'>;
   readonly uncaughtErrors: Counter;
   readonly kubeFailures: Counter<'kind'>;
@@ -186,6 +188,11 @@ export function createAgentMetrics(version: string): AgentMetrics {
     podsStarted: counter('workload_manager_proxies_started_total', 'Pods enrolled.'),
     podsStopped: counter('workload_manager_proxies_stopped_total', 'Pods un-enrolled or forgotten.'),
     enrolmentFailures: counter('ambit_enrolment_failures_total', 'Attempts to enrol a pod that failed.'),
+    waypointProxies: gauge('ambit_waypoint_proxies', 'Proxies of waypoints that this agent runs, by state.', ['state']),
+    waypointProxyRestarts: counter(
+      'ambit_waypoint_proxy_restarts_total',
+      'Proxies of waypoints that ended by themselves.',
+    ),
     tampering: counter('ambit_tampering_total', 'Rules, routes, links or settings of ours that somebody changed.', [
       'restored',
     ]),

@@ -68,6 +68,7 @@ const dump: AgentDump = {
     },
   ],
   flows: listing([flow(1, 'inbound', '10.1.0.1:40000')]),
+  proxies: [],
   pods: [
     {
       uid: 'uid-server',

@@ -87,3 +87,38 @@ describe('a pod that its node knows by itself', () => {
     assert.deepEqual([...replica.state.workloads.keys()], [told.uid]);
   });
 });
+
+describe('a pod of a node that knows no Gateways', () => {
+  const proxied = workload('web', { addresses: ['10.0.0.1'], applicationTunnel: { protocol: 'proxy', port: 15088 } });
+
+  function isWaypoint(replica: MeshReplica): boolean | undefined {
+    return replica.state.localPods.get(pod.uid)?.handover;
+  }
+
+  test('becomes a waypoint when the control plane says so, and ceases to be one', () => {
+    const replica = new MeshReplica(meshSettings());
+    replica.setNodePods(named(pod));
+    assert.equal(isWaypoint(replica), false);
+    const { localPods } = replica.apply(upsert(proxied));
+    assert.deepEqual(
+      localPods.map(({ key, after }) => [key, after?.handover]),
+      [[pod.uid, true]],
+    );
+    replica.apply(upsert(told));
+    assert.equal(isWaypoint(replica), false);
+  });
+
+  test('is one from the start where that is known already', () => {
+    const replica = new MeshReplica(meshSettings());
+    replica.apply(upsert(proxied));
+    replica.setNodePods(named(pod));
+    assert.equal(isWaypoint(replica), true);
+  });
+
+  test('is none for a tunnel to another port', () => {
+    const replica = new MeshReplica(meshSettings());
+    replica.setNodePods(named(pod));
+    replica.apply(upsert({ ...proxied, applicationTunnel: { protocol: 'proxy', port: 8080 } }));
+    assert.equal(isWaypoint(replica), false);
+  });
+});

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { createAgentMetrics } from '../../../../src/telemetry/metrics.ts';
+import type { ProxyProgram, RunningProxy } from '../../../../src/agent/waypoints/envoy-program.ts';
+import { WaypointProxies } from '../../../../src/agent/waypoints/waypoint-proxies.ts';
+import { silentLogger } from '../../../support/loggers.ts';
+import { ManualTimers, settled } from '../../../support/manual-timers.ts';
+
+const pod = {
+  ...{ uid: 'u1', name: 'shop/waypoint-0', netns: '/run/netns/w' },
+  identity: 'spiffe://cluster.local/ns/shop/sa/waypoint',
+};
+
+/** A program whose processes the test ends. */
+class Program implements ProxyProgram {
+  readonly started: { readonly netns: string; readonly args: readonly string[] }[] = [];
+  readonly killed: string[] = [];
+  obeys = true;
+  end: (why: string) => void = () => undefined;
+
+  start(netns: string, args: readonly string[]): RunningProxy {
+    this.started.push({ netns, args });
+    const ended = new Promise<string>((resolve) => (this.end = resolve));
+    return {
+      pid: this.started.length,
+      ended,
+      kill: (signal) => {
+        this.killed.push(signal);
+        if (this.obeys || signal === 'SIGKILL') this.end(signal);
+      },
+    };
+  }
+}
+
+function rig() {
+  const program = new Program();
+  const timers = new ManualTimers();
+  const asked: string[] = [];
+  const answers = { status: 503 };
+  const loopback = {
+    request: (uid: string, port: number, { method, path }: { method: string; path: string }) => {
+      asked.push(`${uid}:${port} ${method} ${path}`);
+      return Promise.resolve({ status: answers.status, body: '' });
+    },
+  };
+  const metrics = createAgentMetrics('test');
+  const random = () => 0.5;
+  const proxies = new WaypointProxies({ program, loopback, timers, random, logger: silentLogger, metrics });
+  const states = () => proxies.status().map(({ state }) => state);
+  return { program, timers, asked, answers, proxies, states, metrics };
+}
+
+describe('the proxy of a waypoint’s pod', () => {
+  test('is started once, in the namespace of its pod, and named after it', () => {
+    const { program, proxies } = rig();
+    proxies.reconcile([pod]);
+    proxies.reconcile([pod]);
+    assert.equal(program.started.length, 1);
+    const [{ netns, args } = { netns: '', args: [] }] = program.started;
+    assert.equal(netns, pod.netns);
+    assert.equal(args[args.indexOf('--service-node') + 1], pod.name);
+  });
+
+  test('is ready when it says so, and no longer when it does not', async () => {
+    const { proxies, timers, answers, states, asked } = rig();
+    proxies.reconcile([pod]);
+    timers.advance(50);
+    await settled();
+    assert.deepEqual([states(), asked], [['starting'], ['u1:15000 GET /ready']]);
+    answers.status = 200;
+    timers.advance(50);
+    await settled();
+    assert.deepEqual(states(), ['ready']);
+    answers.status = 503;
+    timers.advance(1_000);
+    await settled();
+    assert.deepEqual(states(), ['starting']);
+  });
+
+  test('is started again after it ended, later each time', async () => {
+    const { program, proxies, timers, states, metrics } = rig();
+    proxies.reconcile([pod]);
+    for (const pause of [100, 200, 400]) {
+      program.end('killed');
+      await settled();
+      assert.deepEqual(states(), ['waiting']);
+      const before = program.started.length;
+      timers.advance(pause - 1);
+      assert.equal(program.started.length, before);
+      timers.advance(1);
+      assert.equal(program.started.length, before + 1);
+    }
+    assert.equal(proxies.status()[0]?.lastError, 'killed');
+    assert.equal((await metrics.waypointProxyRestarts.get()).values[0]?.value, 3);
+  });
+
+  test('is told to drain before it is stopped, when its pod leaves the mesh', async () => {
+    const { program, proxies, timers, asked, states } = rig();
+    proxies.reconcile([pod]);
+    proxies.reconcile([]);
+    await settled();
+    assert.deepEqual([states(), asked.at(-1)], [['draining'], 'u1:15000 POST /healthcheck/fail']);
+    assert.deepEqual(program.killed, []);
+    timers.advance(5_000);
+    await settled();
+    assert.deepEqual([states(), program.killed], [[], ['SIGTERM']]);
+  });
+
+  test('is killed when it does not end in time', async () => {
+    const { program, proxies, timers } = rig();
+    program.obeys = false;
+    proxies.reconcile([pod]);
+    const stopped = proxies.stop();
+    timers.advance(3_000);
+    await stopped;
+    assert.deepEqual(program.killed, ['SIGTERM', 'SIGKILL']);
+  });
+
+  test('is not started again once the agent ends', async () => {
+    const { program, proxies, timers } = rig();
+    proxies.reconcile([pod]);
+    await proxies.drain();
+    program.end('ended');
+    await settled();
+    timers.advance(60_000);
+    proxies.reconcile([pod]);
+    assert.equal(program.started.length, 1);
+  });
+});
