@@ -27,6 +27,8 @@ import { ResourceStore } from './resources/resource-store.ts';
 import { ServingCertificate } from './serving-certificate.ts';
 import type { ControlSite } from './site.ts';
 import { DiscoveryService } from './discovery/discovery-service.ts';
+import { WaypointDerivation } from './waypoints/waypoint-derivation.ts';
+import { WaypointStore } from './waypoints/waypoint-store.ts';
 import { xdsObserver } from './xds-observer.ts';
 
 export interface ControlDependencies {
@@ -59,6 +61,7 @@ export class Control {
   readonly #site: ControlSite;
   readonly #lifecycle: Lifecycle;
   readonly #store = new ResourceStore();
+  readonly #waypoints = new WaypointStore();
   readonly #pods = new LivePods();
   readonly #mesh: MeshSource;
   readonly #discovery: DiscoveryService;
@@ -81,6 +84,7 @@ export class Control {
     this.#mesh = new MeshSource({
       input: this.#site.input,
       captured: this.#site.captured,
+      extend: (parts) => new WaypointDerivation(parts, this.#waypoints),
       store: this.#store,
       timers,
       metrics,
@@ -89,6 +93,7 @@ export class Control {
     });
     this.#discovery = new DiscoveryService({
       store: this.#store,
+      waypoints: this.#waypoints,
       identifier: `${controlPlaneIdentifier}/${version}`,
       timers,
       random,
@@ -252,7 +257,7 @@ export class Control {
         handler: debugHandler({
           pending: this.#missing,
           collections: () => this.#mesh.describe(),
-          conditions: () => [...this.#site.problems(), ...this.#mesh.state.conditions],
+          conditions: () => [...this.#site.problems(), ...this.#mesh.state.conditions, ...this.#discovery.conditions()],
           clients: () => this.#discovery.status(),
           explain: (request) =>
             explainMesh(

@@ -2,6 +2,7 @@ import type { MeshInput } from '../config/mesh-input.ts';
 import type { CollectionDescription } from '../derive/collections/collection.ts';
 import { MeshDerivation } from '../derive/mesh-derivation.ts';
 import type { Captured } from '../derive/context.ts';
+import type { Extend } from '../derive/extension.ts';
 import type { DerivedDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
 import { StatePump } from '../process/state-pump.ts';
@@ -15,6 +16,8 @@ import type { ResourceStore } from './resources/resource-store.ts';
 export interface MeshSourceDependencies {
   readonly input: MeshInput;
   readonly captured: Captured;
+  /** What else is made of the documents. */
+  readonly extend: Extend;
   readonly store: ResourceStore;
   readonly timers: Pick<Timers, 'now'>;
   readonly logger: Logger;
@@ -33,6 +36,7 @@ export class MeshSource {
     this.#derivation = new MeshDerivation({
       node: null,
       captured: dependencies.captured,
+      extend: dependencies.extend,
       now: () => dependencies.timers.now(),
     });
   }

@@ -4,6 +4,7 @@ import type { Caller } from '../../src/control/caller.ts';
 import { DiscoveryService } from '../../src/control/discovery/discovery-service.ts';
 import { GrpcServer } from '../../src/control/grpc-server.ts';
 import { ResourceStore } from '../../src/control/resources/resource-store.ts';
+import { WaypointStore } from '../../src/control/waypoints/waypoint-store.ts';
 import type { MeshState } from '../../src/model/workload.ts';
 import { differenceOf } from '../../src/ztunnel/state-difference.ts';
 import { recordingLogger } from './loggers.ts';
@@ -30,6 +31,7 @@ export class StateStore {
 
 /** The discovery service on a real socket. Connections that are left at the end of a test fail it. */
 export class DiscoveryHarness extends StateStore {
+  readonly waypoints = new WaypointStore();
   readonly timers = new ManualTimers();
   readonly rejections: string[] = [];
   readonly logs: readonly LogRecord[];
@@ -53,6 +55,7 @@ export class DiscoveryHarness extends StateStore {
     this.logs = records;
     this.service = new DiscoveryService({
       store: this.store,
+      waypoints: this.waypoints,
       identifier: 'ambit-control/test',
       timers: this.timers,
       random: () => 0.5,

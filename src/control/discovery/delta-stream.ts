@@ -13,6 +13,7 @@ import type { ResourceStore, StoreChange } from '../resources/resource-store.ts'
 import { NamedSubscription } from './named-subscription.ts';
 import { nothingHeld } from './request.ts';
 import type { DiscoveryRequest } from './request.ts';
+import { checkNames, longestName } from './resource-names.ts';
 import type { Batch, Paging, Subscription } from './subscription.ts';
 import { WildcardSubscription } from './wildcard-subscription.ts';
 
@@ -66,7 +67,6 @@ interface Lane {
 }
 
 const mostNames = 50_000;
-const longestName = 512;
 const longestRejection = 1000;
 /** Answers about types that are not served which a client may leave unread. */
 const mostUnknown = 16;
@@ -268,20 +268,4 @@ export class DeltaStream {
 
 function isKnown(typeUrl: string): typeUrl is TypeUrl {
   return order.includes(typeUrl);
-}
-
-/** Names come from a peer, so they are kept short and free of what could be one of our own keys. */
-function checkNames(names: readonly string[]): void {
-  const bad = names.find((name) => name.length === 0 || name.length > longestName || hasControlCharacter(name));
-  if (bad === undefined) return;
-  const shown = JSON.stringify(bad.slice(0, 40));
-  throw new GrpcError(
-    status.INVALID_ARGUMENT,
-    `${shown} is no resource name: 1 to ${longestName} printable characters`,
-  );
-}
-
-function hasControlCharacter(text: string): boolean {
-  for (let index = 0; index < text.length; index++) if (text.charCodeAt(index) < 32) return true;
-  return false;
 }

@@ -8,6 +8,7 @@ import { status } from '@grpc/grpc-js';
 import { AggregatedDiscoveryService } from '../../proto/gen/envoy/service/discovery/v3/ads_pb.ts';
 import { grpcMethod } from '../../proto/grpc.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
+import type { Condition } from '../../model/workload.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { Turns } from '../../timing/turns.ts';
@@ -17,6 +18,9 @@ import { describeCaller } from '../caller.ts';
 import type { Authenticate, CallCredentials } from '../certificates/authenticator.ts';
 import { GrpcError } from '../grpc-error.ts';
 import type { ResourceStore } from '../resources/resource-store.ts';
+import { EnvoyStream } from '../waypoints/envoy-stream.ts';
+import { checkRunsWaypoint, waypointOf } from '../waypoints/waypoint-of.ts';
+import type { WaypointStore } from '../waypoints/waypoint-store.ts';
 import { DeltaStream } from './delta-stream.ts';
 import type { StreamObserver, TypeStatus } from './delta-stream.ts';
 import { Places } from './places.ts';
@@ -26,6 +30,7 @@ import { usualPaging } from './subscription.ts';
 
 export interface DiscoveryDependencies {
   readonly store: ResourceStore;
+  readonly waypoints: WaypointStore;
   readonly identifier: string;
   readonly timers: Timers;
   readonly random: Random;
@@ -37,6 +42,8 @@ export interface DiscoveryDependencies {
 
 export interface ClientStatus {
   readonly node: string | null;
+  /** `namespace/name` of the Gateway whose proxy it is; null: it is an agent. */
+  readonly waypoint: string | null;
   readonly peer: string;
   /** What the client calls itself. */
   readonly id: string;
@@ -58,6 +65,8 @@ const openingPlaces = { count: 1, longest: 2000 };
 const mostStreams = 5000;
 /** Of one node: its agent, the one that takes over from it, and those that are gone without a goodbye. */
 const mostStreamsOfNode = 4;
+/** Of one identity: a replica of a waypoint has one, and a second one for a moment. */
+const mostStreamsOfIdentity = 200;
 const longestIdentifier = 256;
 
 /** Responses are bytes already. */
@@ -74,7 +83,7 @@ interface Client {
   /** Resolves when all that it said it holds was compared. */
   readonly settled: Promise<void>;
   readonly settle: () => void;
-  stream: DeltaStream | null;
+  stream: DeltaStream | EnvoyStream | null;
   id: string;
   node: string | null;
 }
@@ -110,10 +119,18 @@ export class DiscoveryService {
   status(): readonly ClientStatus[] {
     return [...this.#clients].map(({ call, id, node, stream }) => ({
       node,
+      waypoint: stream instanceof EnvoyStream ? stream.waypoint : null,
       peer: call.getPeer(),
       id,
       types: stream?.status() ?? [],
     }));
+  }
+
+  /** What Envoys have refused, as conditions of what it was made of. */
+  conditions(): readonly Condition[] {
+    const streams = [...this.#clients].flatMap(({ stream }) => (stream instanceof EnvoyStream ? [stream] : []));
+    const conditions = streams.flatMap((stream) => stream.conditions());
+    return [...new Map(conditions.map((item) => [JSON.stringify(item), item])).values()];
   }
 
   /** Ends all streams, each with a status that tells its client to come back. */
@@ -130,8 +147,7 @@ export class DiscoveryService {
       this.#checkRoom();
       // Whoever has gone meanwhile would never be detached again.
       if (call.cancelled) return;
-      if (caller.kind === 'workload')
-        throw new GrpcError(status.PERMISSION_DENIED, 'resources are for agents of nodes, not for workloads');
+      this.#checkWorkload(caller);
       this.#endOldest(caller);
       this.#attach(call, caller);
     } catch (error) {
@@ -146,13 +162,22 @@ export class DiscoveryService {
       throw new GrpcError(status.RESOURCE_EXHAUSTED, `${mostStreams} streams are open already`);
   }
 
+  /** Of workloads only waypoints have anything to ask for here. @throws GrpcError `PERMISSION_DENIED` */
+  #checkWorkload(caller: Caller): void {
+    if (caller.kind === 'workload') checkRunsWaypoint(caller.identity, this.#dependencies.waypoints);
+  }
+
   /** A connection that broke silently is open here until its keepalive fails, and must not keep its node from coming back. */
   #endOldest(caller: Caller): void {
-    if (caller.kind !== 'node') return;
-    const own = [...this.#clients].filter(({ caller: other }) => other.kind === 'node' && other.node === caller.node);
+    if (caller.kind === 'local') return;
+    const own = [...this.#clients].filter(({ caller: other }) => describeCaller(other) === describeCaller(caller));
     const [oldest] = own;
-    if (oldest === undefined || own.length < mostStreamsOfNode) return;
-    end(oldest.call, new GrpcError(status.ABORTED, 'the node has opened too many other streams since'));
+    if (oldest === undefined || own.length < (caller.kind === 'node' ? mostStreamsOfNode : mostStreamsOfIdentity))
+      return;
+    end(
+      oldest.call,
+      new GrpcError(status.ABORTED, `${describeCaller(caller)} has opened too many other streams since`),
+    );
   }
 
   #attach(call: DiscoveryCall, caller: Caller): void {
@@ -178,6 +203,8 @@ export class DiscoveryService {
   /** One after the other of a node: it must not take the places of all others. One that is silent does not stop the next. */
   async #openInTurn(client: Client): Promise<void> {
     const { caller } = client;
+    // The places are for who may send as much as the mesh is large.
+    if (caller.kind === 'workload') return this.#read(client);
     const open = (): Promise<void> => this.#openings.enter(() => this.#read(client));
     if (caller.kind !== 'node') return open();
     const turn = (this.#openingOf.get(caller.node) ?? Promise.resolve()).then(open);
@@ -216,12 +243,37 @@ export class DiscoveryService {
     end(call, error);
   }
 
-  #open(client: Client, request: DiscoveryRequest): DeltaStream {
-    const { store, identifier, observer, logger } = this.#dependencies;
+  #open(client: Client, request: DiscoveryRequest): DeltaStream | EnvoyStream {
+    const { waypoints, logger } = this.#dependencies;
     const { call, caller } = client;
     client.id = (request.node?.id ?? '').slice(0, longestIdentifier);
-    client.node = nodeOf(caller, claimedNode(request));
-    logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream opened');
+    const waypoint = waypointOf(caller, request, waypoints);
+    if (waypoint === null) client.node = nodeOf(caller, claimedNode(request));
+    logger.info({ caller: describeCaller(caller), id: client.id, waypoint, peer: call.getPeer() }, 'stream opened');
+    return waypoint === null ? this.#openForAgent(client, request) : this.#openForEnvoy(client, waypoint);
+  }
+
+  #openForEnvoy(client: Client, waypoint: string): EnvoyStream {
+    const { waypoints, identifier, timers, observer, logger } = this.#dependencies;
+    // What it holds is of the size of a waypoint: nobody has to wait for it.
+    client.settle();
+    return new EnvoyStream({
+      store: waypoints,
+      waypoint,
+      identifier,
+      timers,
+      write: (response) => write(client.call, response),
+      onFailed: (error) => {
+        this.#fail(client, error);
+      },
+      logger,
+      observer,
+    });
+  }
+
+  #openForAgent(client: Client, request: DiscoveryRequest): DeltaStream {
+    const { store, identifier, observer, logger } = this.#dependencies;
+    const { call } = client;
     const paging = { ...usualPaging, whole: !takesParts(request) };
     const places = paging.whole ? this.#whole : this.#pages;
     return new DeltaStream({

@@ -1,45 +1,16 @@
-// @peculiar/x509 needs the metadata API before anything of it is loaded.
-import 'reflect-metadata';
 import assert from 'node:assert/strict';
-import { createPrivateKey, webcrypto, X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from '@peculiar/x509';
-import type { JsonGeneralNames } from '@peculiar/x509';
 import { credentials, status } from '@grpc/grpc-js';
 import { typeUrls } from '../../../src/wds/names.ts';
+import { certificateRequest, p256 } from '../../support/certificate-request.ts';
+import type { CertificateRequest, RequestOptions } from '../../support/certificate-request.ts';
 import { ControlHarness } from '../../support/control.ts';
 import { namespace, pod } from '../../support/manifests.ts';
 import { XdsClient } from '../../support/xds-client.ts';
 
 const web = 'spiffe://cluster.local/ns/shop/sa/web';
 const elsewhere = 'spiffe://cluster.local/ns/shop/sa/elsewhere';
-const p256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-
-interface Asked {
-  readonly csr: string;
-  readonly key: string;
-}
-
-interface RequestOptions {
-  readonly names?: JsonGeneralNames;
-  readonly critical?: boolean;
-  readonly algorithm?: webcrypto.EcKeyGenParams | webcrypto.RsaHashedKeyGenParams;
-}
-
-async function request(spiffeId: string, options: RequestOptions = {}): Promise<Asked> {
-  const algorithm = options.algorithm ?? p256;
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
-  const names = options.names ?? [{ type: 'url', value: spiffeId }];
-  const csr = await Pkcs10CertificateRequestGenerator.create({
-    keys,
-    signingAlgorithm: algorithm as typeof p256,
-    extensions: [new SubjectAlternativeNameExtension(names, options.critical ?? true)],
-  });
-  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey));
-  const key = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ type: 'pkcs8', format: 'pem' });
-  return { csr: csr.toString('pem'), key: String(key) };
-}
-
 /** As a node agent asks in the name of a pod. */
 function impersonating(spiffeId: string): { metadata: { ImpersonatedIdentity: string } } {
   return { metadata: { ImpersonatedIdentity: spiffeId } };
@@ -47,7 +18,7 @@ function impersonating(spiffeId: string): { metadata: { ImpersonatedIdentity: st
 
 describe('certificates', () => {
   let control: ControlHarness;
-  let asked: Asked;
+  let asked: CertificateRequest;
   let token: string;
 
   before(async () => {
@@ -64,7 +35,7 @@ describe('certificates', () => {
         labels: { 'istio.io/dataplane-mode': 'none' },
       }),
     ]);
-    asked = await request(web);
+    asked = await certificateRequest(web);
     token = await control.token();
   });
 
@@ -113,7 +84,7 @@ describe('certificates', () => {
     ['another trust domain', 'spiffe://other.org/ns/shop/sa/web'],
   ] as const) {
     test(`a node gets none for ${what}`, async () => {
-      const { csr } = await request(spiffeId);
+      const { csr } = await certificateRequest(spiffeId);
       const { code } = await control.certificate({ csr, ...impersonating(spiffeId) }, { token });
       assert.equal(code, status.PERMISSION_DENIED);
     });
@@ -125,7 +96,7 @@ describe('certificates', () => {
   });
 
   test('a name in the request that is not the one asked for is refused', async () => {
-    const { csr } = await request(elsewhere);
+    const { csr } = await certificateRequest(elsewhere);
     const { code, details } = await control.certificate({ csr, ...impersonating(web) }, { token });
     assert.equal(code, status.INVALID_ARGUMENT);
     assert.match(details, /not for spiffe:\/\/cluster\.local\/ns\/shop\/sa\/web/);
@@ -157,7 +128,7 @@ describe('certificates', () => {
     ['a DNS name', { names: [{ type: 'dns', value: 'web.example.org' }] }],
   ] satisfies readonly (readonly [string, RequestOptions])[]) {
     test(`a request with ${what} is refused`, async () => {
-      const { csr } = await request(web, options);
+      const { csr } = await certificateRequest(web, options);
       const { code } = await control.certificate({ csr, ...impersonating(web) }, { token });
       assert.equal(code, status.INVALID_ARGUMENT);
     });
@@ -190,7 +161,7 @@ describe('certificates', () => {
   test('the token of a pod is good for that pod alone', async () => {
     const own = await control.token({ pod: 'shop/web' });
     assert.equal((await control.certificate({ csr: asked.csr }, { token: own })).code, status.OK);
-    const { csr } = await request(elsewhere);
+    const { csr } = await certificateRequest(elsewhere);
     const foreign = await control.certificate({ csr, ...impersonating(elsewhere) }, { token: own });
     assert.equal(foreign.code, status.PERMISSION_DENIED);
   });
@@ -204,7 +175,7 @@ describe('certificates', () => {
     const { chain } = await control.certificate({ csr: asked.csr, ...impersonating(web) }, { token });
     const client = { certificate: chain.slice(0, 2).join(''), key: asked.key };
     assert.equal((await control.certificate({ csr: asked.csr }, { client })).code, status.OK);
-    const { csr } = await request(elsewhere);
+    const { csr } = await certificateRequest(elsewhere);
     assert.equal((await control.certificate({ csr }, { client })).code, status.INVALID_ARGUMENT);
   });
 

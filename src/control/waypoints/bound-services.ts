@@ -1,0 +1,117 @@
+import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
+import type { AnyCollection } from '../../derive/collections/collection.ts';
+import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
+import { condition } from '../../derive/context.ts';
+import type { DerivationParts } from '../../derive/extension.ts';
+import { limited } from '../../derive/limited.ts';
+import { sourceKey, sourceText } from '../../derive/service-sources.ts';
+import type { ServiceSource, SettledHostname } from '../../derive/service-sources.ts';
+import type { Waypoint } from '../../derive/waypoints/waypoint.ts';
+import type { BoundService } from '../../envoy/model.ts';
+import { noSecurity } from '../../envoy/security/model.ts';
+import type { Condition } from '../../model/workload.ts';
+import type { AttachedRoutes } from './attached-routes.ts';
+import type { HostedRules } from './hosted-rules.ts';
+import type { MeshLookups } from './mesh-lookups.ts';
+import { boundPorts } from './port-rules.ts';
+import { hostnamesNamed } from './named-destinations.ts';
+import { placeKey, waypointKey } from './waypoint-places.ts';
+import type { WaypointPlaces } from './waypoint-places.ts';
+
+/** A service whose traffic goes through a waypoint, with all that is asked for it there. */
+export interface ServiceAtWaypoint {
+  /** `namespace/name` of the Gateway. */
+  readonly waypoint: string;
+  /** null: another service has its hostname there. */
+  readonly service: BoundService | null;
+  /** Hosts that its rules send to, its own among them. */
+  readonly hostnames: readonly string[];
+  readonly origins: readonly string[];
+  readonly conditions: readonly Condition[];
+}
+
+export interface BoundServiceInputs {
+  readonly lookups: MeshLookups;
+  readonly routes: AttachedRoutes;
+  readonly hosted: HostedRules;
+  readonly places: WaypointPlaces;
+}
+
+/** By `namespace/hostname`. Services without a waypoint cost nothing here. */
+export class BoundServices {
+  readonly collection: DerivedCollection<ServiceAtWaypoint>;
+  readonly #hostnames: DerivedCollection<SettledHostname>;
+  readonly #bound: CollectionIndex<SettledHostname>;
+  readonly #inputs: BoundServiceInputs;
+
+  constructor({ graph, services }: DerivationParts, inputs: BoundServiceInputs) {
+    this.#inputs = inputs;
+    this.#hostnames = services.hostnames;
+    this.#bound = services.hostnames.index(({ chosen }) => chosen.filter(isBound).map(sourceKey));
+    const { lookups, routes, hosted, places } = inputs;
+    this.collection = graph.group<ServiceAtWaypoint>({
+      name: 'services at waypoints',
+      from: [this.#bound],
+      ofMembers: true,
+      reads: [...lookups.collections, ...routes.collections, ...hosted.collections, ...places.collections],
+      compute: (key, read) => this.#compute(key, read),
+    });
+  }
+
+  get collections(): readonly AnyCollection[] {
+    return [this.collection, this.#hostnames];
+  }
+
+  #compute(key: string, read: Read): ServiceAtWaypoint | undefined {
+    const chosen = read.byIndex(this.#bound, key).flatMap((settled) => settled.chosen);
+    const source = chosen.find((candidate) => sourceKey(candidate) === key);
+    const place = source?.service.waypoint;
+    const waypoint = place == null ? null : this.#inputs.places.at(place, read);
+    if (source === undefined || waypoint === null) return undefined;
+    const rival = chosen.find((other) => isBound(other) && sharesWaypoint(other, source));
+    return rival === undefined || rival === source
+      ? this.#serviceAt(waypoint, source, read)
+      : beaten(waypoint, source, rival);
+  }
+
+  #serviceAt(waypoint: Waypoint, source: ServiceSource, read: Read): ServiceAtWaypoint {
+    const { service } = source;
+    const { ports, conditions, origins } = boundPorts(source, waypoint, this.#inputs, read);
+    const bound: BoundService = {
+      namespace: service.namespace,
+      hostname: service.hostname,
+      addresses: service.vips,
+      ports,
+      security: noSecurity,
+    };
+    return {
+      waypoint: waypointKey(waypoint),
+      service: bound,
+      hostnames: hostnamesNamed(bound),
+      origins: [sourceText(source), ...origins],
+      conditions: limited(conditions),
+    };
+  }
+}
+
+/** Where the traffic to a service goes through a waypoint; a waypoint's own stand-in has none. */
+function isBound({ service, kind }: ServiceSource): boolean {
+  return service.waypoint !== null && kind !== 'Gateway';
+}
+
+function sharesWaypoint(left: ServiceSource, right: ServiceSource): boolean {
+  const [one, other] = [left.service.waypoint, right.service.waypoint];
+  return one !== null && other !== null && placeKey(one) === placeKey(other);
+}
+
+/** Envoy's names hold no namespace: of two services with one hostname it can know one. */
+function beaten(waypoint: Waypoint, source: ServiceSource, rival: ServiceSource): ServiceAtWaypoint {
+  const message = `the waypoint ${waypointKey(waypoint)} knows ${source.service.hostname} as ${sourceText(rival)}: connections to this one are refused there`;
+  return {
+    waypoint: waypointKey(waypoint),
+    service: null,
+    hostnames: [],
+    origins: [],
+    conditions: [condition(sourceText(source), 'Accepted', 'HostnameConflict', message)],
+  };
+}

@@ -1,0 +1,16 @@
+import type { HttpRule } from '../../envoy/http-rules.ts';
+import type { BoundService, DestinationName } from '../../envoy/model.ts';
+
+/** Hosts that a service's rules send to, its own among them. */
+export function hostnamesNamed({ hostname, ports }: BoundService): readonly string[] {
+  const named = ports.flatMap(({ rules, connections }) => [
+    ...(rules ?? []).flatMap(ofRule),
+    ...(connections ?? []).flatMap(({ targets }) => targets.map(({ destination }) => destination)),
+  ]);
+  return [...new Set([hostname, ...named.flatMap((name) => name?.hostname ?? [])])].sort();
+}
+
+function ofRule({ action }: HttpRule): readonly (DestinationName | null)[] {
+  if (action.kind !== 'forward') return [];
+  return [...action.targets, ...action.mirrors].map(({ destination }) => destination);
+}

@@ -1,0 +1,179 @@
+import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
+import type { DerivedCollection } from '../../derive/collections/derived-collection.ts';
+import type { DerivationExtension, DerivationParts } from '../../derive/extension.ts';
+import { conditionsOf } from '../../derive/mesh-outputs.ts';
+import { contribution, StagedMap } from '../../derive/staged-map.ts';
+import type { Part } from '../../derive/staged-map.ts';
+import { buildClusters } from '../../envoy/clusters.ts';
+import { buildListener } from '../../envoy/listener.ts';
+import type { BoundService } from '../../envoy/model.ts';
+import { buildRoutes } from '../../envoy/routes.ts';
+import { noSecurity } from '../../envoy/security/model.ts';
+import type { Condition } from '../../model/workload.ts';
+import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
+import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
+import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
+import { AttachedRoutes } from './attached-routes.ts';
+import { BoundServices } from './bound-services.ts';
+import type { ServiceAtWaypoint } from './bound-services.ts';
+import { createBoundWorkloads } from './bound-workloads.ts';
+import type { WorkloadsAtWaypoint } from './bound-workloads.ts';
+import { Destinations } from './destinations.ts';
+import type { WaypointResources } from './destinations.ts';
+import { emptyWaypoint } from './empty-waypoint.ts';
+import { HostedRules } from './hosted-rules.ts';
+import { MeshLookups } from './mesh-lookups.ts';
+import { resourceTypes } from './resource-types.ts';
+import { WaypointPlaces } from './waypoint-places.ts';
+import type { WaypointPods } from './waypoint-places.ts';
+import { resourceKey, waypointResource } from './waypoint-resource.ts';
+import type { WaypointResource } from './waypoint-resource.ts';
+import type { WaypointStore } from './waypoint-store.ts';
+
+/** A service as far as its listener is concerned: which rules there are for requests is the routes' affair. */
+interface ServiceOfListener {
+  readonly waypoint: string;
+  readonly service: BoundService;
+  readonly origins: readonly string[];
+}
+
+/**
+ * What the Envoys of all waypoints are told, part by part: a change makes anew the resources that depend on it and no other. What
+ * has changed comes into force with the rest of the mesh.
+ */
+export class WaypointDerivation implements DerivationExtension {
+  readonly conditions: readonly Part<Condition>[];
+  readonly #resources: StagedMap<WaypointResource>;
+  readonly #pods: StagedMap<WaypointPods>;
+  readonly #store: WaypointStore;
+
+  constructor(parts: DerivationParts, store: WaypointStore) {
+    this.#store = store;
+    const lookups = new MeshLookups(parts);
+    const routes = new AttachedRoutes(parts, lookups);
+    const hosted = new HostedRules(parts, lookups);
+    const places = new WaypointPlaces(parts);
+    const bound = new BoundServices(parts, { lookups, routes, hosted, places }).collection;
+    const workloads = createBoundWorkloads(parts, lookups, places);
+    const destinations = new Destinations(parts, { lookups, hosted, places, bound });
+    const made = [
+      destinations.resources,
+      createRoutes(parts.graph, bound, destinations),
+      createDirect(parts.graph, workloads),
+      createListeners(parts.graph, { bound, workloads, destinations }),
+    ];
+    this.#resources = new StagedMap(made.map(resourcesOf));
+    this.#pods = new StagedMap([contribution(places.pods, (pods) => [[pods.waypoint, pods]])]);
+    this.conditions = [
+      ...routes.conditions,
+      conditionsOf(bound),
+      conditionsOf(destinations.hosts),
+      conditionsOf(destinations.resources),
+    ];
+  }
+
+  *stage(): Generator<undefined, void> {
+    yield* this.#resources.stage();
+    yield* this.#pods.stage();
+  }
+
+  commit(): void {
+    this.#store.commit(this.#resources.commit(), this.#pods.commit());
+  }
+}
+
+function resourcesOf(collection: DerivedCollection<WaypointResources>): Part<WaypointResource> {
+  return contribution(collection, ({ waypoint, resources }) =>
+    resources.map((resource) => [resourceKey(waypoint, resource), resource] as const),
+  );
+}
+
+/** One by one for each service: a change of a route encodes the routes of its services. */
+function createRoutes(
+  graph: CollectionGraph,
+  bound: DerivedCollection<ServiceAtWaypoint>,
+  destinations: Destinations,
+): DerivedCollection<WaypointResources> {
+  return graph.derive<ServiceAtWaypoint, WaypointResources>({
+    name: 'routes of waypoints',
+    from: bound,
+    reads: [destinations.hosts],
+    compute: ({ waypoint, service, hostnames, origins }, read) => {
+      if (service === null) return undefined;
+      const known = destinations.ofHosts(waypoint, hostnames, read);
+      const built = buildRoutes({ ...emptyWaypoint, services: [service], destinations: known });
+      const resources = built.map((routes) =>
+        waypointResource(resourceTypes.routes, RouteConfigurationSchema, routes.name, routes, origins),
+      );
+      return { waypoint, resources, conditions: [] };
+    },
+  });
+}
+
+/** What waypoints in front of workloads share, whichever and how many those are. */
+function createDirect(
+  graph: CollectionGraph,
+  workloads: DerivedCollection<WorkloadsAtWaypoint>,
+): DerivedCollection<WaypointResources> {
+  const byWaypoint = workloads.index(({ waypoint }) => [waypoint]);
+  return graph.group<WaypointResources>({
+    name: 'ways to workloads',
+    from: [byWaypoint],
+    compute: (waypoint) => {
+      const input = {
+        ...emptyWaypoint,
+        workloads: [{ addresses: [], protocols: new Map(), labels: null, security: noSecurity }],
+      };
+      const { clusters, routes } = resourceTypes;
+      const resources = [
+        ...buildClusters(input).map((cluster) => waypointResource(clusters, ClusterSchema, cluster.name, cluster, [])),
+        ...buildRoutes(input).map((each) => waypointResource(routes, RouteConfigurationSchema, each.name, each, [])),
+      ];
+      return { waypoint, resources, conditions: [] };
+    },
+  });
+}
+
+interface ListenerInputs {
+  readonly bound: DerivedCollection<ServiceAtWaypoint>;
+  readonly workloads: DerivedCollection<WorkloadsAtWaypoint>;
+  readonly destinations: Destinations;
+}
+
+/** One for each waypoint. Not made anew for a change of routes, which it does not hold. */
+function createListeners(
+  graph: CollectionGraph,
+  { bound, workloads, destinations }: ListenerInputs,
+): DerivedCollection<WaypointResources> {
+  const services = graph.derive<ServiceAtWaypoint, ServiceOfListener>({
+    name: 'services of listeners',
+    from: bound,
+    compute: ({ waypoint, service, origins }) =>
+      service === null ? undefined : { waypoint, service: withoutRules(service), origins },
+  });
+  const servicesAt = services.index(({ waypoint }) => [waypoint]);
+  const workloadsAt = workloads.index(({ waypoint }) => [waypoint]);
+  return graph.group<WaypointResources>({
+    name: 'listeners of waypoints',
+    from: [servicesAt, workloadsAt],
+    ofMembers: true,
+    reads: [destinations.hosts],
+    compute: (waypoint, read) => {
+      const here = read.byIndex(servicesAt, waypoint);
+      const listener = buildListener({
+        ...emptyWaypoint,
+        services: here.map(({ service }) => service),
+        workloads: read.byIndex(workloadsAt, waypoint).flatMap((item) => item.workloads),
+        destinations: destinations.ofWaypoint(waypoint, read),
+      });
+      if (listener === null) return undefined;
+      const origins = [`Gateway ${waypoint}`];
+      const resource = waypointResource(resourceTypes.listeners, ListenerSchema, listener.name, listener, origins);
+      return { waypoint, resources: [resource], conditions: [] };
+    },
+  });
+}
+
+function withoutRules(service: BoundService): BoundService {
+  return { ...service, ports: service.ports.map((port) => ({ ...port, rules: port.rules === null ? null : [] })) };
+}
