@@ -18,7 +18,6 @@ mistakes are reported at once, and nothing starts then. TIME is a number with \`
 
 interface FieldSchema {
   readonly description?: string;
-  readonly default?: unknown;
   readonly enum?: readonly string[];
   readonly type?: string;
 }
@@ -33,10 +32,12 @@ function section(title: string, rows: readonly SettingRow[]): string {
 
 function meshSection(): string {
   const { properties = {} } = z.toJSONSchema(meshSettingsSpec, { io: 'input', unrepresentable: 'any' });
+  // The schema leaves out those of values that are changed in reading.
+  const defaults: Readonly<Record<string, unknown>> = meshSettingsSpec.parse({});
   const lines = Object.entries(properties).map(([name, property]) => {
     const field = property as FieldSchema;
     const values = field.enum === undefined ? (field.type ?? '') : field.enum.map(code).join(', ');
-    return row([code(name), values, code(JSON.stringify(field.default)), field.description ?? '']);
+    return row([code(name), values, code(JSON.stringify(defaults[name])), field.description ?? '']);
   });
   const about = 'One document of `apiVersion: ambit.dev/v1alpha1` for the whole mesh; its `spec` may have:';
   const head = ['## `kind: MeshSettings`', '', about, '', row(['field', 'values', 'default', 'meaning']), ruler(4)];

@@ -80,7 +80,7 @@ export class NodePodFeed {
     const settings = this.#dependencies.settings();
     const { trustDomainAliases, excludedNamespaces } = settings;
     const lists = { trustDomainAliases: [...trustDomainAliases], excludedNamespaces: [...excludedNamespaces] };
-    const spec = { ...settings, ...lists };
+    const spec = { ...emptyMeshSettings.spec, ...settings, ...lists };
     return { kind: 'MeshSettings', key: 'MeshSettings', document: { ...emptyMeshSettings, spec } };
   }
 }

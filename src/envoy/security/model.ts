@@ -111,13 +111,13 @@ export interface ExternalAuthorizer {
 export interface RateLimit {
   /** `namespace/name/index` of the manifest and its limit. */
   readonly name: string;
-  /** Only of requests that go by this route; null: of all. */
-  readonly route: { readonly kind: string; readonly name: string } | null;
+  /** `Service shop/web`: all of its requests; `HTTPRoute shop/checkout`: those that go by that route. */
+  readonly target: string;
   /** Requests that are let through per interval. */
   readonly requests: number;
   /** Milliseconds, at least 50. */
   readonly interval: number;
-  /** How many at once; at least `requests`. */
+  /** How many at once. */
   readonly burst: number;
   readonly per: 'all' | 'client';
 }

@@ -51,7 +51,7 @@ export function securityOf(place: GuardedPlace, parts: readonly SecurityPart[]):
       ...attached.flatMap(({ security }) => security.policies),
       ...left.map(({ policy }) => withServicePorts(policy, place.targetPorts)),
     ],
-    limits: attached.flatMap(({ security }) => security.limits),
+    limits: attached.flatMap(({ security }) => security.limits.filter(({ target }) => place.resources.has(target))),
   };
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseCidr } from '../../../model/address.ts';
 import { closed, documentOf, maybe, optionalObject, text, workloadSelector } from './common.ts';
+import { targetReferenceFields } from './target-references.ts';
 
 const actions = ['ALLOW', 'DENY', 'AUDIT', 'CUSTOM'] as const;
 const notEmpty = 'must have at least one entry; leave the field out for "any"';
@@ -95,12 +96,9 @@ const rule = closed({
   when: values(condition),
 });
 
-const targetReference = closed({ group: maybe(text), kind: text, name: text, namespace: maybe(text) });
-
 const spec = closed({
   selector: maybe(workloadSelector),
-  targetRef: maybe(targetReference),
-  targetRefs: maybe(z.array(targetReference)),
+  ...targetReferenceFields,
   action: z
     .enum(actions, { error: `must be one of ${actions.join(', ')}` })
     .nullish()

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { parseCidr } from '../../../model/address.ts';
 import { isTrustDomain } from '../../../model/identity.ts';
 import type { MeshSettings } from '../../../model/workload.ts';
 import { clusterMetadata, closed, namespaceName, optionalObject, resourceName, text } from './common.ts';
+import { extensionProvider } from './extension-providers.ts';
 
 const trustDomain = text.refine(isTrustDomain, {
   error: 'must be a SPIFFE trust domain: lower-case letters, digits, `.`, `-` and `_`',
@@ -44,6 +46,16 @@ export const meshSettingsSpec = closed({
   injectionLabel: choice(['ignore', 'join'])
     .default('ignore')
     .describe('`join`: a namespace with `istio-injection: enabled` joins, as one with the label of ambient does.'),
+  extensionProviders: z
+    .array(extensionProvider)
+    .default([])
+    .describe('Whom policies of action CUSTOM ask, written as in Istio: see [security.md](security.md).'),
+  jwksSources: z
+    .array(jwksSource())
+    .default(['public'])
+    .describe(
+      'Where `ambit control` may fetch keys of tokens from: `public` for any address of the internet, blocks of addresses, hosts, `*.` before a domain for all of its hosts.',
+    ),
 });
 
 export const meshSettingsSchema = closed({
@@ -63,5 +75,12 @@ export const defaultMeshSettings: MeshSettings = meshSettingsSpec.parse({});
 function clusterIdentifier() {
   return text.refine((value) => /^[A-Za-z0-9]([-A-Za-z0-9._]{0,251}[A-Za-z0-9])?$/.test(value), {
     error: 'must be letters, digits, `-`, `_` and `.`',
+  });
+}
+
+function jwksSource() {
+  const host = /^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+  return text.refine((value) => parseCidr(value) !== null || host.test(value), {
+    error: 'must be `public`, a block of addresses, the name of a host or `*.` and a domain',
   });
 }

@@ -1,0 +1,86 @@
+import type {
+  JwtRuleDocument,
+  RequestAuthenticationDocument,
+} from '../../config/manifests/schemas/request-authentication.ts';
+import { Notes } from '../routes/notes.ts';
+import type { KeySource, SecurityContext } from './context.ts';
+import { noSecurity } from './model.ts';
+import type { TokenIssuer } from './model.ts';
+import type { SecurityPart } from './part.ts';
+import { conditionType, readTargets, targetReferences } from './targets.ts';
+
+/** Where the keys of its issuers have to be fetched from. */
+export function keySources({ spec }: RequestAuthenticationDocument): readonly KeySource[] {
+  return spec.jwtRules.flatMap((rule) => keySource(rule) ?? []);
+}
+
+/** A RequestAuthentication as waypoints enforce it. An issuer whose keys are not there has no good tokens. */
+export function convertRequestAuthentication(
+  document: RequestAuthenticationDocument,
+  context: SecurityContext,
+): SecurityPart {
+  const notes = new Notes('RequestAuthentication', document);
+  const { rootNamespace } = context.settings;
+  const targets = readTargets(document, { rootNamespace, notes, routes: false });
+  if (targetReferences(document).length === 0) {
+    const message = 'spec.targetRefs: is not set: only waypoints check tokens, and they are attached to by it';
+    notes.add(conditionType, 'AncestorNotBound', message);
+  }
+  const { namespace, name } = document.metadata;
+  const issuers = document.spec.jwtRules.map((rule, index): TokenIssuer => {
+    const keys = keysOf(rule, `spec.jwtRules[${index}]`, context, notes);
+    return tokenIssuer(rule, `${namespace}/${name}/${index}`, keys);
+  });
+  const resource = `RequestAuthentication ${namespace}/${name}`;
+  return { resource, targets, security: { ...noSecurity, issuers }, left: null, conditions: notes.conditions };
+}
+
+function tokenIssuer(rule: JwtRuleDocument, name: string, keys: string | null): TokenIssuer {
+  return {
+    name,
+    issuer: rule.issuer,
+    audiences: rule.audiences,
+    keys,
+    headers: rule.fromHeaders,
+    parameters: rule.fromParams,
+    cookies: rule.fromCookies,
+    forward: rule.forwardOriginalToken ?? false,
+    payloadHeader: rule.outputPayloadToHeader,
+    claimHeaders: rule.outputClaimToHeaders,
+  };
+}
+
+function keysOf(rule: JwtRuleDocument, field: string, { keys }: SecurityContext, notes: Notes): string | null {
+  if (rule.jwks !== null) {
+    if (isKeySet(rule.jwks)) return rule.jwks;
+    return refuse(notes, `${field}.jwks`, 'is no JSON Web Key Set');
+  }
+  const source = keySource(rule);
+  if (source === null) {
+    return refuse(notes, `${field}.jwksUri`, 'is not set, and the issuer is no URL that would say where its keys are');
+  }
+  return keys(source) ?? refuse(notes, `${field}.jwksUri`, `keys of ${source.url} could not be fetched`);
+}
+
+function refuse(notes: Notes, field: string, what: string): null {
+  notes.add(conditionType, 'PartiallyInvalid', `${field}: ${what}: all tokens of the issuer are refused`);
+  return null;
+}
+
+/** Null where the keys are written in the manifest, and where nobody says where they are. */
+function keySource({ issuer, jwks, jwksUri }: JwtRuleDocument): KeySource | null {
+  if (jwks !== null) return null;
+  if (jwksUri !== null) return { kind: 'keys', url: jwksUri };
+  return /^https?:\/\//.test(issuer) && URL.canParse(issuer) ? { kind: 'issuer', url: issuer } : null;
+}
+
+/** @returns whether the text is a JSON object with a list `keys` that is not empty */
+export function isKeySet(text: string): boolean {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null || !('keys' in value)) return false;
+    return Array.isArray(value.keys) && value.keys.length > 0;
+  } catch {
+    return false;
+  }
+}
