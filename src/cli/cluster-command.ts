@@ -28,7 +28,11 @@ export interface ValueFlags {
 }
 
 export function addClusterOptions(command: Command): Command {
-  return addNamespaceOption(command)
+  return addClusterAccessOptions(addNamespaceOption(command));
+}
+
+export function addClusterAccessOptions(command: Command): Command {
+  return command
     .option('--kubeconfig <FILE>', 'as for kubectl (default: KUBECONFIG, ~/.kube/config, or the pod’s own account)')
     .option('--context <NAME>', 'of the kubeconfig (default: its current one)');
 }
@@ -76,7 +80,7 @@ export function choiceOf(flags: Omit<ClusterFlags, 'namespace'>, { environment }
 
 /** Runs with a client of the cluster, until it is done or interrupted. */
 export async function withCluster(
-  flags: ClusterFlags,
+  flags: Omit<ClusterFlags, 'namespace'>,
   context: CommandContext,
   work: (tools: InstallerTools) => Promise<void>,
 ): Promise<void> {

@@ -43,6 +43,14 @@ export async function kubeconfigAccess(choice: KubeconfigChoice): Promise<Cluste
   return accessOf(config, cluster.server);
 }
 
+/** Where commands act that are not told; of the pod's own account nothing is known. @throws AmbitError `KUBECONFIG_UNUSABLE` */
+export async function kubeconfigNamespace(choice: KubeconfigChoice): Promise<string> {
+  const files = filesOf(choice);
+  if (files.length === 0) return 'default';
+  const config = await load(files, choice.context);
+  return config.getContextObject(config.getCurrentContext())?.namespace ?? 'default';
+}
+
 function filesOf({ file, environment }: KubeconfigChoice): readonly string[] {
   if (file !== null) return [file];
   const named = (environment['KUBECONFIG'] ?? '').split(delimiter).filter((name) => name !== '');

@@ -15,6 +15,7 @@ import { registerProfile } from './profile.ts';
 import { registerUninstall } from './uninstall.ts';
 import { registerVerifyInstall } from './verify-install.ts';
 import { registerVersion } from './version.ts';
+import { registerWaypoint } from './waypoint.ts';
 
 const commands = [
   registerPrecheck,
@@ -25,6 +26,7 @@ const commands = [
   registerProfile,
   registerVersion,
   registerExplain,
+  registerWaypoint,
   registerAgent,
   registerControl,
   registerCa,
