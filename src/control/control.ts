@@ -187,7 +187,7 @@ export class Control {
 
   /** A part that cannot run leaves the others as they are: agents are served, and not ready tells of it. */
   async #attend(authority: Authority, certificate: ServingCertificate): Promise<void> {
-    const parts = { authority, certificate, mesh: () => this.#mesh.state };
+    const parts = { authority, certificate, mesh: () => this.#mesh.state, bound: () => this.#mesh.bound };
     try {
       await this.#site.attend(parts, this.#lifecycle.stopping);
     } catch (error) {

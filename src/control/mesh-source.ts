@@ -4,7 +4,7 @@ import { MeshDerivation } from '../derive/mesh-derivation.ts';
 import type { Captured } from '../derive/context.ts';
 import type { Extend } from '../derive/extension.ts';
 import type { DerivedDifference } from '../model/state-difference.ts';
-import type { MeshState } from '../model/workload.ts';
+import type { Condition, MeshState } from '../model/workload.ts';
 import { StatePump } from '../process/state-pump.ts';
 import type { ControlMetrics } from '../telemetry/control-metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -44,6 +44,11 @@ export class MeshSource {
   /** What is in force. */
   get state(): MeshState {
     return this.#derivation.state;
+  }
+
+  /** Which documents have the waypoint that they ask for. */
+  get bound(): readonly Condition[] {
+    return this.#derivation.bound;
   }
 
   /** Resolves when the first documents are in force. @throws what the input throws */

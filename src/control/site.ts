@@ -24,4 +24,6 @@ export interface SiteParts {
   readonly authority: Authority;
   readonly certificate: ServingCertificate;
   readonly mesh: () => MeshState;
+  /** Which documents have the waypoint that they ask for. */
+  readonly bound: () => readonly Condition[];
 }

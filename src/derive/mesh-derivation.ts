@@ -47,6 +47,11 @@ export class MeshDerivation {
     return this.#state;
   }
 
+  /** Which documents have the waypoint that they ask for; told of each in its status. */
+  get bound(): readonly Condition[] {
+    return [...this.#outputs.bound.live.values()];
+  }
+
   /** The collections, as of the last change. */
   describe(): readonly CollectionDescription[] {
     return this.#graph.describe();
@@ -67,8 +72,9 @@ export class MeshDerivation {
       yield;
     }
     const failures = yield* this.#graph.settle();
-    const { workloads, services, policies, localPods, nodePods } = this.#outputs;
+    const { workloads, services, policies, localPods, nodePods, bound } = this.#outputs;
     for (const map of [workloads, services, policies, localPods, nodePods]) yield* map.stage();
+    yield* bound.stage();
     if (this.#outputs.extension !== null) yield* this.#outputs.extension.stage();
     const conditions = yield* this.#outputs.conditions.stage();
     const appeared = conditions.flatMap(({ before, after }) => (before === null && after !== null ? [after] : []));
@@ -92,6 +98,7 @@ export class MeshDerivation {
       localPods: this.#outputs.localPods.commit(),
       nodePods: this.#outputs.nodePods.commit(),
     };
+    this.#outputs.bound.commit();
     this.#outputs.extension?.commit();
     const conditionsChanged = this.#outputs.conditions.commit().length > 0;
     this.#state = this.#stateWith(

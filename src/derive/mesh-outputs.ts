@@ -16,8 +16,11 @@ import { PolicyCollections } from './policy-collections.ts';
 import { createRemarks } from './remark-collections.ts';
 import { ServiceCollections, serviceEntriesOf } from './service-collections.ts';
 import type { Sources } from './sources.ts';
+import { sourceText } from './service-sources.ts';
+import type { ClaimedServices } from './service-sources.ts';
 import { contribution, StagedMap } from './staged-map.ts';
 import type { Part } from './staged-map.ts';
+import { boundCondition, boundType } from './waypoints/binding.ts';
 
 /** The parts of the state of a mesh, each made of the collections that give it. */
 export interface MeshOutputs {
@@ -28,6 +31,8 @@ export interface MeshOutputs {
   /** Of every node; empty where only one node is of interest. */
   readonly nodePods: StagedMap<NodePod>;
   readonly conditions: StagedMap<Condition>;
+  /** What has the waypoint that it asks for; empty where only one node is of interest. */
+  readonly bound: StagedMap<Condition>;
   /** What somebody else makes of all this; null: nobody does. */
   readonly extension: DerivationExtension | null;
 }
@@ -88,8 +93,19 @@ export function createOutputs(
       conditionsOf(localPods),
       ...(extension?.conditions ?? []),
     ]),
+    bound: new StagedMap(node === null ? [kubernetes, entries].map((claims) => contribution(claims, boundBy)) : []),
     extension,
   };
+}
+
+/** One condition for a document, however many services it describes. */
+function boundBy({ sources, conditions }: ClaimedServices): Entries<Condition> {
+  if (conditions.some(({ type }) => type === boundType)) return [];
+  return sources.flatMap((source) => {
+    const resource = sourceText(source);
+    const { waypoint } = source.service;
+    return waypoint === null ? [] : [[resource, boundCondition(resource, waypoint)] as const];
+  });
 }
 
 function policyEntries({ policies }: DerivedPolicies): Entries<Policy> {

@@ -124,7 +124,7 @@ export class ClusterSite implements ControlSite {
   }
 
   /** Everything that is written, and by one replica only. */
-  async #lead({ authority, mesh }: SiteParts, signal: AbortSignal): Promise<void> {
+  async #lead({ authority, mesh, bound }: SiteParts, signal: AbortSignal): Promise<void> {
     const { settings, client, timers, random, logging } = this.#dependencies;
     const logger = logging.component('writer');
     const onFailure = (name: string, error: unknown, failures: number): void => {
@@ -140,13 +140,13 @@ export class ClusterSite implements ControlSite {
       new RootPublisher(common).run(signal),
       deployWaypoints({ ...common, terms, clusterDomain, notes }, signal),
       keepWebhookBundle({ ...common, name: validatorNameIn(settings.podNamespace) }, signal),
-      this.#writeStatus(mesh, onFailure, signal),
+      this.#writeStatus({ mesh, bound }, onFailure, signal),
     ]);
   }
 
   /** Once a second at most: what changes in a burst is written once. */
   async #writeStatus(
-    mesh: SiteParts['mesh'],
+    { mesh, bound }: Pick<SiteParts, 'mesh' | 'bound'>,
     onFailure: (name: string, error: unknown, failures: number) => void,
     signal: AbortSignal,
   ): Promise<void> {
@@ -156,9 +156,11 @@ export class ClusterSite implements ControlSite {
     };
     const writer = new StatusWriter({ client, timers, random, onWritten, onFailure });
     for (let seen = ''; !signal.aborted;) {
-      const wanted = apiConditions(acceptedOf(this.input), [...mesh().conditions, ...this.problems()]);
+      const notes = [...mesh().conditions, ...this.problems()];
+      const wanted = apiConditions(acceptedOf(this.input), notes, bound());
       const now = JSON.stringify([...wanted]);
       if (now !== seen) writer.update(wanted);
+      if (seen === '') await takeBack(writer, onFailure, signal);
       seen = now;
       await pause(STATUS_EVERY_MS, timers, signal);
     }
@@ -207,6 +209,19 @@ export class ClusterSite implements ControlSite {
       },
     };
   };
+}
+
+/** Once, when the lead begins: what cannot be looked at then is looked at by the next leader. */
+async function takeBack(
+  writer: StatusWriter,
+  onFailure: (name: string, error: unknown, failures: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await writer.takeBack(signal);
+  } catch (error) {
+    if (!signal.aborted) onFailure('conditions of a former leader', error, 1);
+  }
 }
 
 /** Objects that are in force unless something is noted of them, each with the type of condition that says so. */

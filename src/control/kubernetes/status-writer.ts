@@ -1,6 +1,7 @@
 import type { KubeClient } from '../../kube/kube-client.ts';
 import { isNotFound } from '../../kube/kube-error.ts';
 import { WorkQueue } from '../../kube/work-queue.ts';
+import { isKubeList } from '../../kube/objects.ts';
 import type { Condition } from '../../model/workload.ts';
 import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
@@ -23,6 +24,8 @@ export interface ApiCondition {
   readonly lastTransitionTime?: string;
 }
 
+type ListedObject = ApiObject & { readonly metadata: { readonly name: string; readonly namespace?: string } };
+
 interface ApiObject {
   readonly metadata: { readonly generation?: number };
   readonly status?: { readonly conditions?: readonly ApiCondition[] | null } | null;
@@ -41,6 +44,9 @@ const MANAGER = 'ambit-control';
 /** A change of a mesh setting may touch every policy: the API server has better things to do. */
 const BETWEEN_WRITES_MS = 50;
 const LONGEST_MESSAGE = 32_768;
+const PAGE = 500;
+/** What is said of an object only for as long as it asks for something. */
+const passingTypes: readonly string[] = ['istio.io/WaypointBound'];
 
 /** Writes what becomes of an object into its status, where it says something else. For the leader only. */
 export class StatusWriter {
@@ -64,12 +70,24 @@ export class StatusWriter {
     });
   }
 
-  /** What the objects shall say from now on; those that are the same as before are not looked at. */
+  /** What the objects shall say from now on; those that are the same as before are not looked at, others say nothing any more. */
   update(wanted: ReadonlyMap<string, readonly ApiCondition[]>): void {
     const before = this.#wanted;
     this.#wanted = wanted;
     for (const [resource, conditions] of wanted) {
       if (JSON.stringify(before.get(resource)) !== JSON.stringify(conditions)) this.#queue.add(resource);
+    }
+    for (const resource of before.keys()) if (!wanted.has(resource)) this.#queue.add(resource);
+  }
+
+  /** Takes back what a former leader has said, and nothing says any more. @throws KubeError */
+  async takeBack(signal: AbortSignal): Promise<void> {
+    for (const [kind, path] of Object.entries(statusPaths)) {
+      for (const { metadata, status } of await this.#list(`/${path.replace(' ', '/')}`, signal)) {
+        const resource = `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
+        const said = status?.conditions?.some(({ type }) => passingTypes.includes(type)) === true;
+        if (said && !this.#wanted.has(resource)) this.#queue.add(resource);
+      }
     }
   }
 
@@ -77,11 +95,30 @@ export class StatusWriter {
     return this.#queue.stop();
   }
 
+  /** None where the kind is not defined. */
+  async #list(path: string, signal: AbortSignal): Promise<readonly ListedObject[]> {
+    const { client } = this.#dependencies;
+    const found: ListedObject[] = [];
+    try {
+      for (let next: string | null = ''; next !== null;) {
+        const query = { limit: PAGE, ...(next === '' ? {} : { continue: next }) };
+        const page: unknown = await client.send({ method: 'GET', path, query, signal });
+        if (!isKubeList(page)) return found;
+        found.push(...((page.items ?? []) as readonly ListedObject[]));
+        next = page.metadata.continue ?? '';
+        if (next === '') next = null;
+      }
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+    return found;
+  }
+
   async #write(resource: string, signal: AbortSignal): Promise<void> {
     const { client, onWritten, timers } = this.#dependencies;
-    const wanted = this.#wanted.get(resource);
+    const wanted = this.#wanted.get(resource) ?? [];
     const target = targetOf(resource);
-    if (wanted === undefined || target === null) return;
+    if (target === null) return;
     try {
       const current = (await client.send({ method: 'GET', path: target.path, signal })) as ApiObject;
       const generation = current.metadata.generation;
@@ -107,10 +144,12 @@ export class StatusWriter {
  * From what is not honoured to what each object says: one condition of a type for each object, true where there is nothing to say.
  *
  * @param accepted objects that are in force, each with the type of condition that says so
+ * @param met what is so, of objects that have asked for it
  */
 export function apiConditions(
   accepted: ReadonlyMap<string, string>,
   notes: readonly Condition[],
+  met: readonly Condition[] = [],
 ): ReadonlyMap<string, readonly ApiCondition[]> {
   const byResource = new Map<string, Map<string, ApiCondition>>();
   const of = (resource: string): Map<string, ApiCondition> => {
@@ -120,6 +159,9 @@ export function apiConditions(
   };
   for (const [resource, type] of accepted) {
     of(resource).set(type, { type, status: 'True', reason: 'Accepted', message: 'in force as it is written' });
+  }
+  for (const { resource, type, reason, message } of met) {
+    if (targetOf(resource) !== null) of(resource).set(type, { type, status: 'True', reason, message });
   }
   for (const { resource, type, reason, message } of notes) {
     if (targetOf(resource) === null) continue;
@@ -164,7 +206,8 @@ function merged(
   const same = (left: ApiCondition | undefined, right: ApiCondition): boolean =>
     left?.status === right.status && left.reason === right.reason && left.message === right.message;
   const former = new Map(current.map((condition) => [condition.type, condition]));
-  if (wanted.every((condition) => same(former.get(condition.type), condition))) return null;
+  const isPast = passingTypes.some((type) => former.has(type) && wanted.every((condition) => condition.type !== type));
+  if (!isPast && wanted.every((condition) => same(former.get(condition.type), condition))) return null;
   return wanted.map((condition) => {
     const before = former.get(condition.type);
     const since = before?.status === condition.status ? before.lastTransitionTime : undefined;

@@ -13,7 +13,7 @@ const managedLabel = 'gateway.istio.io/managed';
 /** Who runs waypoints and east-west gateways: both are at the end of the way already. */
 const neverBound = new Set(['istio.io-mesh-controller', 'istio.io-eastwest-controller']);
 
-const conditionType = 'istio.io/WaypointBound';
+export const boundType = 'istio.io/WaypointBound';
 
 /** What asks for a waypoint by what is written on it. */
 export interface Bindable {
@@ -67,11 +67,11 @@ export function unsupportedLabels({ resource, labels }: Pick<Bindable, 'resource
   const conditions: Condition[] = [];
   if ((labels[canaryLabel] ?? 'none') !== 'none') {
     const message = `the label ${canaryLabel} has no effect: all traffic goes as ${useLabel} says`;
-    conditions.push(condition(resource, conditionType, 'CanaryNotSupported', message));
+    conditions.push(condition(resource, boundType, 'CanaryNotSupported', message));
   }
   if (labels[ingressLabel] === 'true') {
     const message = `the label ${ingressLabel} has no effect: ingress gateways are not supported yet`;
-    conditions.push(condition(resource, conditionType, 'IngressNotSupported', message));
+    conditions.push(condition(resource, boundType, 'IngressNotSupported', message));
   }
   return conditions;
 }
@@ -136,11 +136,17 @@ function readiness(bindable: Bindable, key: string, waypoint: Waypoint, context:
   return problem(bindable, 'WaypointIsNotReady', `the waypoint ${key} has no ready pod: ${meanwhile} until it has`);
 }
 
+/** That all is well. */
+export function boundCondition(resource: string, waypoint: WaypointPlace): Condition {
+  const place = waypoint.kind === 'hostname' ? waypoint.hostname : waypoint.address;
+  return condition(resource, boundType, 'WaypointAccepted', `what goes to it goes through the waypoint ${place}`);
+}
+
 /** Names under `invalid` are nobody's, by RFC 2606. */
 function nowhere({ name, namespace }: Wish): WaypointPlace {
   return { kind: 'hostname', namespace, hostname: `${name}.${namespace}.waypoint.invalid`, port: tunnelPort };
 }
 
 function problem({ resource }: Bindable, reason: Reason, message: string): readonly Condition[] {
-  return [condition(resource, conditionType, reason, message)];
+  return [condition(resource, boundType, reason, message)];
 }

@@ -117,3 +117,51 @@ test('what is gone is left alone, and what fails is tried again', async (context
   assert.equal(failures.length, 1);
   assert.equal(writes().length, 2);
 });
+
+test('what has what it asks for says so, unless something is to be said against it', () => {
+  const service = 'Service shop/web';
+  const type = 'istio.io/WaypointBound';
+  const met = { resource: service, type, reason: 'WaypointAccepted', message: 'through it' };
+  const [[, conditions] = []] = [...apiConditions(new Map(), [], [met])];
+  assert.deepEqual(conditions, [{ type, status: 'True', reason: 'WaypointAccepted', message: 'through it' }]);
+  const against = { resource: service, type, reason: 'WaypointIsNotReady', message: 'no pod' };
+  const [[, others] = []] = [...apiConditions(new Map(), [against], [met])];
+  assert.deepEqual(others, [{ type, status: 'False', reason: 'WaypointIsNotReady', message: 'no pod' }]);
+});
+
+test('takes back what is not said any more, and only from where it stands', async (context) => {
+  const bound = { type: 'istio.io/WaypointBound', status: 'True', reason: 'WaypointAccepted', message: 'm' } as const;
+  const { writer, writes, worked, timers } = await start(context, [bound]);
+  writer.update(new Map([[resource, [bound]]]));
+  await worked();
+  assert.equal(writes().length, 0);
+  timers.advance(50);
+  writer.update(new Map());
+  await waitFor(() => writes().length === 1, fast);
+  const { status } = writes()[0]?.body as { readonly status: { readonly conditions: readonly unknown[] } };
+  assert.deepEqual(status.conditions, []);
+});
+
+test('takes back what a former leader has said of objects that ask for nothing any more', async (context) => {
+  const services = '/api/v1/services';
+  const bound = { type: 'istio.io/WaypointBound', status: 'False', reason: 'WaypointIsNotReady', message: 'm' };
+  const { writer, writes, server, objects, timers } = await start(context);
+  for (const [name, conditions] of [
+    ['web', [bound]],
+    ['kept', [bound]],
+    ['other', [{ ...bound, type: 'LoadBalancerReady' }]],
+  ] as const) {
+    server.put(services, name, { status: { conditions } }, 'shop');
+    objects.objects.set(`/api/v1/namespaces/shop/services/${name}`, {
+      metadata: { name },
+      status: { conditions },
+    } as never);
+  }
+  writer.update(new Map([['Service shop/kept', [bound as ApiCondition]]]));
+  await writer.takeBack(new AbortController().signal);
+  await waitFor(() => {
+    timers.advance(50);
+    return writes().length === 1;
+  }, fast);
+  assert.equal(writes()[0]?.path, '/api/v1/namespaces/shop/services/web/status');
+});
