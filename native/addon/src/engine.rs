@@ -232,6 +232,20 @@ impl NativeEngine {
     }
 
     #[napi]
+    pub fn connect_to_pod<'env>(
+        &self,
+        env: &'env Env,
+        uid: Unknown<'env>,
+        port: Unknown<'env>,
+    ) -> Result<Object<'env>> {
+        let uid = read(uid, "uid", |value| value.string());
+        let target = uid.and_then(|uid| Ok((uid, read(port, "port", small)?)));
+        self.promise(env, target, |engine, (uid, port)| {
+            engine.connect_to_pod(&uid, port)
+        })
+    }
+
+    #[napi]
     pub fn drain<'env>(&self, env: &'env Env, deadline: Unknown<'env>) -> Result<Object<'env>> {
         let (settle, promise) = Settle::new(env)?;
         let deadline = read(deadline, "deadline", |value| value.integer(u32::MAX.into()));

@@ -1,6 +1,7 @@
 //! What the engine gives, as JavaScript sees it. `None` becomes `null`.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{IntoRawFd, OwnedFd};
 
 use ambit_engine::api::{
     AdoptedPod, Direction, DrainReport, EngineEvent, FlowInfo, HealthReport, InboundFlowPage,
@@ -69,6 +70,15 @@ impl Encode for Vec<AdoptedPod> {
             Ok(object)
         };
         self.into_iter().map(pod).collect()
+    }
+}
+
+/// JavaScript owns it from here on.
+impl Encode for OwnedFd {
+    type Value<'env> = i32;
+
+    fn encode(self, _env: &Env) -> Result<i32> {
+        Ok(self.into_raw_fd())
     }
 }
 

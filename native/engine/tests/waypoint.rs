@@ -2,12 +2,14 @@
 
 mod support;
 
-use std::net::{IpAddr, SocketAddr};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use ambit_engine::api::{
     Endpoint, OutboundAction, OutboundVerdict, Protocol, ServiceDescriptor, WorkloadDescriptor,
 };
+use ambit_engine::error::{EngineError, ErrorCode};
 use support::answers::connect;
 use support::application::{Held, act_as_child};
 use support::{Mesh, Pod, endpoint, eventually, skipped};
@@ -106,7 +108,7 @@ fn a_waypoint_of_another_node_is_told_the_client_and_what_it_asked_for() {
         return;
     }
     let setting = Setting::new(0, 1);
-    let expected = format!("hello from 10.9.0.2 to {VIP} {TOLD}");
+    let expected = format!("hello from 10.9.0.2 to {VIP} {TOLD} e8=mutual_tls");
     assert_eq!(setting.call(VIP), expected);
 }
 
@@ -116,7 +118,7 @@ fn of_ends_of_two_families_the_proxy_is_told_both() {
         return;
     }
     let setting = Setting::new(0, 1);
-    let expected = format!("hello from ::ffff:10.9.0.2 to {VIP_V6} {TOLD}");
+    let expected = format!("hello from ::ffff:10.9.0.2 to {VIP_V6} {TOLD} e8=mutual_tls");
     assert_eq!(setting.call(VIP_V6), expected);
 }
 
@@ -126,9 +128,9 @@ fn a_waypoint_of_the_same_node_is_told_the_same_without_a_wire() {
         return;
     }
     let setting = Setting::new(0, 0);
-    let expected = format!("hello from 10.9.0.2 to {VIP} {TOLD}");
+    let expected = format!("hello from 10.9.0.2 to {VIP} {TOLD} e8=node_local");
     assert_eq!(setting.call(VIP), expected);
-    let expected = format!("hello from fd09::2 to {VIP_V6} {TOLD}");
+    let expected = format!("hello from fd09::2 to {VIP_V6} {TOLD} e8=node_local");
     assert_eq!(setting.call(VIP_V6), expected);
     let local = "connection_security_policy=\"node_local\"";
     eventually("the report", || setting.metric(0, &[local]) > 0.0);
@@ -151,7 +153,7 @@ fn what_is_known_of_the_client_is_told_too() {
     engine.set_workloads(vec![workload]).expect("told");
     let heard = setting.call(VIP);
     assert!(heard.contains(&format!("e0={}", client.uid)), "{heard}");
-    assert!(heard.ends_with("e4=web e7=version=v2"), "{heard}");
+    assert!(heard.ends_with("e4=web e7=version=v2 ea=v2"), "{heard}");
 }
 
 #[test]
@@ -250,6 +252,39 @@ fn a_port_that_nothing_guards_is_handed_nothing() {
         setting.hand_over(vip, port);
         setting.refuses(vip, 1, "unguarded");
     }
+}
+
+#[test]
+fn its_own_process_alone_connects_to_a_waypoints_guarded_loopback() {
+    if skipped() {
+        return;
+    }
+    let setting = Setting::new(0, 1);
+    let engine = &setting.mesh.nodes[1].engine;
+    let socket = engine.connect_to_pod(&setting.pod().uid, HANDOVER);
+    let mut stream = TcpStream::from(socket.expect("a connection"));
+    let header = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[0; 12]].concat();
+    stream.write_all(&header).expect("told");
+    stream.shutdown(Shutdown::Write).expect("an end");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.ends_with("from 0.0.0.0 to 0.0.0.0:0"), "{answer}");
+}
+
+#[test]
+fn a_loopback_is_not_reached_where_nobody_listens_or_no_pod_is() {
+    if skipped() {
+        return;
+    }
+    let setting = Setting::new(0, 1);
+    let [here, there] = [0, 1].map(|node| &setting.mesh.nodes[node].engine);
+    let uid = &setting.pod().uid;
+    let code = |outcome: Result<_, EngineError>| outcome.map(drop).expect_err("refused").code;
+    assert_eq!(code(there.connect_to_pod(uid, 15_000)), ErrorCode::Io);
+    assert_eq!(
+        code(here.connect_to_pod(uid, HANDOVER)),
+        ErrorCode::UnknownPod
+    );
 }
 
 #[test]

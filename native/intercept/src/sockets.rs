@@ -1,9 +1,10 @@
 //! Sockets of the engine inside a pod's network namespace.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
@@ -51,6 +52,14 @@ pub fn connect(socket: impl AsFd, destination: SocketAddr) -> io::Result<bool> {
     }
 }
 
+/// Connects to a port of the pod's own loopback within `limit`; the socket comes back blocking.
+pub fn connect_to_loopback(netns: &Netns, port: u16, limit: Duration) -> io::Result<OwnedFd> {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let socket = Socket::from(stream_socket(netns, loopback.ip())?);
+    socket.connect_timeout(&SockAddr::from(loopback), limit)?;
+    Ok(socket.into())
+}
+
 /// TCP_NODELAY and keepalive, for accepted sockets.
 pub fn prepare_accepted(socket: impl AsFd) -> io::Result<()> {
     prepare(&socket2::SockRef::from(&socket))
@@ -82,8 +91,8 @@ fn new_socket(address: IpAddr) -> io::Result<Socket> {
 fn prepare(socket: &Socket) -> io::Result<()> {
     let (idle, interval, retries) = KEEPALIVE;
     let keepalive = TcpKeepalive::new()
-        .with_time(std::time::Duration::from_secs(idle))
-        .with_interval(std::time::Duration::from_secs(interval))
+        .with_time(Duration::from_secs(idle))
+        .with_interval(Duration::from_secs(interval))
         .with_retries(retries);
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_nodelay(true)

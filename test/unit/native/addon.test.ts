@@ -263,6 +263,7 @@ suite('the addon', { skip: missing }, () => {
     await assert.rejects(engine.stop(), stopped);
     await assert.rejects(engine.start(), stopped);
     await assert.rejects(engine.forget('a'), stopped);
+    await assert.rejects(engine.connectToPod('a', 15000), stopped);
     assert.throws(() => engine.metricsText(), stopped);
     assert.throws(() => {
       engine.answer([]);

@@ -5,6 +5,7 @@ mod running;
 mod thread;
 
 use std::fmt::Write;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -257,6 +258,11 @@ impl Engine {
     /// Blocks: asks the kernel.
     pub fn health(&self) -> Result<HealthReport, EngineError> {
         Ok(self.running()?.health())
+    }
+
+    /// Blocks: a connection to a port of an enrolled pod's own loopback.
+    pub fn connect_to_pod(&self, uid: &str, port: u16) -> Result<OwnedFd, EngineError> {
+        self.running()?.connect_to_pod(uid, port)
     }
 
     /// Blocks until the open flows ended or `deadline` passed.

@@ -1,10 +1,12 @@
 //! The engine between `start` and `stop`.
 
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use ambit_intercept::sockets::connect_to_loopback;
 use ambit_intercept::{CapturedPod, InterceptError, Interception, PodNetwork, Tampering};
 
 use super::reaper::{Leaving, Pods, Reaper, lock};
@@ -18,6 +20,9 @@ use crate::flows::{Admissions, Pod, Shared, page};
 
 /// How long flows that were cut may take to be gone: they only have to notice.
 const CUT_LIMIT: Duration = Duration::from_secs(2);
+
+/// On a loopback nothing is lost: who does not answer at once has a full queue. Other calls wait behind this one.
+const LOOPBACK_LIMIT: Duration = Duration::from_millis(500);
 
 /// Wakes whoever waits for drained pods.
 #[derive(Default)]
@@ -264,6 +269,19 @@ impl Running {
         pod.drain.advance(Phase::Closed);
         // Once more, for flows that came into the table meanwhile; later ones see the phase.
         self.shared.telemetry.close_pod(&uid, "the pod was removed");
+    }
+
+    pub fn connect_to_pod(&self, uid: &str, port: u16) -> Result<OwnedFd, EngineError> {
+        let Some(pod) = lock(&self.pods).get(uid).cloned() else {
+            let message = format!("the pod {uid} is not enrolled; enrol it first");
+            return Err(EngineError::new(ErrorCode::UnknownPod, message));
+        };
+        connect_to_loopback(&pod.netns, port, LOOPBACK_LIMIT).map_err(|error| {
+            io_error(
+                &format!("nothing in the pod {uid} takes connections at 127.0.0.1:{port}"),
+                error,
+            )
+        })
     }
 
     pub fn health(&self) -> HealthReport {

@@ -75,6 +75,7 @@ async fn connect(
     let client = Client {
         address: SocketAddr::new(client.ip(), own_port.unwrap_or(client.port())),
         identity,
+        transport: entrant.transport,
         workload: description.source_workload.as_deref(),
     };
     hand_over(pod, handover, &client, target, limit).await

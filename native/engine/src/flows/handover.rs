@@ -14,8 +14,9 @@ use tokio::time::timeout;
 use super::context::Pod;
 use super::dial::dial;
 use super::refusal::{Reason, Refused};
-use crate::api::{Handover, WorkloadDescriptor};
+use crate::api::{Handover, Transport, WorkloadDescriptor};
 use crate::proxy_protocol::Header;
+use crate::telemetry::connection_security_policy;
 
 /// Types of the header's values. Stock peers know the first; the others are of the range for applications of one's own.
 mod kind {
@@ -28,6 +29,9 @@ mod kind {
     pub const CLUSTER: u8 = 0xE5;
     pub const SERVICE_ACCOUNT: u8 = 0xE6;
     pub const LABELS: u8 = 0xE7;
+    pub const SECURITY: u8 = 0xE8;
+    pub const APP: u8 = 0xE9;
+    pub const VERSION: u8 = 0xEA;
 }
 
 /// Longest SPIFFE ID, by its specification.
@@ -39,6 +43,7 @@ const LONGEST_NAME: usize = 512;
 pub struct Client<'a> {
     pub address: SocketAddr,
     pub identity: &'a str,
+    pub transport: Transport,
     pub workload: Option<&'a WorkloadDescriptor>,
 }
 
@@ -87,7 +92,7 @@ fn header(client: &Client<'_>, target: SocketAddr) -> Result<Header, Refused> {
     }
     for (kind, value) in names(client) {
         if !value.is_empty() && value.len() <= LONGEST_NAME {
-            // Fits: seven names and an identity at their longest.
+            // Fits: ten names and an identity at their longest.
             let _ = header.add(kind, value.as_bytes());
         }
     }
@@ -99,6 +104,10 @@ fn names<'a>(client: &Client<'a>) -> Vec<(u8, Cow<'a, str>)> {
     let mut names = vec![
         (kind::NAMESPACE, namespace.into()),
         (kind::SERVICE_ACCOUNT, service_account.into()),
+        (
+            kind::SECURITY,
+            connection_security_policy(client.transport).into(),
+        ),
     ];
     if let Some(workload) = client.workload {
         names.extend([
@@ -111,6 +120,8 @@ fn names<'a>(client: &Client<'a>) -> Vec<(u8, Cow<'a, str>)> {
             (kind::WORKLOAD_NAME, (&*workload.workload).into()),
             (kind::CLUSTER, (&*workload.cluster).into()),
             (kind::LABELS, labels(workload).into()),
+            (kind::APP, (&*workload.app).into()),
+            (kind::VERSION, (&*workload.version).into()),
         ]);
     }
     names
@@ -171,6 +182,7 @@ mod tests {
         let client = Client {
             address: "10.0.0.1:40000".parse().expect("an address"),
             identity,
+            transport: Transport::MutualTls,
             workload,
         };
         let target = "10.96.0.1:80".parse().expect("an address");
@@ -189,6 +201,7 @@ mod tests {
             value(0xD0, IDENTITY),
             value(0xE3, "shop"),
             value(0xE6, "web"),
+            value(0xE8, "mutual_tls"),
             value(0xE0, "Kubernetes//Pod/shop/web-1"),
             value(0xE1, "web"),
             value(0xE2, "v2"),
@@ -198,6 +211,8 @@ mod tests {
                 0xE7,
                 "app=web,service.istio.io/canonical-name=web,service.istio.io/canonical-revision=v2",
             ),
+            value(0xE9, "web"),
+            value(0xEA, "v2,admin=yes"),
         ];
         assert_eq!(bytes[28..], expected.concat());
     }
@@ -209,6 +224,7 @@ mod tests {
             value(0xD0, IDENTITY),
             value(0xE3, "shop"),
             value(0xE6, "web"),
+            value(0xE8, "mutual_tls"),
         ];
         assert_eq!(bytes[28..], expected.concat());
     }
@@ -219,7 +235,7 @@ mod tests {
         workload.workload = "w".repeat(LONGEST_NAME + 1).into();
         let bytes = told(IDENTITY, Some(&workload)).expect("a header");
         assert!(!bytes.windows(3).any(|window| window == [0xE4, 2, 1]));
-        assert!(bytes.ends_with(b"canonical-revision=v2"));
+        assert!(bytes.ends_with(&value(0xEA, "v2,admin=yes")));
     }
 
     #[test]
@@ -238,14 +254,16 @@ mod tests {
             workload: long.clone(),
             canonical_service: long.clone(),
             canonical_revision: long.clone(),
-            cluster: long,
+            cluster: long.clone(),
+            app: long.clone(),
+            version: long,
             ..WorkloadDescriptor::default()
         };
         let bytes = told(&identity, Some(&workload)).expect("a header");
         assert!(bytes.ends_with(b"www"));
         assert_eq!(
             bytes.iter().filter(|byte| **byte == b'w').count(),
-            5 * LONGEST_NAME
+            7 * LONGEST_NAME
         );
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn write_labels(
     write_label(
         out,
         "connection_security_policy",
-        security_policy(flow.transport),
+        connection_security_policy(flow.transport),
     );
     write_locality(out, ["source_region", "source_zone"], source);
     write_locality(out, ["destination_region", "destination_zone"], destination);
@@ -149,7 +149,7 @@ fn principal<'a>(
 }
 
 /// ztunnel writes `unknown` for plaintext.
-fn security_policy(transport: Transport) -> &'static str {
+pub fn connection_security_policy(transport: Transport) -> &'static str {
     match transport {
         Transport::MutualTls => "mutual_tls",
         Transport::NodeLocal => "node_local",

@@ -31,6 +31,7 @@ use traffic::Traffic;
 pub use cancel::CancelHandle;
 pub use flow::{FlowDescription, FlowEnd, FlowStart, FlowTelemetry, Reporters, ResponseFlags};
 pub use histogram::Histogram;
+pub use labels::connection_security_policy;
 pub use registry::{Counter, Gauge, Registry};
 
 #[derive(Clone, Debug)]
