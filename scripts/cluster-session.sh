@@ -3,9 +3,10 @@
 is_root || fail "the test cluster makes namespaces, cgroups and mounts: run it as root"
 scripts/image.sh
 test/cluster/testkit-image.sh build/ambit-testkit-image.tar
+test/cluster/envoy-image.sh build/ambit-envoy-image.tar
 
 if ! test/cluster/cluster.sh status; then
   trap 'test/cluster/cluster.sh down' EXIT
   test/cluster/cluster.sh up
 fi
-test/cluster/cluster.sh import "$PWD/build/ambit-image.tar" "$PWD/build/ambit-testkit-image.tar"
+test/cluster/cluster.sh import "$PWD"/build/ambit-{,testkit-,envoy-}image.tar

@@ -182,7 +182,9 @@ function structural(schema: unknown): JsonSchema {
         return [[name, value]];
     }
   });
-  if (unknownFields === false) parts.push(['x-kubernetes-preserve-unknown-fields', true]);
+  // The API server wants to know the type of everything, but of what it is to keep as it is.
+  if (unknownFields === false || source['type'] === undefined)
+    parts.push(['x-kubernetes-preserve-unknown-fields', true]);
   else if (unknownFields !== undefined) parts.push(['additionalProperties', structural(unknownFields)]);
   return Object.fromEntries(parts);
 }

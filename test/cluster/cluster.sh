@@ -5,7 +5,7 @@
 #   cluster.sh status             exit status 0 when it is up
 #   cluster.sh kubectl ARG...     kubectl as its administrator
 #   cluster.sh helm ARG...        helm likewise
-#   cluster.sh path kubeconfig|kubectl|helm|state   where that is
+#   cluster.sh path kubeconfig|kubectl|helm|state|gateway-api   where that is
 #   cluster.sh node N CMD...      a command as root on node N, in its namespaces and its cgroup
 #   cluster.sh outside CMD...     a command on a machine that is on the nodes' network but not in the cluster
 #   cluster.sh import FILE...     give image archives to every node
@@ -149,7 +149,8 @@ path() {
     kubectl) echo "$kubernetes/kubectl" ;;
     helm) echo "$(programs_of helm)/helm" ;;
     state) echo "$state" ;;
-    *) fail "path of what? kubeconfig, kubectl, helm or state" ;;
+    gateway-api) gateway_api ;;
+    *) fail "path of what? kubeconfig, kubectl, helm, state or gateway-api" ;;
   esac
 }
 

@@ -44,7 +44,8 @@ export async function keepGatewayClass(dependencies: GatewayClassDependencies, s
 
 async function keep(client: Pick<KubeClient, 'send'>, live: GatewayClassObject | null, now: number): Promise<void> {
   const identity = { apiVersion: gatewayApi, kind: 'GatewayClass', metadata: { name: waypointClass } };
-  const description = 'A waypoint: what goes to services or pods of the mesh that ask for it goes through it';
+  // At most 64 bytes.
+  const description = 'A waypoint of the mesh, for services or pods that ask for it';
   if (live === null)
     await apply(client, path, { ...identity, spec: { controllerName: waypointController, description } });
   // One that somebody has made for a controller of their own is theirs.

@@ -27,6 +27,9 @@ export class InstalledMesh {
       'image.tag=dev',
       'image.pullPolicy=Never',
       `node.cgroupDir=${await cgroupFolder(cluster)}`,
+      'waypoint.image=ambit.local/envoy:test',
+      'waypoint.pullPolicy=Never',
+      'waypoint.drainSeconds=5',
       ...extra,
     ]);
     if (!(await mesh.isInstalled())) await recordState(cluster);

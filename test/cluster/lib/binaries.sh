@@ -36,6 +36,17 @@ require_go() {
     fail "Go 1.24 or newer is needed to build Kubernetes for the test cluster, this is $have: https://go.dev/dl"
 }
 
+# The folder of the Gateway API's definitions. Users install them; clusters start without.
+gateway_api() {
+  require_go
+  (
+    cd "$files/gateway-api"
+    export GOTOOLCHAIN=local
+    go mod download sigs.k8s.io/gateway-api >&2
+    echo "$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)/config/crd/standard"
+  )
+}
+
 build_module() { # MODULE FOLDER
   local started=$SECONDS
   require_go
