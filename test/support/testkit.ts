@@ -41,9 +41,24 @@ export interface CaptureResult {
   readonly otherFlows: number;
 }
 
+/** One connection of a storm that failed. */
+export interface FailedConnection {
+  /** Milliseconds since the epoch, when it had failed. */
+  readonly at: number;
+  readonly error: string;
+  readonly phase: 'connect' | 'send' | 'receive';
+  /** Where it came from: what an access log calls it by. null: it was never connected. */
+  readonly local: string | null;
+  readonly destination: string;
+  /** From the connect to the failure. */
+  readonly milliseconds: number;
+}
+
 export interface StormResult {
   readonly connections: number;
   readonly failures: Readonly<Record<string, number>>;
+  /** The first failures of each client. */
+  readonly failed: readonly FailedConnection[];
   readonly rate: number;
   readonly perSecond: readonly number[];
   /** Microseconds, as p99. */

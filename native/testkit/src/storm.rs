@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Outcome;
 use crate::address::expand_all;
@@ -55,6 +55,35 @@ struct Tally {
     latency: Histogram,
     per_second: Vec<u64>,
     failures: BTreeMap<String, u64>,
+    failed: Vec<Value>,
+}
+
+/// Connections that are told of one by one, for each client; the others are counted only.
+const TOLD: usize = 20;
+
+/// How far a connection came.
+#[derive(Default)]
+struct Trace {
+    local: Option<SocketAddr>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Phase {
+    #[default]
+    Connect,
+    Send,
+    Receive,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Send => "send",
+            Self::Receive => "receive",
+        }
+    }
 }
 
 pub fn run(mut arguments: Arguments) -> Outcome {
@@ -97,9 +126,10 @@ fn client(plan: &Plan, next: &AtomicUsize, begun: Instant) -> Tally {
         }
         let to = plan.addresses[turn % plan.addresses.len()];
         let started = Instant::now();
-        match once(to, plan, &payload, &mut buffer) {
+        let mut trace = Trace::default();
+        match once(to, plan, &payload, &mut buffer, &mut trace) {
             Ok(()) => tally.success(started, begun),
-            Err(error) => *tally.failures.entry(error_name(&error)).or_default() += 1,
+            Err(error) => tally.failure(&error_name(&error), to, started, &trace),
         }
     }
     tally
@@ -114,11 +144,38 @@ impl Tally {
         }
         self.per_second[second] += 1;
     }
+
+    fn failure(&mut self, error: &str, to: SocketAddr, started: Instant, trace: &Trace) {
+        *self.failures.entry(error.to_string()).or_default() += 1;
+        if self.failed.len() >= TOLD {
+            return;
+        }
+        self.failed.push(json!({
+            "at": SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64),
+            "error": error,
+            "phase": trace.phase.name(),
+            "local": trace.local.map(|address| address.to_string()),
+            "destination": to.to_string(),
+            "milliseconds": started.elapsed().as_millis() as u64,
+        }));
+    }
 }
 
-fn once(to: SocketAddr, plan: &Plan, payload: &[u8], buffer: &mut [u8]) -> io::Result<()> {
+fn once(
+    to: SocketAddr,
+    plan: &Plan,
+    payload: &[u8],
+    buffer: &mut [u8],
+    trace: &mut Trace,
+) -> io::Result<()> {
     let mut socket = connection::open(to, &plan.options)?;
+    trace.local = socket
+        .local_addr()
+        .ok()
+        .and_then(|address| address.as_socket());
+    trace.phase = Phase::Send;
     socket.write_all(payload)?;
+    trace.phase = Phase::Receive;
     socket.read_exact(buffer)?;
     match plan.close {
         Close::Fin => Ok(()),
@@ -153,6 +210,7 @@ fn report(plan: &Plan, tallies: &[Tally], took: Duration) -> bool {
     line(&json!({
         "connections": latency.total(),
         "failures": failures,
+        "failed": tallies.iter().flat_map(|tally| &tally.failed).collect::<Vec<_>>(),
         "clients": plan.clients,
         "seconds": took.as_secs_f64(),
         "rate": latency.total() as f64 / took.as_secs_f64(),

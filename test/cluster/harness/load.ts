@@ -1,5 +1,5 @@
 import type { Running } from '../../support/processes.ts';
-import type { StormResult } from '../../support/testkit.ts';
+import type { FailedConnection, StormResult } from '../../support/testkit.ts';
 import type { TestNamespace } from './namespace.ts';
 
 /** What became of the connections of a load. */
@@ -7,6 +7,8 @@ export interface LoadResult {
   readonly connections: number;
   /** By the names of the errors. */
   readonly failures: Readonly<Record<string, number>>;
+  /** The first ones of each part. */
+  readonly failed: readonly FailedConnection[];
   /** Longest that a part of the load had no success, in milliseconds. */
   readonly longestGap: number;
 }
@@ -48,7 +50,8 @@ export class Load {
     for (const part of this.#parts)
       for (const [name, count] of Object.entries(part.failures)) failures[name] = (failures[name] ?? 0) + count;
     const connections = this.#parts.reduce((sum, part) => sum + part.connections, 0);
-    return { connections, failures, longestGap: this.#longestGap() };
+    const failed = this.#parts.flatMap((part) => part.failed);
+    return { connections, failures, failed, longestGap: this.#longestGap() };
   }
 
   #longestGap(): number {
@@ -59,14 +62,39 @@ export class Load {
 
 /** Of several loads. */
 export function failuresOf(results: readonly LoadResult[]): number {
-  return results.flatMap(({ failures }) => Object.values(failures)).reduce((sum, count) => sum + count, 0);
+  return Object.values(failuresByKind(results)).reduce((sum, count) => sum + count, 0);
+}
+
+/** Kinds of failures of which there are more than in another load, by how many. */
+export function failuresBeyond(results: readonly LoadResult[], others: readonly LoadResult[]): Record<string, number> {
+  const known = failuresByKind(others);
+  const beyond = Object.entries(failuresByKind(results)).map(([kind, count]) => [kind, count - (known[kind] ?? 0)]);
+  return Object.fromEntries(beyond.filter(([, count]) => Number(count) > 0)) as Record<string, number>;
 }
 
 export function describeLoads(results: readonly LoadResult[]): string {
   return results
     .map(
-      ({ connections, failures, longestGap }) =>
-        `${connections} connections, failed: ${JSON.stringify(failures)}, longest gap ${longestGap} ms`,
+      ({ connections, failures, failed, longestGap }) =>
+        `${connections} connections, failed: ${JSON.stringify(failures)}, longest gap ${longestGap} ms` +
+        failed.map((one) => `\n  ${describeFailure(one)}`).join(''),
     )
     .join('; ');
+}
+
+function failuresByKind(results: readonly LoadResult[]): Record<string, number> {
+  const kinds: Record<string, number> = {};
+  for (const [name, count] of results.flatMap(({ failures }) => Object.entries(failures))) {
+    kinds[kindOf(name)] = (kinds[kindOf(name)] ?? 0) + count;
+  }
+  return kinds;
+}
+
+/** A captured connect succeeds at once, so what is refused outside the mesh is reset in it: one kind. */
+function kindOf(error: string): string {
+  return ['ECONNREFUSED', 'ECONNRESET', 'EPIPE'].includes(error) ? 'refused or reset' : error;
+}
+
+function describeFailure({ at, error, phase, local, destination, milliseconds }: FailedConnection): string {
+  return `${new Date(at).toISOString()} ${local ?? 'unconnected'} > ${destination}: ${error} on ${phase} after ${milliseconds} ms`;
 }

@@ -118,6 +118,12 @@ export class InstalledMesh {
     return lines.filter((line) => line.includes(text));
   }
 
+  /** Access-log lines of all agents, of connections of a namespace that failed. */
+  async failuresIn(name: string): Promise<readonly string[]> {
+    const lines = await Promise.all([1, 2].map((node) => this.logged(node, `namespace="${name}"`)));
+    return lines.flat().filter((line) => line.includes(' error='));
+  }
+
   /** The node agent's Prometheus page, as the node sees it. */
   async metrics(node: number): Promise<string> {
     return this.page(node, 15020, '/metrics');

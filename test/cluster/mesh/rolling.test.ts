@@ -4,7 +4,7 @@ import { after, before, it } from 'node:test';
 import { parseMetrics, sum } from '../../support/metrics.ts';
 import { endpoint, wasReset } from '../../support/testkit.ts';
 import { Cluster } from '../harness/cluster.ts';
-import { describeLoads, failuresOf, Load } from '../harness/load.ts';
+import { describeLoads, failuresBeyond, failuresOf, Load } from '../harness/load.ts';
 import type { LoadResult } from '../harness/load.ts';
 import { InstalledMesh } from '../harness/mesh.ts';
 import { redirectionOf, TestNamespace } from '../harness/namespace.ts';
@@ -70,7 +70,8 @@ clusterSuite('changes under load', () => {
     await scaleBoth(1);
     const [results, others] = await Promise.all([finish(inMesh), finish(without)]);
     console.log(`in the mesh: ${describeLoads(results)}\nwithout: ${describeLoads(others)}`);
-    assert.ok(failuresOf(results) <= failuresOf(others), describeLoads(results));
+    if (failuresOf(results) > 0) console.log((await mesh.failuresIn(shop.name)).join('\n'));
+    assert.deepEqual(failuresBeyond(results, others), {}, describeLoads(results));
   });
 
   it('takes in a hundred pods that start at once', async () => {
