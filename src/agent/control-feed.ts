@@ -165,6 +165,7 @@ export class ControlFeed implements StateFeed {
   async #confirm(): Promise<void> {
     const removals = this.#memory?.confirm() ?? [];
     if (removals.length > 0) await this.#change(() => this.#replica.apply({ upserts: [], removals }));
+    this.#node?.certificates?.signerIsBack();
     this.#announceSync();
   }
 

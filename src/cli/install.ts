@@ -31,7 +31,10 @@ export const registerInstall: RegisterCommand = (program, context) => {
     .description('Install the mesh into a cluster, or change an installation.')
     .option('--dry-run', 'say what would be done; the API server checks it, and nothing is changed')
     .option('--force', 'take over objects and fields of others')
-    .option('--wait <TIME>', 'until control plane and agents run, at most so long')
+    .option(
+      '--wait <TIME>',
+      'until control plane and agents run, at most so long; for an API server that is away, as well',
+    )
     .option('--verify', `check everything afterwards (waits ${VERIFY_WAIT} unless --wait says otherwise)`)
     .addHelpText('after', HELP);
   addClusterOptions(addValueOptions(command)).action(async (flags: InstallFlags) => {

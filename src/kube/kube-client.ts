@@ -1,7 +1,9 @@
 import { Agent, request as httpsRequest } from 'node:https';
 import { request as httpRequest } from 'node:http';
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { linkedController } from '../timing/pause.ts';
+import { Recovery } from '../timing/recovery.ts';
 import type { Timers } from '../timing/timers.ts';
 import type { ClusterAccess } from './cluster-access.ts';
 import { isStatusObject, KubeError } from './kube-error.ts';
@@ -27,19 +29,31 @@ export interface KubeClientOptions {
 }
 
 const REQUEST_DEADLINE_MS = 30_000;
+/**
+ * Until a connection stands. A Service's address that no rule leads anywhere yet swallows the first packet, and the kernel asks
+ * again after pauses that double.
+ */
+const CONNECT_DEADLINE_MS = 10_000;
 /** A page of 500 objects; one object has at most 1.5 MiB in etcd, and most are small. */
 const LONGEST_ANSWER = 64 * 1024 * 1024;
 /** Notices an API server that vanished without a word, as far as the kernel does. */
 const KEEP_ALIVE_MS = 30_000;
 const MOST_CONNECTIONS = 16;
 
+/** What it takes to follow objects. */
+export type WatchingClient = Pick<KubeClient, 'send' | 'stream' | 'recovery'>;
+
 /** Talks to the API server: JSON, one time limit for whole answers, and streams for watches. */
 export class KubeClient {
   readonly #options: KubeClientOptions;
   readonly #pool = new Agent({ keepAlive: true, keepAliveMsecs: KEEP_ALIVE_MS, maxSockets: MOST_CONNECTIONS });
 
+  /** Of the API server, for all who ask it by this client. */
+  readonly recovery: Recovery;
+
   constructor(options: KubeClientOptions) {
     this.#options = options;
+    this.recovery = new Recovery(options.timers);
   }
 
   /** Ends idle connections; open streams end by their signals. */
@@ -52,7 +66,7 @@ export class KubeClient {
     const { controller, release } = linkedController(request.signal);
     const { signal } = controller;
     const cancel = this.#options.timers.after(REQUEST_DEADLINE_MS, () => {
-      controller.abort(new Error(`no answer within ${REQUEST_DEADLINE_MS / 1000} s`));
+      controller.abort(timedOut(`no answer within ${REQUEST_DEADLINE_MS / 1000} s`));
     });
     try {
       const answer = await this.#open({ ...request, signal }, true);
@@ -93,9 +107,30 @@ export class KubeClient {
     const sent = secure
       ? httpsRequest(url, { ...common, ...(await this.#tlsOptions()), agent: pooled ? this.#pool : false })
       : httpRequest(url, { ...common, agent: false });
-    const answer = await answerTo(sent, body);
+    const answer = await this.#answerTo(sent, body);
     if (answer.statusCode !== undefined && answer.statusCode < 300) return answer;
     throw await refusalOf(answer, request);
+  }
+
+  #answerTo(sent: ClientRequest, body: Buffer | null): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      sent.once('response', resolve);
+      // Stays: an abort while the body is read is told here once more, and must not end the process.
+      sent.on('error', reject);
+      sent.once('socket', (socket) => {
+        socket.setKeepAlive(true, KEEP_ALIVE_MS);
+        if (socket.connecting) this.#limitConnecting(sent, socket);
+      });
+      sent.end(body ?? undefined);
+    });
+  }
+
+  #limitConnecting(sent: ClientRequest, socket: Socket): void {
+    const cancel = this.#options.timers.after(CONNECT_DEADLINE_MS, () => {
+      sent.destroy(timedOut(`no connection within ${CONNECT_DEADLINE_MS / 1000} s`));
+    });
+    socket.once('connect', cancel);
+    socket.once('close', cancel);
   }
 
   async #tlsOptions(): Promise<TlsOptions> {
@@ -127,14 +162,9 @@ function urlOf(server: string, { path, query = {} }: KubeRequest): URL {
   return url;
 }
 
-function answerTo(sent: ClientRequest, body: Buffer | null): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    sent.once('response', resolve);
-    // Stays: an abort while the body is read is told here once more, and must not end the process.
-    sent.on('error', reject);
-    sent.once('socket', (socket) => socket.setKeepAlive(true, KEEP_ALIVE_MS));
-    sent.end(body ?? undefined);
-  });
+/** With the code that the kernel's own have. */
+function timedOut(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ETIMEDOUT' });
 }
 
 async function refusalOf(answer: IncomingMessage, request: KubeRequest): Promise<KubeError> {

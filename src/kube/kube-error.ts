@@ -1,4 +1,4 @@
-import { AmbitError } from '../config/errors.ts';
+import { AmbitError, errorCode } from '../config/errors.ts';
 
 /** The API server has refused, or could not be asked. */
 export class KubeError extends AmbitError {
@@ -63,4 +63,23 @@ export function isConflict(error: unknown): boolean {
 
 export function isForbidden(error: unknown): boolean {
   return error instanceof KubeError && error.status === 403;
+}
+
+/** Too busy, or a load balancer that has nobody to hand it to. */
+const UNAVAILABLE_STATUS = new Set([429, 502, 503, 504]);
+const UNAVAILABLE_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EAI_AGAIN',
+]);
+
+/** The API server did not answer, or not now: the same request may succeed later. A wrong name or certificate does not count. */
+export function isUnavailable(error: unknown): boolean {
+  if (!(error instanceof KubeError)) return false;
+  if (error.status !== null) return UNAVAILABLE_STATUS.has(error.status);
+  return UNAVAILABLE_CODES.has(errorCode(error.cause) ?? '');
 }

@@ -4,7 +4,7 @@ import type { KindDefinition } from '../config/manifests/kinds.ts';
 import type { Resource, ResourceKind } from '../config/manifests/resources.ts';
 import type { DocumentChange, DocumentChanges, MeshInput } from '../config/mesh-input.ts';
 import { closedPolicy } from './closed-policy.ts';
-import type { KubeClient } from './kube-client.ts';
+import type { WatchingClient } from './kube-client.ts';
 import { objectKey } from './objects.ts';
 import type { KubeObject } from './objects.ts';
 import { Reflector } from './reflector.ts';
@@ -23,7 +23,7 @@ export interface KubernetesInputDependencies {
    * counts as one that selects all pods. null: definitions are not looked at.
    */
   readonly isUnreadablePolicy: ((definition: string) => boolean) | null;
-  readonly client: Pick<KubeClient, 'send' | 'stream'>;
+  readonly client: WatchingClient;
   readonly timers: Timers;
   readonly random: Random;
   /** For logs and metrics of one reflector; `kind` is the plural of the API. */

@@ -3,7 +3,7 @@ import { backOffDelay } from '../timing/back-off.ts';
 import { linkedController, pause } from '../timing/pause.ts';
 import { Slices } from '../timing/slices.ts';
 import type { Random, Timers } from '../timing/timers.ts';
-import type { KubeClient, Query } from './kube-client.ts';
+import type { Query, WatchingClient } from './kube-client.ts';
 import { isExpired, isNotFound, isStatusObject, KubeError } from './kube-error.ts';
 import { linesOf } from './lines.ts';
 import { isKubeList, isKubeObject, objectKey } from './objects.ts';
@@ -34,7 +34,7 @@ export interface ReflectorObserver {
 }
 
 export interface ReflectorOptions<T> {
-  readonly client: Pick<KubeClient, 'send' | 'stream'>;
+  readonly client: WatchingClient;
   /** `/api/v1/pods`, `/apis/GROUP/VERSION/PLURAL`, or with a namespace in it. */
   readonly path: string;
   readonly selectors?: { readonly fieldSelector?: string; readonly labelSelector?: string };
@@ -91,6 +91,9 @@ export class Reflector<T> {
   #version: string | null = null;
   #relistAt = 0;
   #failures = 0;
+  /** Those that lengthen the next pause: from one again after the API server was away. */
+  #backOffs = 0;
+  #triedAt = 0;
   /** A list by pages expired under way: the next one comes in one piece. */
   #unpaged = false;
 
@@ -128,6 +131,7 @@ export class Reflector<T> {
   /** Resolves after the signal; never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      this.#triedAt = this.#options.timers.now();
       try {
         if (this.#version === null || this.#options.timers.now() >= this.#relistAt) await this.#list(signal);
         if (this.#version !== null) await this.#watch(this.#version, signal);
@@ -140,7 +144,7 @@ export class Reflector<T> {
 
   async #onFailure(error: unknown, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
-    const { observer, timers, random } = this.#options;
+    const { observer, client, random } = this.#options;
     if (isExpired(error)) {
       this.#unpaged = this.#version === null;
       this.#version = null;
@@ -149,8 +153,15 @@ export class Reflector<T> {
     this.#state = 'backoff';
     this.#failures++;
     observer.failed(error, this.#failures);
-    const wanted = error instanceof KubeError ? Math.min(error.retryAfter ?? 0, LONGEST_RETRY_AFTER_MS) : 0;
-    await pause(Math.max(wanted, backOffDelay(this.#failures, RETRY, random)), timers, signal);
+    const delay = backOffDelay(++this.#backOffs, RETRY, random);
+    if (error instanceof KubeError && error.retryAfter !== null)
+      return this.#waitAsTold(error.retryAfter, delay, signal);
+    const isBack = await client.recovery.pause(delay, this.#triedAt, random, signal);
+    if (isBack) this.#backOffs = 0;
+  }
+
+  async #waitAsTold(wanted: number, delay: number, signal: AbortSignal): Promise<void> {
+    await pause(Math.max(Math.min(wanted, LONGEST_RETRY_AFTER_MS), delay), this.#options.timers, signal);
   }
 
   async #onAbsent(signal: AbortSignal): Promise<void> {
@@ -332,7 +343,9 @@ export class Reflector<T> {
   #recovered(): void {
     if (this.#failures === 0) return;
     this.#failures = 0;
+    this.#backOffs = 0;
     this.#options.observer.recovered();
+    this.#options.client.recovery.recovered();
   }
 }
 

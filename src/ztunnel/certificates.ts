@@ -50,6 +50,8 @@ export interface CertificateManagerDependencies {
 const REQUESTS_AT_ONCE = 4;
 const REQUEST_DEADLINE_MS = 10_000;
 const RETRY = { first: 1000, longest: 150_000, jitter: 0.2 };
+/** What has failed while the signer was away is tried again within this time: many nodes see it come back together. Milliseconds. */
+const SOON_MS = 5000;
 /** Renewal falls into this part of a certificate's life, at random: the pods of a node started together. */
 const RENEWAL_WINDOW = { from: 0.5, to: 0.8 };
 
@@ -58,6 +60,9 @@ interface Entry {
   current: IssuedCertificate | null;
   failures: number;
   lastError: string | null;
+  requestedAt: number;
+  /** When the next request is planned; 0 while one is under way. */
+  due: number;
   cancelTimer: () => void;
   /** Resolves when the first attempt has ended, however it did, or the identity is no longer required. */
   readonly attempted: Promise<void>;
@@ -69,6 +74,7 @@ export class CertificateManager {
   readonly #dependencies: CertificateManagerDependencies;
   readonly #entries = new Map<string, Entry>();
   readonly #limit = new ConcurrencyLimit(REQUESTS_AT_ONCE);
+  #signerBackAt = Number.NEGATIVE_INFINITY;
 
   constructor(dependencies: CertificateManagerDependencies) {
     this.#dependencies = dependencies;
@@ -91,6 +97,19 @@ export class CertificateManager {
 
   status(): readonly CertificateStatus[] {
     return [...this.#entries.values()].map((entry) => this.#statusOf(entry));
+  }
+
+  /** The signer can be reached again: what has failed meanwhile is not put off any longer. */
+  signerIsBack(): void {
+    const { timers, random } = this.#dependencies;
+    this.#signerBackAt = timers.now();
+    for (const entry of this.#entries.values()) {
+      const delay = SOON_MS * random();
+      if (entry.failures === 0 || entry.due <= timers.now() + delay) continue;
+      entry.failures = 1;
+      entry.cancelTimer();
+      this.#plan(entry, delay);
+    }
   }
 
   /** Ends all timers. What the engine holds stays there. */
@@ -135,6 +154,7 @@ export class CertificateManager {
   async #sign(entry: Entry): Promise<IssuedCertificate | null> {
     if (!this.#isLive(entry)) return null;
     const { signer, timers } = this.#dependencies;
+    entry.requestedAt = timers.now();
     const timeout = (): Error =>
       new AmbitError('CA_TIMEOUT', `no certificate for ${entry.identity} within ${REQUEST_DEADLINE_MS / 1000} s`);
     return withDeadline(REQUEST_DEADLINE_MS, timers, timeout, (signal) => signer.sign(entry.identity, signal));
@@ -154,9 +174,11 @@ export class CertificateManager {
   }
 
   #fail(entry: Entry, error: unknown): void {
-    entry.failures++;
+    const { random } = this.#dependencies;
+    // The signer may have come back while the request was under way.
+    entry.failures = this.#signerBackAt >= entry.requestedAt ? 1 : entry.failures + 1;
     entry.lastError = errorFields(error).error;
-    const delay = backOffDelay(entry.failures, RETRY, this.#dependencies.random);
+    const delay = backOffDelay(entry.failures, RETRY, random);
     this.#dependencies.metrics.certificateRequests.inc({ result: 'failure' });
     this.#dependencies.logger.warn(
       { ...errorFields(error), identity: entry.identity, failures: entry.failures, retryInMs: delay },
@@ -166,7 +188,10 @@ export class CertificateManager {
   }
 
   #plan(entry: Entry, delay: number): void {
-    entry.cancelTimer = this.#dependencies.timers.after(delay, () => {
+    const { timers } = this.#dependencies;
+    entry.due = timers.now() + delay;
+    entry.cancelTimer = timers.after(delay, () => {
+      entry.due = 0;
       void this.#request(entry);
     });
   }
@@ -202,6 +227,8 @@ function newEntry(identity: string): Entry {
     current: null,
     failures: 0,
     lastError: null,
+    requestedAt: 0,
+    due: 0,
     cancelTimer: () => undefined,
     attempted,
     endAttempt: () => {

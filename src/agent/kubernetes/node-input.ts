@@ -1,5 +1,5 @@
 import { KubernetesInput } from '../../kube/kubernetes-input.ts';
-import type { KubeClient } from '../../kube/kube-client.ts';
+import type { WatchingClient } from '../../kube/kube-client.ts';
 import type { ReflectorObserver } from '../../kube/reflector.ts';
 import { builtInKind, metadataOfKind } from '../../kube/watched-kind.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
@@ -9,7 +9,7 @@ import type { Random, Timers } from '../../timing/timers.ts';
 
 export interface NodeInputDependencies {
   readonly node: string;
-  readonly client: Pick<KubeClient, 'send' | 'stream'>;
+  readonly client: WatchingClient;
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;

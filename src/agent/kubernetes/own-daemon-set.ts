@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { KubeClient } from '../../kube/kube-client.ts';
+import type { WatchingClient } from '../../kube/kube-client.ts';
 import { isNotFound } from '../../kube/kube-error.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { Reflector } from '../../kube/reflector.ts';
@@ -11,7 +11,7 @@ import type { Random, Timers } from '../../timing/timers.ts';
 import { nodeSelectionSchema, selectsNode } from './node-selection.ts';
 
 export interface OwnDaemonSetDependencies {
-  readonly client: Pick<KubeClient, 'send' | 'stream'>;
+  readonly client: WatchingClient;
   readonly namespace: string;
   readonly name: string;
   /** Of this agent. */

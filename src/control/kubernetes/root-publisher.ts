@@ -1,4 +1,4 @@
-import type { KubeClient } from '../../kube/kube-client.ts';
+import type { WatchingClient } from '../../kube/kube-client.ts';
 import { isNotFound } from '../../kube/kube-error.ts';
 import { Reflector } from '../../kube/reflector.ts';
 import type { ReflectorObserver } from '../../kube/reflector.ts';
@@ -6,7 +6,7 @@ import { WorkQueue } from '../../kube/work-queue.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 
 export interface RootPublisherDependencies {
-  readonly client: Pick<KubeClient, 'send' | 'stream'>;
+  readonly client: WatchingClient;
   /** PEM. */
   readonly roots: string;
   readonly timers: Timers;

@@ -1,5 +1,5 @@
 import { gatewayNameLabel } from '../../derive/waypoints/waypoint.ts';
-import type { KubeClient } from '../../kube/kube-client.ts';
+import type { WatchingClient } from '../../kube/kube-client.ts';
 import { objectKey } from '../../kube/objects.ts';
 import type { KubeObject } from '../../kube/objects.ts';
 import { Reflector } from '../../kube/reflector.ts';
@@ -13,7 +13,7 @@ import { managedBy, managedLabel } from './waypoint-objects.ts';
 import type { WaypointObject, WaypointObjectKind } from './waypoint-objects.ts';
 
 export interface LiveWaypointsDependencies {
-  readonly client: Pick<KubeClient, 'send' | 'stream'>;
+  readonly client: WatchingClient;
   readonly timers: Timers;
   readonly random: Random;
   readonly observe: (kind: string) => ReflectorObserver;

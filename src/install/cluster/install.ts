@@ -9,6 +9,7 @@ import { waitForDefinitions } from './definitions.ts';
 import { applyObject, deleteObject } from './live-objects.ts';
 import type { Api, LiveObject } from './live-objects.ts';
 import { installedObjects, namespacesOf } from './ownership.ts';
+import { patientApi } from './patient-api.ts';
 import { planOf } from './plan.ts';
 import type { PlannedObject } from './plan.ts';
 import { poll } from './polling.ts';
@@ -28,7 +29,7 @@ export interface InstallOptions {
   /** Takes over what others have made or set. */
   readonly force: boolean;
   readonly dryRun: boolean;
-  /** Milliseconds that the rollout is waited for; null: it is not. */
+  /** Milliseconds that an API server which is away is waited for, and after that the rollout; null: neither is. */
   readonly wait: number | null;
 }
 
@@ -43,8 +44,10 @@ const NEW_KIND_DEADLINE_MS = 15_000;
  * @throws AmbitError `INSTALLED_ELSEWHERE`, `INSTALL_REFUSED`, `DEFINITION_NOT_ESTABLISHED`, `ROLLOUT_UNFINISHED`; KubeError
  */
 export async function install(tools: InstallerTools, options: InstallOptions): Promise<void> {
-  const { api, report } = tools;
+  const { report } = tools;
   const { site, force, dryRun, wait } = options;
+  const patient = patientTools(tools, wait);
+  const { api } = patient;
   const present = await installedObjects(api);
   refuseSecond(site.namespace, present);
   const plan = await planOf(api, installation(site));
@@ -55,9 +58,14 @@ export async function install(tools: InstallerTools, options: InstallOptions): P
     for (const object of superfluous) report(`${verb('remove')} ${nameOf(object)}`);
     return;
   }
-  await apply(tools, plan, force);
+  await apply(patient, plan, force);
   for (const object of superfluous) if (await deleteObject(api, object)) report(`${verb('removed')} ${nameOf(object)}`);
-  if (wait !== null) await roll(tools, plan, wait);
+  if (wait !== null) await roll(patientTools(tools, wait), plan, wait);
+}
+
+/** Who waits for the rollout waits for an API server that is away, too. */
+function patientTools(tools: InstallerTools, wait: number | null): InstallerTools {
+  return wait === null ? tools : { ...tools, api: patientApi({ ...tools, limit: wait }) };
 }
 
 /** The mesh's settings and definitions are of the whole cluster: two installations would take them from each other. */

@@ -1,5 +1,5 @@
 import { describeError } from '../../config/errors.ts';
-import { isNotFound } from '../../kube/kube-error.ts';
+import { isNotFound, isUnavailable } from '../../kube/kube-error.ts';
 import type { ManifestObject } from '../manifest-object.ts';
 import { neededVersion, servedVersions } from './definitions.ts';
 import { differences } from './difference.ts';
@@ -53,6 +53,7 @@ async function planChange(api: Api, object: ManifestObject, live: LiveObject): P
     const step = changed.length === 0 ? 'keep' : 'change';
     return { object, step, differences: changed, conflicts, failures: [] };
   } catch (error) {
+    if (isUnavailable(error)) throw error;
     return { object, step: 'change', differences: [], conflicts, failures: [describeError(error)] };
   }
 }
@@ -73,6 +74,7 @@ async function failuresOfCreation(api: Api, object: ManifestObject): Promise<rea
     await applyObject(api, object, { force: false, dryRun: true });
     return [];
   } catch (error) {
+    if (isUnavailable(error)) throw error;
     // Its namespace or definition is still to come.
     return isNotFound(error) ? [] : [describeError(error)];
   }

@@ -63,6 +63,32 @@ describe('installing', () => {
     );
   });
 
+  const away = [{ kind: 'reset' }, { kind: 'status', status: 503 }, { kind: 'status', status: 429 }] as const;
+
+  test('asks an API server that is away again while it may wait', async (context) => {
+    const fixture = await startInstallFixture(context);
+    await install(fixture.tools, plain);
+    rollOut(fixture.applier);
+    fixture.lines.length = 0;
+    fixture.server.fault('write', ...away);
+    await install(fixture.tools, { ...plain, wait: 60_000 });
+    assert.match(fixture.lines[0] ?? '', /^waiting {4}for the API server: /);
+    assert.equal(fixture.lines.at(-1), 'ready      control plane and agents');
+  });
+
+  test('gives up at once where it may not wait', async (context) => {
+    const fixture = await startInstallFixture(context);
+    fixture.server.fault('write', { kind: 'reset' });
+    await assert.rejects(install(fixture.tools, plain));
+    assert.deepEqual(writes(fixture), []);
+  });
+
+  test('gives up when the time is over', async (context) => {
+    const fixture = await startInstallFixture(context);
+    fixture.server.fault('write', ...Array.from({ length: 2000 }, () => ({ kind: 'reset' }) as const));
+    await assert.rejects(install(fixture.tools, { ...plain, wait: 20_000 }), { code: 'KUBERNETES_API' });
+  });
+
   test('takes away what the values no longer ask for', async (context) => {
     const fixture = await startInstallFixture(context);
     await install(fixture.tools, plain);

@@ -116,6 +116,48 @@ suite('certificates', () => {
     assert.match(await rig.metricsText(), /ambit_certificate_requests_total\{result="failure"\} 10/);
   });
 
+  test('what has failed is requested soon after the signer is back, not after the pause that failures have earned', async () => {
+    const rig = newRig();
+    rig.fail = true;
+    rig.manager.require(new Set([A, B]));
+    for (let attempt = 0; attempt < 9; attempt++) {
+      await settled();
+      rig.timers.advance(rig.timers.waits.at(-1) ?? 0);
+    }
+    await settled();
+    assert.ok((rig.timers.waits[0] ?? 0) > 100_000);
+    rig.fail = false;
+    rig.requests.length = 0;
+    rig.manager.signerIsBack();
+    assert.deepEqual(rig.timers.waits, [2500, 2500]);
+    rig.timers.advance(2500);
+    await settled();
+    assert.deepEqual(rig.requests, [A, B]);
+  });
+
+  test('a request that fails after the signer came back under way is repeated after a short pause', async () => {
+    const rig = newRig();
+    rig.fail = true;
+    rig.manager.require(new Set([A]));
+    for (let attempt = 0; attempt < 9; attempt++) {
+      await settled();
+      rig.timers.advance(rig.timers.waits[0] ?? 0);
+    }
+    rig.manager.signerIsBack();
+    assert.deepEqual(rig.timers.waits.length, 1);
+    await settled();
+    assert.equal(rig.timers.waits[0], 1000);
+  });
+
+  test('a signer that is back makes no requests for certificates that are there', async () => {
+    const rig = newRig();
+    rig.manager.require(new Set([A]));
+    await settled();
+    const { waits } = rig.timers;
+    rig.manager.signerIsBack();
+    assert.deepEqual(rig.timers.waits, waits);
+  });
+
   test('the metric tells when the certificate in use ends, and goes with the last pod', async () => {
     const rig = newRig();
     rig.manager.require(new Set([A]));
