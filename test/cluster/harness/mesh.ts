@@ -88,8 +88,13 @@ export class InstalledMesh {
   /** As an upgrade does: each agent is replaced by a new one, which takes over from it. */
   async restartAgents(): Promise<void> {
     await this.kubectl(['rollout', 'restart', `daemonset/${agentName}`]);
-    await this.kubectl(['rollout', 'status', `daemonset/${agentName}`, '--timeout=180s'], { timeout: 190_000 });
+    await this.untilAgentsServe();
     await this.cluster.until('the end of the old agents', async () => (await this.agents()).length === 2);
+  }
+
+  /** Waits until a new agent serves on every node; the former ones may still be at their end. */
+  async untilAgentsServe(): Promise<void> {
+    await this.kubectl(['rollout', 'status', `daemonset/${agentName}`, '--timeout=180s'], { timeout: 190_000 });
   }
 
   /** Resolves when so many replicas of the control plane are there, and no more. */
