@@ -2,7 +2,7 @@
 # TypeScript into src/proto/gen/: from proto/, and from Envoy's API. The tools and that API come from npm and need no network.
 . "$(dirname "$0")/../common.sh"
 rm -rf src/proto/gen
-node_modules/.bin/buf generate proto --template proto/buf.gen.yaml
+node_modules/.bin/buf generate proto --exclude-path proto/envoy-api --template proto/buf.gen.yaml
 
 # Envoy's API as the package has it, without the files whose imports are not in it.
 deps=node_modules/@grpc/grpc-js-xds/deps
@@ -21,6 +21,8 @@ sed -i 's/^message StringRules {/& optional bool ignore_empty = 26;/' "$api/vali
 sed -i -e 's/^message RouteMatch {/& repeated type.matcher.v3.FilterStateMatcher filter_state = 16;/' \
   -e 's|^import "envoy/type/matcher/v3/metadata.proto";|&\nimport "envoy/type/matcher/v3/filter_state.proto";|' \
   "$api/envoy/config/route/v3/route_components.proto"
+# Newer, too, and whole files.
+cp -r proto/envoy-api/. "$api/"
 echo 'version: v2' >"$api/buf.yaml"
 node_modules/.bin/buf build "$api" --exclude-source-info --output build/envoy-api.binpb
 node_modules/.bin/buf generate --template proto/envoy-api.gen.yaml

@@ -1,6 +1,7 @@
 import type { AccessLogSchema } from '../proto/gen/envoy-api/envoy/config/accesslog/v3/accesslog_pb.ts';
 import { StdoutAccessLogSchema } from '../proto/gen/envoy-api/envoy/extensions/access_loggers/stream/v3/stream_pb.ts';
-import { peerPrincipal } from './peer.ts';
+import { connectionSecurity, serviceLabels, sourceLabels } from './metrics/labels.ts';
+import type { Label } from './metrics/labels.ts';
 import { typed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -19,9 +20,7 @@ const common = {
   downstream_remote_address: '%DOWNSTREAM_REMOTE_ADDRESS%',
   requested_server_name: '%REQUESTED_SERVER_NAME%',
   route_name: '%ROUTE_NAME%',
-  source_principal: `%FILTER_STATE(${peerPrincipal.filterState}:PLAIN)%`,
-  source_workload: '%FILTER_STATE(ambit.peer.workload:PLAIN)%',
-  source_namespace: '%FILTER_STATE(ambit.peer.namespace:PLAIN)%',
+  ...Object.fromEntries([...sourceLabels, ...serviceLabels, connectionSecurity]),
 };
 
 const ofRequests = {
@@ -38,10 +37,15 @@ const ofRequests = {
   authority: '%REQ(:AUTHORITY)%',
 };
 
-/** One line of JSON, with the keys that Istio's JSON has and who asked, or nothing. */
-export function accessLogs(wanted: boolean, of: 'requests' | 'connections'): Init<typeof AccessLogSchema>[] {
+/** One line of JSON when it has ended, with the keys that Istio's JSON has, and both ends as metrics name them; or nothing. */
+export function accessLogs(
+  wanted: boolean,
+  of: 'requests' | 'connections',
+  destination: readonly Label[],
+): Init<typeof AccessLogSchema>[] {
   if (!wanted) return [];
-  const format = { case: 'jsonFormat' as const, value: of === 'requests' ? ofRequests : common };
+  const value = { ...(of === 'requests' ? ofRequests : common), ...Object.fromEntries(destination) };
+  const format = { case: 'jsonFormat' as const, value };
   return [
     typed('envoy.access_loggers.stdout', StdoutAccessLogSchema, {
       accessLogFormat: { case: 'logFormat', value: { format } },

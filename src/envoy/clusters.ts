@@ -12,7 +12,8 @@ import { balancing } from './balancing.ts';
 import { assignment } from './endpoints.ts';
 import { defaultTrafficPolicy } from './model.ts';
 import type { ConnectionLimits, Destination, OutlierPolicy, TcpKeepalive, WaypointInput } from './model.ts';
-import { clusterName, directCluster } from './names.ts';
+import { clusterName, directCluster, statisticsName } from './names.ts';
+import { clusterMetadata } from './metrics/labels.ts';
 import { transportSocket } from './transport-socket.ts';
 import { upstreamProtocols } from './upstream-protocols.ts';
 import { aggregated, duration, given } from './values.ts';
@@ -33,6 +34,8 @@ function buildCluster(destination: Destination, input: WaypointInput): Cluster {
   const socket = given(policy.tls, (tls) => transportSocket(tls, destination.hostname));
   return create(ClusterSchema, {
     name: clusterName(destination),
+    altStatName: statisticsName(clusterName(destination)),
+    metadata: clusterMetadata(destination),
     ...discovery(destination, input),
     connectTimeout: duration(policy.connectTimeout),
     ...balancing(policy),

@@ -12,6 +12,8 @@ import { localityKey, placeOf } from './locality.ts';
 import type { Place } from './locality.ts';
 import type { Destination, Endpoint, WaypointInput } from './model.ts';
 import { clusterName } from './names.ts';
+import { endpointMetadata } from './metrics/labels.ts';
+import { given } from './values.ts';
 import type { Init } from './values.ts';
 
 /** Endpoints of every destination whose addresses are known, each by the name of its cluster. */
@@ -69,7 +71,7 @@ function localityEndpoints(
   };
 }
 
-function lbEndpoint({ address, port, healthy, weight }: Endpoint): Init<typeof LbEndpointSchema> {
+function lbEndpoint({ address, port, healthy, weight, labels }: Endpoint): Init<typeof LbEndpointSchema> {
   const socket = { address, portSpecifier: { case: 'portValue' as const, value: port } };
   return {
     hostIdentifier: {
@@ -78,5 +80,6 @@ function lbEndpoint({ address, port, healthy, weight }: Endpoint): Init<typeof L
     },
     healthStatus: healthy ? HealthStatus.HEALTHY : HealthStatus.UNHEALTHY,
     loadBalancingWeight: weight,
+    ...given(labels, (known) => ({ metadata: endpointMetadata(known) })),
   };
 }

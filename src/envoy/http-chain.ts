@@ -1,6 +1,7 @@
 import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { CorsSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/http/cors/v3/cors_pb.ts';
 import { HTTPFaultSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/http/fault/v3/fault_pb.ts';
+import { FilterConfigSchema as GrpcStatsSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/http/grpc_stats/v3/config_pb.ts';
 import { RouterSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/http/router/v3/router_pb.ts';
 import {
   HttpConnectionManager_PathWithEscapedSlashesAction as EscapedSlashes,
@@ -10,7 +11,10 @@ import {
 import type { HttpFilterSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import { accessLogs } from './access-log.ts';
 import type { HttpSettings } from './model.ts';
-import { peerStateFilter } from './peer.ts';
+import { statisticsName } from './names.ts';
+import { connectionStateFilter } from './peer.ts';
+import type { ChainTelemetry } from './metrics/chain.ts';
+import { requestMetrics } from './metrics/traffic-metrics.ts';
 import { aggregated, duration, typed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -25,42 +29,55 @@ const maximumHeadersKiB = 60;
 /** As a stock waypoint: enough for one client, and a client that wants more opens another connection. */
 const maximumStreams = 1024;
 
-/** Filters of one address and port that speaks HTTP; its routes come by the chain's own name. */
-export function httpChain(name: string, settings: HttpSettings): Init<typeof FilterChainSchema> {
+export interface HttpChainSettings {
+  readonly http: HttpSettings;
+  readonly telemetry: ChainTelemetry;
+  /** The name of its routes, and of its statistics. */
+  readonly routes: string;
+  /** Whether clients may speak gRPC. */
+  readonly grpc: boolean;
+}
+
+/** Filters of one address and port that speaks HTTP. */
+export function httpChain(name: string, settings: HttpChainSettings): Init<typeof FilterChainSchema> {
   return {
     name,
     filters: [
-      peerStateFilter(),
-      typed(
-        'envoy.filters.network.http_connection_manager',
-        HttpConnectionManagerSchema,
-        connectionManager(name, settings),
-      ),
+      connectionStateFilter(settings.telemetry.state),
+      typed('envoy.filters.network.http_connection_manager', HttpConnectionManagerSchema, connectionManager(settings)),
     ],
   };
 }
 
 type ConnectionManager = Init<typeof HttpConnectionManagerSchema>;
 
-function connectionManager(name: string, settings: HttpSettings): ConnectionManager {
+function connectionManager({ http, telemetry, routes, grpc }: HttpChainSettings): ConnectionManager {
   return {
-    statPrefix: name,
-    routeSpecifier: { case: 'rds', value: { configSource: aggregated(), routeConfigName: name } },
-    httpFilters: httpFilters(),
-    accessLog: accessLogs(settings.accessLog, 'requests'),
+    statPrefix: statisticsName(routes),
+    routeSpecifier: { case: 'rds', value: { configSource: aggregated(), routeConfigName: routes } },
+    httpFilters: httpFilters(grpc),
+    accessLog: [
+      requestMetrics(telemetry.destination),
+      ...accessLogs(http.accessLog, 'requests', telemetry.destination),
+    ],
     // WebSocket, over HTTP/2 too, where it is a CONNECT.
     upgradeConfigs: [{ upgradeType: 'websocket' }],
     ...limits(),
-    ...trust(settings),
-    ...paths(settings),
+    ...trust(http),
+    ...paths(http),
     // The application's own words stay its own.
     serverHeaderTransformation: ServerHeader.PASS_THROUGH,
     proxy100Continue: true,
   };
 }
 
-function httpFilters(): Init<typeof HttpFilterSchema>[] {
+function httpFilters(grpc: boolean): Init<typeof HttpFilterSchema>[] {
+  // Messages of each cluster; of each method, which clients name, they would be without bound.
+  const counting = typed('envoy.filters.http.grpc_stats', GrpcStatsSchema, {
+    perMethodStatSpecifier: { case: 'statsForAllMethods', value: { value: false } },
+  });
   return [
+    ...(grpc ? [counting] : []),
     typed(corsFilter, CorsSchema),
     typed(faultFilter, HTTPFaultSchema),
     typed('envoy.filters.http.router', RouterSchema),

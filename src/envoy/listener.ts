@@ -12,13 +12,14 @@ import { TlsInspectorSchema } from '../proto/gen/envoy-api/envoy/extensions/filt
 import { byDestination, byFirstBytes, byPort, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
 import { httpChain } from './http-chain.ts';
-import type { BoundWorkload, WaypointInput } from './model.ts';
+import type { BoundWorkload, HttpSettings, WaypointInput, WorkloadLabels } from './model.ts';
 import { directCluster, directHttp, directTcp, handoverPort, waypointListener } from './names.ts';
 import { proxyHeaderFilter } from './peer.ts';
 import { policyLookup } from './policies.ts';
 import { planPort } from './port-plan.ts';
 import type { Inspection } from './port-plan.ts';
 import { tcpChain } from './tcp-chain.ts';
+import { workloadTelemetry } from './metrics/chain.ts';
 import { duration, typed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -44,22 +45,44 @@ export function buildListener(input: WaypointInput): Listener | null {
   return table.isEmpty() ? null : table.listener();
 }
 
-/** Pods that are reached by their own addresses share two chains: where they go the connection itself says. */
+/** Pods that are reached by their own addresses and are named alike share two chains: where they go the connection itself says. */
 function addWorkloads(table: ConnectionTable, { workloads, http }: WaypointInput): void {
-  const tcp = tcpChain(directTcp, [{ cluster: directCluster, weight: 1 }], { accessLog: http.accessLog, hash: [] });
-  table.addChains([httpChain(directHttp, http), tcp]);
+  const known = new Set<string>();
   for (const workload of workloads) {
-    for (const address of workload.addresses) addWorkload(table, workload, address);
+    const names = directChains(workload.labels);
+    if (!known.has(names.http)) table.addChains(chainsOf(names, workload.labels, http));
+    known.add(names.http);
+    for (const address of workload.addresses) addWorkload(table, workload, address, names);
   }
 }
 
-function addWorkload(table: ConnectionTable, { protocols }: BoundWorkload, address: string): void {
+function addWorkload(table: ConnectionTable, { protocols }: BoundWorkload, address: string, names: DirectChains): void {
   for (const [port, protocol] of protocols) {
     const bytes = protocol === 'tcp' || protocol === 'tls';
-    table.addPort(address, port, toChain(bytes ? directTcp : directHttp));
+    table.addPort(address, port, toChain(bytes ? names.tcp : names.http));
     table.inspect(port, 'none', bytes);
   }
-  table.addRest(address, byFirstBytes(toChain(directHttp), toChain(directTcp)));
+  table.addRest(address, byFirstBytes(toChain(names.http), toChain(names.tcp)));
+}
+
+interface DirectChains {
+  readonly http: string;
+  readonly tcp: string;
+}
+
+/** By what they are named after, so that pods that come and go leave the chains of others as they are. */
+function directChains(labels: WorkloadLabels | null): DirectChains {
+  const behind = labels === null ? '' : `|${Object.values(labels).join('|')}`;
+  return { http: `${directHttp}${behind}`, tcp: `${directTcp}${behind}` };
+}
+
+function chainsOf(names: DirectChains, labels: WorkloadLabels | null, http: HttpSettings): readonly Chain[] {
+  const telemetry = workloadTelemetry(labels);
+  const targets = [{ cluster: directCluster, weight: 1 }];
+  return [
+    httpChain(names.http, { http, telemetry, routes: directHttp, grpc: true }),
+    tcpChain(names.tcp, targets, { accessLog: http.accessLog, telemetry, hash: [] }),
+  ];
 }
 
 type Chain = Init<typeof FilterChainSchema>;

@@ -19,6 +19,11 @@ export function clusterName({ hostname, port, subset }: DestinationName): string
   return `inbound-vip|${port}|http${subset === null ? '' : `/${subset}`}|${hostname}`;
 }
 
+/** The name in statistics. Envoy takes what is behind a dot for another part of a metric's own name. */
+export function statisticsName(name: string): string {
+  return name.replaceAll('.', ';');
+}
+
 /** Also the name of the chain's routes. */
 export function chainName(service: BoundService, port: BoundPort, carried: 'http' | 'tcp'): string {
   return `inbound-vip|${port.number}|${carried}|${service.hostname}`;

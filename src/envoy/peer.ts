@@ -3,8 +3,9 @@ import type {
   ListenerFilterSchema,
 } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ProxyProtocolSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts';
+import type { FilterStateValueSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/common/set_filter_state/v3/value_pb.ts';
 import { ConfigSchema as SetFilterStateSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.ts';
-import { typed } from './values.ts';
+import { formatLiteral, typed } from './values.ts';
 import type { Init } from './values.ts';
 
 /** Who asks, as the node's engine says it in the header of each connection. */
@@ -29,6 +30,9 @@ const peerFacts: readonly PeerFact[] = [
   { tlv: 0xe5, filterState: 'ambit.peer.cluster' },
   { tlv: 0xe6, filterState: 'ambit.peer.service_account' },
   peerLabels,
+  { tlv: 0xe8, filterState: 'ambit.peer.connection_security' },
+  { tlv: 0xe9, filterState: 'ambit.peer.app' },
+  { tlv: 0xea, filterState: 'ambit.peer.version' },
 ];
 
 const headerMetadata = 'envoy.filters.listener.proxy_protocol';
@@ -43,21 +47,31 @@ export function proxyHeaderFilter(): Init<typeof ListenerFilterSchema> {
   });
 }
 
-/** Metadata of the header is the connection's, which requests do not see; filter state they do. */
-export function peerStateFilter(): Init<typeof FilterSchema> {
+/**
+ * Metadata of the header is the connection's, which requests do not see; filter state they do.
+ *
+ * @param known further states of every connection, by their keys
+ */
+export function connectionStateFilter(known: Readonly<Record<string, string>>): Init<typeof FilterSchema> {
+  const peer = peerFacts.map(({ filterState }) =>
+    state(filterState, `%DYNAMIC_METADATA(${headerMetadata}:${filterState})%`),
+  );
+  const others = Object.entries(known).map(([key, value]) => state(key, formatLiteral(value)));
   return typed('envoy.filters.network.set_filter_state', SetFilterStateSchema, {
-    onNewConnection: peerFacts.map(({ filterState }) => ({
-      key: { case: 'objectKey' as const, value: filterState },
-      factoryKey: 'envoy.string',
-      value: { case: 'formatString' as const, value: metadataText(filterState) },
-      readOnly: true,
-      skipIfEmpty: true,
-    })),
+    onNewConnection: [...peer, ...others],
   });
 }
 
-function metadataText(key: string) {
-  const inlineString = `%DYNAMIC_METADATA(${headerMetadata}:${key})%`;
+function state(key: string, format: string): Init<typeof FilterStateValueSchema> {
+  return {
+    key: { case: 'objectKey' as const, value: key },
+    factoryKey: 'envoy.string',
+    value: { case: 'formatString' as const, value: text(format) },
+    skipIfEmpty: true,
+  };
+}
+
+function text(inlineString: string) {
   return {
     format: {
       case: 'textFormatSource' as const,

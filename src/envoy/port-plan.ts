@@ -15,6 +15,7 @@ import { chainName, clusterName, missingCluster } from './names.ts';
 import type { PolicyLookup } from './policies.ts';
 import { tcpChain } from './tcp-chain.ts';
 import type { TcpTarget } from './tcp-chain.ts';
+import { serviceTelemetry } from './metrics/chain.ts';
 import type { Init } from './values.ts';
 
 /** What must be read of a connection before its chain can be chosen. */
@@ -65,7 +66,13 @@ export function planPort(
 
 function planHttp(service: BoundService, port: BoundPort, { http }: WaypointInput): PortPlan {
   const name = chainName(service, port, 'http');
-  return { chains: [httpChain(name, http)], branch: toChain(name), inspection: 'none' };
+  const chain = httpChain(name, {
+    http,
+    telemetry: serviceTelemetry(service),
+    routes: name,
+    grpc: port.protocol !== 'http1',
+  });
+  return { chains: [chain], branch: toChain(name), inspection: 'none' };
 }
 
 function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, policies: PolicyLookup): PortPlan {
@@ -74,6 +81,7 @@ function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, p
   const chain = (name: string, targets: readonly ConnectionTarget[]) =>
     tcpChain(name, tcpTargets(targets), {
       accessLog: input.http.accessLog,
+      telemetry: serviceTelemetry(service),
       hash: connectionHash(targets.flatMap(({ destination }) => policies(destination) ?? [])),
     });
   if (port.connections === null) {

@@ -1,6 +1,7 @@
 import { createRegistry } from '@bufbuild/protobuf';
 import type { Registry } from '@bufbuild/protobuf';
 import { file_google_protobuf_wrappers } from '@bufbuild/protobuf/wkt';
+import { file_envoy_extensions_access_loggers_stats_v3_stats } from '../proto/gen/envoy-api/envoy/extensions/access_loggers/stats/v3/stats_pb.ts';
 import { file_envoy_extensions_access_loggers_stream_v3_stream } from '../proto/gen/envoy-api/envoy/extensions/access_loggers/stream/v3/stream_pb.ts';
 import { file_envoy_extensions_filters_http_cors_v3_cors } from '../proto/gen/envoy-api/envoy/extensions/filters/http/cors/v3/cors_pb.ts';
 import { file_envoy_extensions_filters_http_ext_authz_v3_ext_authz } from '../proto/gen/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts';
@@ -20,11 +21,14 @@ import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy } from '..
 import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '../proto/gen/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
 import { file_envoy_extensions_upstreams_http_v3_http_protocol_options } from '../proto/gen/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
 import { file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts } from '../proto/gen/envoy-api/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts';
+import { file_envoy_extensions_matching_actions_transform_stat_v3_transform_stat } from '../proto/gen/envoy-api/envoy/extensions/matching/actions/transform_stat/v3/transform_stat_pb.ts';
+import { file_envoy_extensions_matching_common_inputs_stats_v3_stats } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/stats/v3/stats_pb.ts';
 import { file_envoy_extensions_matching_common_inputs_network_v3_network_inputs } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts';
 
 /** Everything that our resources hold in an `Any`, for whoever prints or reads them as JSON. */
 export const envoyTypes: Registry = createRegistry(
   file_google_protobuf_wrappers,
+  file_envoy_extensions_access_loggers_stats_v3_stats,
   file_envoy_extensions_access_loggers_stream_v3_stream,
   file_envoy_extensions_filters_http_cors_v3_cors,
   file_envoy_extensions_filters_http_ext_authz_v3_ext_authz,
@@ -45,4 +49,6 @@ export const envoyTypes: Registry = createRegistry(
   file_envoy_extensions_upstreams_http_v3_http_protocol_options,
   file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts,
   file_envoy_extensions_matching_common_inputs_network_v3_network_inputs,
+  file_envoy_extensions_matching_common_inputs_stats_v3_stats,
+  file_envoy_extensions_matching_actions_transform_stat_v3_transform_stat,
 );

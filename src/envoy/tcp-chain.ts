@@ -2,7 +2,10 @@ import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/list
 import { TcpProxySchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import type { HashPolicySchema } from '../proto/gen/envoy-api/envoy/type/v3/hash_policy_pb.ts';
 import { accessLogs } from './access-log.ts';
-import { peerStateFilter } from './peer.ts';
+import { statisticsName } from './names.ts';
+import { connectionStateFilter } from './peer.ts';
+import type { ChainTelemetry } from './metrics/chain.ts';
+import { connectionMetrics } from './metrics/traffic-metrics.ts';
 import { duration, typed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -15,6 +18,7 @@ export interface TcpTarget {
 
 export interface TcpChainSettings {
   readonly accessLog: boolean;
+  readonly telemetry: ChainTelemetry;
   readonly hash: readonly Init<typeof HashPolicySchema>[];
 }
 
@@ -27,13 +31,17 @@ export function tcpChain(
   return {
     name,
     filters: [
-      peerStateFilter(),
+      connectionStateFilter(settings.telemetry.state),
       typed('envoy.filters.network.tcp_proxy', TcpProxySchema, {
-        statPrefix: name,
+        statPrefix: statisticsName(name),
         clusterSpecifier: clusterSpecifier(targets),
         idleTimeout: duration(hour),
         hashPolicy: [...settings.hash],
-        accessLog: accessLogs(settings.accessLog, 'connections'),
+        accessLog: [
+          ...connectionMetrics(settings.telemetry.destination),
+          ...accessLogs(settings.accessLog, 'connections', settings.telemetry.destination),
+        ],
+        accessLogOptions: { flushAccessLogOnConnected: true },
       }),
     ],
   };

@@ -78,3 +78,8 @@ export function aggregated(): MessageShape<typeof ConfigSourceSchema> {
 export function escapeRegex(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
 }
+
+/** A text that Envoy takes as it is where it would replace `%COMMANDS%`. */
+export function formatLiteral(text: string): string {
+  return text.replaceAll('%', '%%');
+}

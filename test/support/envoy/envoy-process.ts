@@ -32,7 +32,9 @@ export async function validate(resources: ResourcesJson): Promise<string | null>
   const folder = mkdtempSync(join(tmpdir(), 'ambit-envoy-'));
   try {
     const file = join(folder, 'bootstrap.json');
-    writeFileSync(file, JSON.stringify(staticBootstrap(resources)));
+    // What validates forgets shared bounds in the wrong order (1.40) and falls over its own end; what runs does not.
+    const unshared = JSON.stringify(staticBootstrap(resources)).replaceAll(/,"sharingName":"[^"]+"/g, '');
+    writeFileSync(file, unshared);
     const command = [await envoyBinary(), '--mode', 'validate', '-c', file, '-l', 'error'];
     const { code, stderr, stdout } = await exec(command, { anyStatus: true });
     return code === 0 ? null : `${stderr}${stdout}`;
@@ -97,6 +99,10 @@ export class EnvoyProcess {
 
   async admin(path: string): Promise<string> {
     return (await fetch(`http://${this.#admin}${path}`)).text();
+  }
+
+  get errors(): readonly string[] {
+    return this.#process.errorLines;
   }
 
   get output(): readonly string[] {

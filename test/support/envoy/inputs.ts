@@ -9,6 +9,7 @@ import type {
   Endpoint,
   TrafficPolicy,
   WaypointInput,
+  WorkloadLabels,
 } from '../../../src/envoy/model.ts';
 import type { AppProtocol, Locality } from '../../../src/model/workload.ts';
 
@@ -40,6 +41,20 @@ export function service(name: string, address: string, ...ports: readonly BoundP
 
 export function endpoint(address: string, at: number, given: Partial<Endpoint> = {}): Endpoint {
   return { address, port: at, healthy: true, weight: 1, locality: nowhere, labels: null, ...given };
+}
+
+/** Of a workload of that name, its one unknown thing the version. */
+export function labels(name: string): WorkloadLabels {
+  return {
+    workload: name,
+    namespace: 'default',
+    principal: `spiffe://cluster.local/ns/default/sa/${name}`,
+    app: name,
+    version: '',
+    cluster: 'Kubernetes',
+    canonicalService: name,
+    canonicalRevision: 'latest',
+  };
 }
 
 export function destination(

@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 
 import { buildWaypoint } from '../../../src/envoy/build.ts';
 import { noSecurity } from '../../../src/envoy/security/model.ts';
-import { destination, endpoint, input, policy, port, rule, service } from '../../support/envoy/inputs.ts';
-import { assertGolden } from '../../support/envoy/goldens.ts';
+import { assertGolden, goldenOfMetrics } from '../../support/envoy/goldens.ts';
+import { destination, endpoint, input, labels, policy, port, rule, service } from '../../support/envoy/inputs.ts';
 
 void describe('the resources of a waypoint', () => {
   test('are none where nothing is bound to it', () => {
@@ -68,6 +68,24 @@ void describe('the resources of a waypoint', () => {
             security: noSecurity,
           },
           { addresses: ['10.0.0.2'], labels: null, protocols: new Map(), security: noSecurity },
+        ],
+      }),
+    );
+  });
+
+  test('count requests and connections, by workloads and services', () => {
+    const cart = { ...labels('cart'), principal: 'spiffe://cluster.local/ns/default/sa/50%' };
+    assertGolden(
+      goldenOfMetrics,
+      input({
+        services: [service('web', '10.96.0.1', port(80, 'http2')), service('db', '10.96.0.2', port(9, 'tcp'))],
+        destinations: [
+          destination('web', 80, 'http2', [endpoint('10.0.0.1', 8080, { labels: labels('web') })]),
+          destination('db', 9, 'tcp', []),
+        ],
+        workloads: [
+          { addresses: ['10.0.0.3'], labels: cart, protocols: new Map(), security: noSecurity },
+          { addresses: ['10.0.0.4'], labels: cart, protocols: new Map(), security: noSecurity },
         ],
       }),
     );
