@@ -38,6 +38,8 @@ export function staticBootstrap(resources: ResourcesJson): JsonObject {
   const endpoints = byName(resources.endpoints, 'clusterName');
   return {
     node: { id: 'test', cluster: 'test' },
+    // Histograms show what has been put together; by itself that is done every five seconds.
+    statsFlushInterval: '0.1s',
     admin: { address: { socketAddress: { address: '127.0.0.1', portValue: 0 } } },
     staticResources: {
       listeners: resources.listeners.map((listener) => ({
