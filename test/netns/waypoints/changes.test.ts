@@ -3,7 +3,8 @@ import { after, before, it } from 'node:test';
 
 import { rootSuite } from '../../support/suite.ts';
 import { waitFor } from '../../support/wait.ts';
-import { httpRoute, Shop, toVersion, waypointPod } from '../../support/waypoints/shop.ts';
+import { httpRoute, toVersion } from '../../support/waypoints/documents.ts';
+import { Shop, waypointPod } from '../../support/waypoints/shop.ts';
 
 const load = { duration: 4_000, concurrency: 4, timeout: 5_000 } as const;
 

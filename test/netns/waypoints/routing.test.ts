@@ -3,7 +3,16 @@ import { after, before, it } from 'node:test';
 
 import { rootSuite } from '../../support/suite.ts';
 import { servicePorts } from '../../support/waypoints/ports.ts';
-import { destinationRule, httpRoute, Shop, toVersion, virtualService, vips } from '../../support/waypoints/shop.ts';
+import {
+  destinationRule,
+  httpRoute,
+  marked,
+  marking,
+  to,
+  toVersion,
+  virtualService,
+} from '../../support/waypoints/documents.ts';
+import { Shop, vips } from '../../support/waypoints/shop.ts';
 
 rootSuite('routes of a service behind a waypoint', () => {
   let shop: Shop;
@@ -31,7 +40,7 @@ rootSuite('routes of a service behind a waypoint', () => {
 
   it('sends each version its share', async () => {
     const split = [{ backendRefs: [toVersion('v1', 90), toVersion('v2', 10)], filters: [marked('canary')] }];
-    await inForce([httpRoute(split)], async () => (await shop.ask()).headers['x-shown'] === 'canary');
+    await shop.route('canary', [httpRoute(split)]);
     const { servers, statuses } = await shop.ask({ count: 1_000, concurrency: 8 });
     assert.deepEqual(statuses, { 200: 1_000 });
     const share = servers['v2'] ?? 0;
@@ -55,7 +64,7 @@ rootSuite('routes of a service behind a waypoint', () => {
   it('sends a copy of each request to another version, whose answers nobody sees', async () => {
     const mirror = { type: 'RequestMirror', requestMirror: { backendRef: toVersion('v2') } };
     const rules = [{ filters: [mirror, marked('mirror')], backendRefs: [toVersion('v1')] }];
-    await inForce([httpRoute(rules)], async () => (await shop.ask()).headers['x-shown'] === 'mirror');
+    await shop.route('mirror', [httpRoute(rules)]);
     const before = await seenBy('v2');
     const { servers } = await shop.ask({ count: 50 });
     assert.deepEqual(servers, { v1: 50 });
@@ -88,22 +97,16 @@ rootSuite('routes of a service behind a waypoint', () => {
   it('hides failures of a server by asking again', async () => {
     const retries = { attempts: 3, retryOn: '5xx' };
     const none = { attempts: 0 };
-    await inForce([virtualService([{ retries: none, route: [to('v1')], headers: shown('once') }])], async () => {
-      return (await shop.ask()).headers['x-shown'] === 'once';
-    });
+    await shop.route('once', [virtualService([{ retries: none, route: [to('v1')], headers: marking('once') }])]);
     assert.deepEqual((await shop.ask({ path: '/flaky', count: 10 })).statuses, { 200: 5, 503: 5 });
-    await inForce([virtualService([{ retries, route: [to('v1')], headers: shown('again') }])], async () => {
-      return (await shop.ask()).headers['x-shown'] === 'again';
-    });
+    await shop.route('again', [virtualService([{ retries, route: [to('v1')], headers: marking('again') }])]);
     assert.deepEqual((await shop.ask({ path: '/flaky', count: 10 })).statuses, { 200: 10 });
   });
 
   it('knows subsets of a service by the labels of its pods', async () => {
     const subsets = ['v1', 'v2'].map((name) => ({ name, labels: { version: name } }));
-    const http = [{ route: [{ destination: { host: 'web', subset: 'v2' } }], headers: shown('subset') }];
-    await inForce([destinationRule({ subsets }), virtualService(http)], async () => {
-      return (await shop.ask()).headers['x-shown'] === 'subset';
-    });
+    const http = [{ route: [{ destination: { host: 'web', subset: 'v2' } }], headers: marking('subset') }];
+    await shop.route('subset', [destinationRule({ subsets }), virtualService(http)]);
     assert.deepEqual((await shop.ask({ count: 20 })).servers, { v2: 20 });
   });
 
@@ -143,16 +146,3 @@ rootSuite('routes of a service behind a waypoint', () => {
     return Number(body);
   }
 });
-
-function to(version: 'v1' | 'v2'): object {
-  return { destination: { host: `web-${version}`, port: { number: servicePorts.web } } };
-}
-
-/** By which a test sees that its routes are in force. */
-function marked(value: string): object {
-  return { type: 'ResponseHeaderModifier', responseHeaderModifier: { set: [{ name: 'x-shown', value }] } };
-}
-
-function shown(value: string): object {
-  return { response: { set: { 'x-shown': value } } };
-}

@@ -1,18 +1,15 @@
 import type { AgentOptions } from '../agent.ts';
 import { envoyBinary } from '../envoy/envoy-process.ts';
+import { appLabel } from '../manifests.ts';
 import type { Manifest } from '../manifests.ts';
-import { appLabel, service } from '../manifests.ts';
 import { Mesh } from '../mesh.ts';
 import type { Member } from '../mesh.ts';
-import type { ServiceManifest } from '../manifests.ts';
 import { waitFor } from '../wait.ts';
+import { gateway, httpService, markHeader, shop } from './documents.ts';
 import type { Outcome } from './orders.ts';
-import { serverPorts, servicePorts } from './ports.ts';
 import { ShopClient, startShopServer } from './shop-client.ts';
 import type { Wish } from './shop-client.ts';
 
-export const shop = 'shop';
-export const webHost = `web.${shop}.svc.cluster.local`;
 /** In no subnet of the rig. */
 export const vips = { web: '10.96.77.1', v1: '10.96.77.2', v2: '10.96.77.3' } as const;
 
@@ -88,6 +85,12 @@ export class Shop {
     return client;
   }
 
+  /** Puts routes in force that mark their answers with the value, and waits until an answer is. */
+  async route(mark: string, documents: readonly Manifest[]): Promise<void> {
+    await this.mesh.apply('routes', documents);
+    await this.until(`routes marked ${mark}`, async () => (await this.ask()).headers[markHeader] === mark);
+  }
+
   /** Documents are in force when what the client sees of it says so. */
   async until(what: string, look: () => Promise<boolean>): Promise<void> {
     await waitFor(look, { timeout: 15_000, interval: 50, what });
@@ -144,66 +147,4 @@ function shopDocuments(): readonly Manifest[] {
     httpService({ name: 'web-v1', vip: vips.v1, selector: { ...app, version: 'v1' } }),
     httpService({ name: 'web-v2', vip: vips.v2, selector: { ...app, version: 'v2' } }),
   ];
-}
-
-/** A waypoint of the shop's namespace. */
-export function gateway(name: string): Manifest {
-  return {
-    apiVersion: 'gateway.networking.k8s.io/v1',
-    kind: 'Gateway',
-    metadata: { name, namespace: shop },
-    spec: {
-      gatewayClassName: 'istio-waypoint',
-      listeners: [{ name: 'mesh', port: 15008, protocol: 'HBONE' }],
-    },
-  };
-}
-
-interface HttpService extends Pick<ServiceManifest, 'name' | 'selector'> {
-  readonly vip: string;
-  readonly labels?: Readonly<Record<string, string>>;
-}
-
-/** A Service of the shop with a port of each kind that its servers have. */
-export function httpService({ name, vip, selector, labels = {} }: HttpService): Manifest {
-  const ports = [
-    { name: 'http', port: servicePorts.web, targetPort: serverPorts.web },
-    { name: 'grpc', port: servicePorts.rpc, targetPort: serverPorts.rpc },
-    { name: 'tcp', port: servicePorts.bytes, targetPort: serverPorts.bytes },
-  ];
-  const made = service({ name, namespace: shop, vips: [vip], ports: {}, selector, spec: { ports } });
-  return { ...made, metadata: { ...made.metadata, labels } };
-}
-
-/** An HTTPRoute of the service `web` with these rules. */
-export function httpRoute(rules: readonly object[], name = 'web'): Manifest {
-  return {
-    apiVersion: 'gateway.networking.k8s.io/v1',
-    kind: 'HTTPRoute',
-    metadata: { name, namespace: shop },
-    spec: { parentRefs: [{ group: '', kind: 'Service', name: 'web', port: servicePorts.web }], rules },
-  };
-}
-
-/** A reference to one version of the service. */
-export function toVersion(version: 'v1' | 'v2', weight?: number): object {
-  return { name: `web-${version}`, port: servicePorts.web, ...(weight === undefined ? {} : { weight }) };
-}
-
-export function virtualService(http: readonly object[], name = 'web'): Manifest {
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'VirtualService',
-    metadata: { name, namespace: shop },
-    spec: { hosts: [webHost], http },
-  };
-}
-
-export function destinationRule(spec: Readonly<Record<string, unknown>>, name = 'web'): Manifest {
-  return {
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'DestinationRule',
-    metadata: { name, namespace: shop },
-    spec: { host: webHost, ...spec },
-  };
 }
