@@ -7,6 +7,7 @@ import type { Member } from '../mesh.ts';
 import { waitFor } from '../wait.ts';
 import { gateway, httpService, markHeader, shop } from './documents.ts';
 import type { Outcome } from './orders.ts';
+import { servicePorts } from './ports.ts';
 import { ShopClient, startShopServer } from './shop-client.ts';
 import type { Wish } from './shop-client.ts';
 
@@ -77,6 +78,13 @@ export class Shop {
   /** Of the client, to the service. */
   ask(wish: Partial<Wish> = {}): Promise<Outcome> {
     return this.client.ask({ host: vips.web, ...wish });
+  }
+
+  /** The first line that a port of the service says to a client that sends the text. */
+  async greeting(port: number = servicePorts.bytes, text = ''): Promise<string> {
+    const open = `exec 3<>/dev/tcp/${vips.web}/${port}; cat >&3; read -t 10 -r line <&3; echo "$line"`;
+    const { stdout } = await this.mesh.rig.exec(this.mesh.pod('client'), ['bash', '-c', open], { input: text });
+    return stdout.trim();
   }
 
   async clientIn(pod: string): Promise<ShopClient> {
