@@ -117,6 +117,12 @@ export class EnvoyLane {
     }
   }
 
+  /** The resource goes to the client once more, changed or not. */
+  repeat(name: string): void {
+    this.#held.delete(name);
+    this.#look(name);
+  }
+
   unsubscribe(names: readonly string[]): void {
     for (const name of names) {
       if (name === wildcard) this.#all = false;

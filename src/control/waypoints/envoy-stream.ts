@@ -182,8 +182,10 @@ export class EnvoyStream {
     const { store, waypoint } = this.#dependencies;
     const endpoints = this.#lanes.get(resourceTypes.endpoints);
     for (const { name } of resources) {
-      const isNew = endpoints?.isSubscribed(name) !== true;
-      if (isNew && store.get(waypoint, resourceTypes.endpoints, name) !== null) this.#awaited.add(name);
+      if (store.get(waypoint, resourceTypes.endpoints, name) === null) continue;
+      // A cluster that has changed waits for its endpoints like a new one, but Envoy does not ask for these a second time.
+      if (endpoints?.isSubscribed(name) === true) endpoints.repeat(name);
+      else this.#awaited.add(name);
     }
   }
 

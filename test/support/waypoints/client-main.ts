@@ -30,7 +30,7 @@ function overHttp1(order: Order, agent: Agent): Ask {
     const [response] = await answered;
     const body = await text(response);
     return {
-      ...{ status: String(response.statusCode), server: String(response.headers['x-server'] ?? '') },
+      ...{ status: String(response.statusCode), server: textOf(response.headers['x-server']) },
       ...{ body, headers: response.headers },
     };
   };
@@ -48,15 +48,19 @@ function overHttp2(order: Order): { ask: Ask; close: () => void } {
     return session;
   };
   const ask = async (): Promise<Reply> => {
-    const authority = String(headers['host'] ?? host);
+    const authority = headers['host'] ?? host;
     const rest = Object.fromEntries(Object.entries(headers).filter(([key]) => key !== 'host'));
     const asked = { ':method': method, ':path': path, ':authority': authority, ...rest };
     const stream = open().request(asked, { signal: AbortSignal.timeout(timeout) });
     const [given] = (await once(stream, 'response')) as [Record<string, unknown>];
     const body = await text(stream);
-    return { status: String(given[':status']), server: String(given['x-server'] ?? ''), body, headers: given };
+    return { status: String(given[':status']), server: textOf(given['x-server']), body, headers: given };
   };
   return { ask, close: () => session?.destroy() };
+}
+
+function textOf(header: unknown): string {
+  return typeof header === 'string' ? header : '';
 }
 
 function grown(counts: Record<string, number>, key: string): void {
