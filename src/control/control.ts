@@ -27,8 +27,8 @@ import { ResourceStore } from './resources/resource-store.ts';
 import { ServingCertificate } from './serving-certificate.ts';
 import type { ControlSite } from './site.ts';
 import { DiscoveryService } from './discovery/discovery-service.ts';
-import { WaypointDerivation } from './waypoints/waypoint-derivation.ts';
-import { WaypointStore } from './waypoints/waypoint-store.ts';
+import { WaypointDerivation } from './envoy/waypoint-derivation.ts';
+import { WaypointStore } from './envoy/waypoint-store.ts';
 import { xdsObserver } from './xds-observer.ts';
 
 export interface ControlDependencies {

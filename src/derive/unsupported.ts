@@ -13,7 +13,6 @@ const isForSidecars = 'it is for sidecars, and there are none here';
 
 /** Why a kind has no effect, where there is more to say than that. */
 const reasons: ReadonlyMap<string, string> = new Map([
-  ['RequestAuthentication', `${notYet}; no token is checked`],
   ['Telemetry', notYet],
   ['WasmPlugin', notYet],
   ['TrafficExtension', notYet],

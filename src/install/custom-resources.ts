@@ -3,6 +3,8 @@ import { authorizationPolicySchema } from '../config/manifests/schemas/authoriza
 import { destinationRuleSchema } from '../config/manifests/schemas/destination-rule.ts';
 import { meshSettingsSchema } from '../config/manifests/schemas/mesh-settings.ts';
 import { peerAuthenticationSchema } from '../config/manifests/schemas/peer-authentication.ts';
+import { rateLimitPolicySchema } from '../config/manifests/schemas/rate-limit-policy.ts';
+import { requestAuthenticationSchema } from '../config/manifests/schemas/request-authentication.ts';
 import { serviceEntrySchema } from '../config/manifests/schemas/service-entry.ts';
 import { virtualServiceSchema } from '../config/manifests/schemas/virtual-service.ts';
 import { workloadEntrySchema, workloadGroupSchema } from '../config/manifests/schemas/workload-entry.ts';
@@ -48,6 +50,14 @@ const kinds: readonly CustomKind[] = [
     columns: { Mode: '.spec.mtls.mode' },
   },
   {
+    ...security,
+    kind: 'RequestAuthentication',
+    plural: 'requestauthentications',
+    shortName: 'ra',
+    spec: requestAuthenticationSchema.shape.spec,
+    columns: {},
+  },
+  {
     ...networking,
     kind: 'ServiceEntry',
     plural: 'serviceentries',
@@ -86,6 +96,16 @@ const kinds: readonly CustomKind[] = [
     shortName: 'dr',
     spec: destinationRuleSchema.shape.spec,
     columns: { Host: '.spec.host' },
+  },
+  {
+    group: 'ambit.dev',
+    versions: ['v1alpha1'],
+    scope: 'Namespaced',
+    kind: 'RateLimitPolicy',
+    plural: 'ratelimitpolicies',
+    shortName: 'rlp',
+    spec: rateLimitPolicySchema.shape.spec,
+    columns: {},
   },
   {
     group: 'ambit.dev',

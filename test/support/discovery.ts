@@ -4,7 +4,7 @@ import type { Caller } from '../../src/control/caller.ts';
 import { DiscoveryService } from '../../src/control/discovery/discovery-service.ts';
 import { GrpcServer } from '../../src/control/grpc-server.ts';
 import { ResourceStore } from '../../src/control/resources/resource-store.ts';
-import { WaypointStore } from '../../src/control/waypoints/waypoint-store.ts';
+import { WaypointStore } from '../../src/control/envoy/waypoint-store.ts';
 import type { MeshState } from '../../src/model/workload.ts';
 import { differenceOf } from '../../src/ztunnel/state-difference.ts';
 import { recordingLogger } from './loggers.ts';

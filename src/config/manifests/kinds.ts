@@ -12,7 +12,9 @@ import { meshSettingsSchema } from './schemas/mesh-settings.ts';
 import { networkPolicySchema } from './schemas/network-policy.ts';
 import { peerAuthenticationSchema } from './schemas/peer-authentication.ts';
 import { podSchema } from './schemas/pod.ts';
+import { rateLimitPolicySchema } from './schemas/rate-limit-policy.ts';
 import { referenceGrantSchema } from './schemas/reference-grant.ts';
+import { requestAuthenticationSchema } from './schemas/request-authentication.ts';
 import { serviceEntrySchema } from './schemas/service-entry.ts';
 import { serviceSchema } from './schemas/service.ts';
 import { virtualServiceSchema } from './schemas/virtual-service.ts';
@@ -55,6 +57,8 @@ const definitions: readonly KindDefinition[] = [
   define('WorkloadGroup', networkingVersions, 'namespace', true, workloadGroupSchema),
   define('PeerAuthentication', securityVersions, 'namespace', true, peerAuthenticationSchema),
   define('AuthorizationPolicy', securityVersions, 'namespace', true, authorizationPolicySchema),
+  define('RequestAuthentication', securityVersions, 'namespace', true, requestAuthenticationSchema),
+  define('RateLimitPolicy', ['ambit.dev/v1alpha1'], 'namespace', true, rateLimitPolicySchema),
   // Istio has a kind Gateway of its own, so a name in another group is no mistake.
   define('Gateway', gatewayVersions, 'namespace', false, gatewaySchema),
   define('GatewayClass', gatewayVersions, 'cluster', false, gatewayClassSchema),

@@ -10,7 +10,9 @@ import type { MeshSettingsDocument } from './schemas/mesh-settings.ts';
 import type { NetworkPolicyDocument } from './schemas/network-policy.ts';
 import type { PeerAuthenticationDocument } from './schemas/peer-authentication.ts';
 import type { PodDocument } from './schemas/pod.ts';
+import type { RateLimitPolicyDocument } from './schemas/rate-limit-policy.ts';
 import type { ReferenceGrantDocument } from './schemas/reference-grant.ts';
+import type { RequestAuthenticationDocument } from './schemas/request-authentication.ts';
 import type { ServiceEntryDocument } from './schemas/service-entry.ts';
 import type { ServiceDocument } from './schemas/service.ts';
 import type { VirtualServiceDocument } from './schemas/virtual-service.ts';
@@ -33,6 +35,11 @@ export interface ManifestProblem extends Place {
   readonly message: string;
 }
 
+/** A JSON Web Key Set as text. */
+export interface FetchedKeys {
+  readonly keys: string;
+}
+
 /** What a document of each kind is once validated. */
 export interface DocumentTypes {
   readonly Namespace: NamespaceDocument;
@@ -45,6 +52,8 @@ export interface DocumentTypes {
   readonly WorkloadGroup: WorkloadGroupDocument;
   readonly PeerAuthentication: PeerAuthenticationDocument;
   readonly AuthorizationPolicy: AuthorizationPolicyDocument;
+  readonly RequestAuthentication: RequestAuthenticationDocument;
+  readonly RateLimitPolicy: RateLimitPolicyDocument;
   readonly NetworkPolicy: NetworkPolicyDocument;
   readonly Gateway: GatewayDocument;
   readonly GatewayClass: GatewayClassDocument;
@@ -57,6 +66,8 @@ export interface DocumentTypes {
   readonly DestinationRule: DestinationRuleDocument;
   readonly MeshSettings: MeshSettingsDocument;
   readonly ForeignNetworkPolicy: ForeignPolicyDocument;
+  /** No document of anybody's: keys of tokens that were fetched, by `keySourceText`. */
+  readonly FetchedKeys: FetchedKeys;
   readonly UnsupportedKind: UnsupportedDocument;
 }
 

@@ -19,6 +19,8 @@ export const watchedKinds: readonly WatchedKind[] = [
   custom('WorkloadGroup', networking, 'workloadgroups'),
   custom('PeerAuthentication', security, 'peerauthentications'),
   custom('AuthorizationPolicy', security, 'authorizationpolicies'),
+  custom('RequestAuthentication', security, 'requestauthentications'),
+  custom('RateLimitPolicy', 'ambit.dev/v1alpha1', 'ratelimitpolicies'),
   custom('Gateway', gateways, 'gateways'),
   custom('GatewayClass', gateways, 'gatewayclasses'),
   custom('HTTPRoute', gateways, 'httproutes'),

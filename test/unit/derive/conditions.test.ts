@@ -26,7 +26,6 @@ void describe('a kind of the mesh that has no effect', () => {
     ['networking.istio.io/v1', 'Sidecar'],
     ['networking.istio.io/v1', 'Gateway'],
     ['gateway.networking.k8s.io/v1alpha2', 'UDPRoute'],
-    ['security.istio.io/v1', 'RequestAuthentication'],
     ['telemetry.istio.io/v1', 'Telemetry'],
     ['extensions.istio.io/v1alpha1', 'WasmPlugin'],
     ['networking.istio.io/v1', 'KindOfTomorrow'],

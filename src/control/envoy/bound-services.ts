@@ -8,13 +8,13 @@ import { sourceKey, sourceText } from '../../derive/service-sources.ts';
 import type { ServiceSource, SettledHostname } from '../../derive/service-sources.ts';
 import type { Waypoint } from '../../derive/waypoints/waypoint.ts';
 import type { BoundService } from '../../envoy/model.ts';
-import { noSecurity } from '../../envoy/security/model.ts';
 import type { Condition } from '../../model/workload.ts';
 import type { AttachedRoutes } from './attached-routes.ts';
 import type { HostedRules } from './hosted-rules.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
 import { boundPorts } from './port-rules.ts';
 import { hostnamesNamed } from './named-destinations.ts';
+import type { SecurityParts } from './security-parts.ts';
 import { placeKey, waypointKey } from './waypoint-places.ts';
 import type { WaypointPlaces } from './waypoint-places.ts';
 
@@ -35,6 +35,7 @@ export interface BoundServiceInputs {
   readonly routes: AttachedRoutes;
   readonly hosted: HostedRules;
   readonly places: WaypointPlaces;
+  readonly security: SecurityParts;
 }
 
 /** By `namespace/hostname`. Services without a waypoint cost nothing here. */
@@ -48,12 +49,18 @@ export class BoundServices {
     this.#inputs = inputs;
     this.#hostnames = services.hostnames;
     this.#bound = services.hostnames.index(({ chosen }) => chosen.filter(isBound).map(sourceKey));
-    const { lookups, routes, hosted, places } = inputs;
+    const { lookups, routes, hosted, places, security } = inputs;
     this.collection = graph.group<ServiceAtWaypoint>({
       name: 'services at waypoints',
       from: [this.#bound],
       ofMembers: true,
-      reads: [...lookups.collections, ...routes.collections, ...hosted.collections, ...places.collections],
+      reads: [
+        ...lookups.collections,
+        ...routes.collections,
+        ...hosted.collections,
+        ...places.collections,
+        ...security.collections,
+      ],
       compute: (key, read) => this.#compute(key, read),
     });
   }
@@ -77,18 +84,19 @@ export class BoundServices {
   #serviceAt(waypoint: Waypoint, source: ServiceSource, read: Read): ServiceAtWaypoint {
     const { service } = source;
     const { ports, conditions, origins } = boundPorts(source, waypoint, this.#inputs, read);
+    const guarded = this.#inputs.security.ofService(source, waypoint, origins, read);
     const bound: BoundService = {
       namespace: service.namespace,
       hostname: service.hostname,
       addresses: service.vips,
       ports,
-      security: noSecurity,
+      security: guarded.security,
     };
     return {
       waypoint: waypointKey(waypoint),
       service: bound,
       hostnames: hostnamesNamed(bound),
-      origins: [sourceText(source), ...origins],
+      origins: [sourceText(source), ...origins, ...guarded.origins],
       conditions: limited(conditions),
     };
   }

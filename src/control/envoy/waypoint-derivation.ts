@@ -21,9 +21,11 @@ import type { WorkloadsAtWaypoint } from './bound-workloads.ts';
 import { Destinations } from './destinations.ts';
 import type { WaypointResources } from './destinations.ts';
 import { emptyWaypoint } from './empty-waypoint.ts';
+import { EndpointSource } from './endpoint-source.ts';
 import { HostedRules } from './hosted-rules.ts';
 import { MeshLookups } from './mesh-lookups.ts';
 import { resourceTypes } from './resource-types.ts';
+import { SecurityParts } from './security-parts.ts';
 import { WaypointPlaces } from './waypoint-places.ts';
 import type { WaypointPods } from './waypoint-places.ts';
 import { resourceKey, waypointResource } from './waypoint-resource.ts';
@@ -53,9 +55,11 @@ export class WaypointDerivation implements DerivationExtension {
     const routes = new AttachedRoutes(parts, lookups);
     const hosted = new HostedRules(parts, lookups);
     const places = new WaypointPlaces(parts);
-    const bound = new BoundServices(parts, { lookups, routes, hosted, places }).collection;
-    const workloads = createBoundWorkloads(parts, lookups, places);
-    const destinations = new Destinations(parts, { lookups, hosted, places, bound });
+    const endpoints = new EndpointSource(parts);
+    const security = new SecurityParts(parts, endpoints);
+    const bound = new BoundServices(parts, { lookups, routes, hosted, places, security }).collection;
+    const workloads = createBoundWorkloads(parts, { lookups, places, security });
+    const destinations = new Destinations(parts, { lookups, hosted, places, bound, endpoints });
     const made = [
       destinations.resources,
       createRoutes(parts.graph, bound, destinations),
@@ -66,6 +70,7 @@ export class WaypointDerivation implements DerivationExtension {
     this.#pods = new StagedMap([contribution(places.pods, (pods) => [[pods.waypoint, pods]])]);
     this.conditions = [
       ...routes.conditions,
+      ...security.conditions,
       conditionsOf(bound),
       conditionsOf(destinations.hosts),
       conditionsOf(destinations.resources),

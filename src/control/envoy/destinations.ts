@@ -17,7 +17,7 @@ import type { Condition, Locality, Workload } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../../proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
 import type { ServiceAtWaypoint } from './bound-services.ts';
-import { EndpointSource } from './endpoint-source.ts';
+import type { EndpointSource } from './endpoint-source.ts';
 import type { HostedRules } from './hosted-rules.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
 import { resourceTypes } from './resource-types.ts';
@@ -55,6 +55,7 @@ export interface DestinationInputs {
   readonly hosted: HostedRules;
   readonly places: WaypointPlaces;
   readonly bound: DerivedCollection<ServiceAtWaypoint>;
+  readonly endpoints: EndpointSource;
 }
 
 /** By waypoint and hostname: what rules send to. */
@@ -65,8 +66,7 @@ export class Destinations {
 
   constructor(parts: DerivationParts, inputs: DestinationInputs) {
     const { graph, contexts } = parts;
-    const { lookups, hosted, places, bound } = inputs;
-    const endpoints = new EndpointSource(parts);
+    const { lookups, hosted, places, bound, endpoints } = inputs;
     const named = bound.index(({ waypoint, hostnames }) => hostnames.map((hostname) => hostKey(waypoint, hostname)));
     this.hosts = graph.group<HostAtWaypoint>({
       name: 'hosts at waypoints',

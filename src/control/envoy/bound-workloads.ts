@@ -3,9 +3,9 @@ import type { DerivedCollection, Read } from '../../derive/collections/derived-c
 import type { DerivationParts } from '../../derive/extension.ts';
 import type { DerivedWorkloads } from '../../derive/service-entry-endpoints.ts';
 import type { BoundWorkload } from '../../envoy/model.ts';
-import { noSecurity } from '../../envoy/security/model.ts';
 import type { AppProtocol, Workload } from '../../model/workload.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
+import type { SecurityParts } from './security-parts.ts';
 import { placeKey, waypointKey } from './waypoint-places.ts';
 import type { WaypointPlaces } from './waypoint-places.ts';
 import { workloadLabels } from './workload-labels.ts';
@@ -16,11 +16,16 @@ export interface WorkloadsAtWaypoint {
   readonly workloads: readonly BoundWorkload[];
 }
 
+interface BoundWorkloadInputs {
+  readonly lookups: MeshLookups;
+  readonly places: WaypointPlaces;
+  readonly security: SecurityParts;
+}
+
 /** By the place of the waypoint. */
 export function createBoundWorkloads(
   { graph, services, workloads: { pods, external } }: DerivationParts,
-  lookups: MeshLookups,
-  places: WaypointPlaces,
+  { lookups, places, security }: BoundWorkloadInputs,
 ): DerivedCollection<WorkloadsAtWaypoint> {
   const podsAt = pods.index(({ workload }) => placesOf([workload]));
   const externalAt = external.map((collection) => collection.index(({ workloads }) => placesOf(workloads)));
@@ -28,7 +33,7 @@ export function createBoundWorkloads(
     name: 'workloads at waypoints',
     from: [podsAt, ...externalAt],
     ofMembers: true,
-    reads: [...lookups.collections, ...places.collections, services.hostnames],
+    reads: [...lookups.collections, ...places.collections, ...security.collections, services.hostnames],
     compute: (place, read) => {
       const here = [
         ...read.byIndex(podsAt, place).map(({ workload }) => workload),
@@ -37,7 +42,13 @@ export function createBoundWorkloads(
       const [first] = here;
       const waypoint = first?.waypoint == null ? null : places.at(first.waypoint, read);
       if (waypoint === null) return undefined;
-      return { waypoint: waypointKey(waypoint), workloads: here.map((workload) => bound(workload, lookups, read)) };
+      return {
+        waypoint: waypointKey(waypoint),
+        workloads: here.map((workload) => ({
+          ...bound(workload, lookups, read),
+          security: security.ofWorkload(workload, waypoint, read),
+        })),
+      };
     },
   });
 }
@@ -55,7 +66,7 @@ function placesOf(workloads: readonly Workload[]): readonly string[] {
 }
 
 /** A port speaks what a service that leads to it says. */
-function bound(workload: Workload, lookups: MeshLookups, read: Read): BoundWorkload {
+function bound(workload: Workload, lookups: MeshLookups, read: Read): Omit<BoundWorkload, 'security'> {
   const protocols = new Map<number, AppProtocol>();
   for (const [key, ports] of [...workload.services].sort(([left], [right]) => (left < right ? -1 : 1))) {
     const [namespace = '', hostname = ''] = key.split('/');
@@ -65,5 +76,5 @@ function bound(workload: Workload, lookups: MeshLookups, read: Read): BoundWorkl
       if (spoken !== undefined && !protocols.has(target)) protocols.set(target, spoken);
     }
   }
-  return { addresses: workload.addresses, protocols, labels: workloadLabels(workload), security: noSecurity };
+  return { addresses: workload.addresses, protocols, labels: workloadLabels(workload) };
 }

@@ -159,10 +159,15 @@ export class EnvoyStream {
       if (lane.waits || !lane.hasChanges) continue;
       if (this.#mayGo(lane)) return { lane, batch: this.#take(lane) };
     }
-    if (!this.#isOverdue && lanes.some(({ idle }) => !idle)) return null;
+    if (!this.#isOverdue && !this.#isSettled(lanes)) return null;
     // What refers goes before what it refers to.
     const going = lanes.toReversed().find((lane) => lane.hasRemovals && !lane.waits);
     return going === undefined ? null : { lane: going, batch: going.takeRemovals() };
+  }
+
+  /** A client that comes back asks for its listeners a moment after its clusters, and they may refer to what has gone. */
+  #isSettled(lanes: readonly EnvoyLane[]): boolean {
+    return this.#lanes.has(resourceTypes.listeners) && lanes.every(({ idle }) => idle);
   }
 
   /** Listeners and routes wait for what they refer to. Endpoints do not: Envoy answers clusters only once it has these. */

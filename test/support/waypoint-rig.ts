@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { fromBinary, toJson } from '@bufbuild/protobuf';
+import type { DescMessage, JsonObject } from '@bufbuild/protobuf';
+
+import { readRaw } from '../../src/config/manifests/parse.ts';
+import { changesBetween } from '../../src/config/manifests/store.ts';
+import type { DocumentChange } from '../../src/config/mesh-input.ts';
+import { resourceTypes, sendingOrder } from '../../src/control/envoy/resource-types.ts';
+import type { ResourceType } from '../../src/control/envoy/resource-types.ts';
+import { WaypointDerivation } from '../../src/control/envoy/waypoint-derivation.ts';
+import { WaypointStore } from '../../src/control/envoy/waypoint-store.ts';
+import { MeshDerivation } from '../../src/derive/mesh-derivation.ts';
+import { envoyTypes } from '../../src/envoy/registry.ts';
+import { ClusterSchema } from '../../src/proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
+import { ClusterLoadAssignmentSchema } from '../../src/proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { ListenerSchema } from '../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
+import { RouteConfigurationSchema } from '../../src/proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
+import { DeltaDiscoveryResponseSchema } from '../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import type { Manifest } from './manifests.ts';
+
+const schemas: Readonly<Record<ResourceType, DescMessage>> = {
+  [resourceTypes.clusters]: ClusterSchema,
+  [resourceTypes.endpoints]: ClusterLoadAssignmentSchema,
+  [resourceTypes.listeners]: ListenerSchema,
+  [resourceTypes.routes]: RouteConfigurationSchema,
+};
+
+/** What a control plane makes of documents for its waypoints, without anybody who asks. */
+export class WaypointRig {
+  readonly store = new WaypointStore();
+  readonly #mesh = new MeshDerivation({
+    node: null,
+    now: () => 0,
+    extend: (parts) => new WaypointDerivation(parts, this.store),
+  });
+
+  constructor(...manifests: readonly Manifest[]) {
+    this.set(...manifests);
+  }
+
+  set(...manifests: readonly Manifest[]): void {
+    this.#update(manifests.map(documentChange));
+  }
+
+  remove(...manifests: readonly Manifest[]): void {
+    this.#update(manifests.map((manifest) => ({ ...documentChange(manifest), document: null })));
+  }
+
+  /** `type name` of the resources of a waypoint that a change has touched. */
+  touchedBy(waypoint: string, change: () => void): readonly string[] {
+    const touched: string[] = [];
+    const stop = this.store.listen(waypoint, (changes) => {
+      touched.push(...changes.map(({ type, name }) => `${shortType(type)} ${name}`));
+    });
+    change();
+    stop();
+    return touched.sort();
+  }
+
+  /** How many items of which collections a change has computed. */
+  computedBy(change: () => void): Readonly<Record<string, number>> {
+    const before = this.#counts();
+    change();
+    const after = [...this.#counts()].map(([name, count]) => [name, count - (before.get(name) ?? 0)] as const);
+    return Object.fromEntries(after.filter(([, count]) => count > 0));
+  }
+
+  names(waypoint: string, type: keyof typeof resourceTypes): readonly string[] {
+    return this.store
+      .all(waypoint, resourceTypes[type])
+      .map(({ name }) => name)
+      .sort();
+  }
+
+  /** A resource as JSON. */
+  json(waypoint: string, type: keyof typeof resourceTypes, name: string): JsonObject {
+    const url = resourceTypes[type];
+    const resource = this.store.get(waypoint, url, name);
+    assert.ok(resource, `${type} ${name}`);
+    const response = fromBinary(DeltaDiscoveryResponseSchema, Buffer.from(resource.entry, 'latin1'));
+    const value = response.resources[0]?.resource?.value ?? new Uint8Array();
+    return toJson(schemas[url], fromBinary(schemas[url], value), { registry: envoyTypes }) as JsonObject;
+  }
+
+  /** Everything of every waypoint, to be compared: name and version. */
+  versions(waypoints: readonly string[]): readonly string[] {
+    return waypoints
+      .flatMap((waypoint) =>
+        sendingOrder.flatMap((type) =>
+          this.store
+            .all(waypoint, type)
+            .map(({ name, version }) => `${waypoint} ${shortType(type)} ${name} ${version}`),
+        ),
+      )
+      .sort();
+  }
+
+  /** `Kind namespace/name: type/reason`, of those that are about manifests of traffic. */
+  get conditions(): readonly string[] {
+    const texts = this.#mesh.state.conditions.map(({ resource, type, reason }) => `${resource}: ${type}/${reason}`);
+    return [...new Set(texts)].sort();
+  }
+
+  messageOf(resource: string): string {
+    return this.#mesh.state.conditions
+      .filter((item) => item.resource === resource)
+      .map(({ message }) => message)
+      .join('\n');
+  }
+
+  get footprint(): number {
+    return this.#mesh.footprint;
+  }
+
+  #counts(): ReadonlyMap<string, number> {
+    return new Map(this.#mesh.describe().map(({ name, recomputed }) => [name, recomputed ?? 0]));
+  }
+
+  #update(changes: readonly DocumentChange[]): void {
+    const steps = this.#mesh.update(changes);
+    for (;;) {
+      const step = steps.next();
+      if (step.done !== true) continue;
+      const [failure] = step.value.failures;
+      if (failure !== undefined) throw failure.error;
+      step.value.commit();
+      return;
+    }
+  }
+}
+
+function shortType(type: ResourceType): string {
+  const [name = ''] = Object.entries(resourceTypes).find(([, url]) => url === type) ?? [];
+  return name;
+}
+
+/** The document as a source gives it. */
+function documentChange(manifest: Manifest): DocumentChange {
+  const parsed = readRaw('m.yaml', 1, JSON.parse(JSON.stringify(manifest)));
+  assert.ok(parsed?.resource != null, JSON.stringify(parsed?.problems));
+  const { key, file, line, raw, resource } = parsed;
+  const [change] = changesBetween(new Map(), new Map([[key, { key, file, line, raw, resource }]]));
+  assert.ok(change);
+  return change;
+}

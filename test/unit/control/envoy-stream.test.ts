@@ -1,0 +1,309 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+
+import { readRequest } from '../../../src/control/discovery/request.ts';
+import { EnvoyStream } from '../../../src/control/envoy/envoy-stream.ts';
+import { resourceTypes } from '../../../src/control/envoy/resource-types.ts';
+import type { ResourceType } from '../../../src/control/envoy/resource-types.ts';
+import { resourceKey } from '../../../src/control/envoy/waypoint-resource.ts';
+import type { WaypointResource } from '../../../src/control/envoy/waypoint-resource.ts';
+import { WaypointStore } from '../../../src/control/envoy/waypoint-store.ts';
+import { encodeResource } from '../../../src/control/resources/encoded-resource.ts';
+import {
+  DeltaDiscoveryRequestSchema,
+  DeltaDiscoveryResponseSchema,
+} from '../../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import type { DeltaDiscoveryResponse } from '../../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { recordingLogger } from '../../support/loggers.ts';
+import { ManualTimers } from '../../support/manual-timers.ts';
+
+const waypoint = 'shop/waypoint';
+const { clusters, endpoints, listeners, routes } = resourceTypes;
+const short = new Map<string, string>([
+  [clusters, 'clusters'],
+  [endpoints, 'endpoints'],
+  [listeners, 'listeners'],
+  [routes, 'routes'],
+]);
+
+function resource(type: ResourceType, name: string, content = 'one'): WaypointResource {
+  const origins = [`HTTPRoute shop/${name}`];
+  return { type, name, origins, ...encodeResource(name, type, Buffer.from(content)) };
+}
+
+type Request = MessageInitShape<typeof DeltaDiscoveryRequestSchema>;
+
+/** One stream with what it was sent, spoken to message by message. */
+class StreamHarness {
+  readonly store = new WaypointStore();
+  readonly timers = new ManualTimers();
+  readonly sent: DeltaDiscoveryResponse[] = [];
+  readonly stream: EnvoyStream;
+  #seen = 0;
+
+  constructor(...resources: readonly WaypointResource[]) {
+    this.set(...resources);
+    this.stream = new EnvoyStream({
+      store: this.store,
+      waypoint,
+      identifier: 'test',
+      timers: this.timers,
+      write: (response) => {
+        this.sent.push(fromBinary(DeltaDiscoveryResponseSchema, response));
+        return Promise.resolve();
+      },
+      onFailed: (error) => {
+        throw error;
+      },
+      logger: recordingLogger().logger,
+      observer: { pushed: () => undefined, acknowledged: () => undefined, rejected: () => undefined },
+    });
+  }
+
+  set(...resources: readonly WaypointResource[]): void {
+    const change = (after: WaypointResource) => ({ key: resourceKey(waypoint, after), before: null, after });
+    this.store.commit(resources.map(change), []);
+  }
+
+  remove(...resources: readonly WaypointResource[]): void {
+    const change = (before: WaypointResource) => ({ key: resourceKey(waypoint, before), before, after: null });
+    this.store.commit(resources.map(change), []);
+  }
+
+  async say(request: Request): Promise<void> {
+    await this.stream.receive(
+      readRequest(Buffer.from(toBinary(DeltaDiscoveryRequestSchema, create(DeltaDiscoveryRequestSchema, request)))),
+    );
+    await settled();
+  }
+
+  /** Answers the last response of a type. */
+  async answer(type: ResourceType, refusal?: string): Promise<void> {
+    const last = this.sent.findLast(({ typeUrl }) => typeUrl === type);
+    assert.ok(last, `a response of ${type}`);
+    const errorDetail = refusal === undefined ? {} : { errorDetail: { code: 13, message: refusal } };
+    await this.say({ typeUrl: type, responseNonce: last.nonce, ...errorDetail });
+  }
+
+  /** What was sent since it was asked last: `clusters +a -b`. */
+  async news(): Promise<readonly string[]> {
+    await settled();
+    const news = this.sent.slice(this.#seen).map(({ typeUrl, resources, removedResources }) => {
+      const words = [...resources.map(({ name }) => `+${name}`), ...removedResources.map((name) => `-${name}`)];
+      return [short.get(typeUrl) ?? typeUrl, ...words].join(' ');
+    });
+    this.#seen = this.sent.length;
+    return news;
+  }
+
+  /** As an Envoy begins, with everything acknowledged. */
+  async begin(): Promise<void> {
+    await this.say({ typeUrl: clusters });
+    const names = this.store.all(waypoint, endpoints).map(({ name }) => name);
+    if (names.length > 0) await this.say({ typeUrl: endpoints, resourceNamesSubscribe: names });
+    if (names.length > 0) await this.answer(endpoints);
+    await this.answer(clusters);
+    await this.say({ typeUrl: listeners });
+    await this.answer(listeners);
+    const asked = this.store.all(waypoint, routes).map(({ name }) => name);
+    if (asked.length > 0) await this.say({ typeUrl: routes, resourceNamesSubscribe: asked });
+    if (asked.length > 0) await this.answer(routes);
+    await this.news();
+  }
+}
+
+/** What was started in answer to a change runs before the next turn of the loop. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+const a = [resource(clusters, 'a'), resource(endpoints, 'a'), resource(routes, 'a')] as const;
+const b = [resource(clusters, 'b'), resource(endpoints, 'b')] as const;
+const listener = resource(listeners, 'waypoint');
+
+describe('the stream of an Envoy', () => {
+  test('answers each type as it is asked for', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.say({ typeUrl: clusters });
+    assert.deepEqual(await harness.news(), ['clusters +a']);
+    await harness.say({ typeUrl: endpoints, resourceNamesSubscribe: ['a'] });
+    assert.deepEqual(await harness.news(), ['endpoints +a']);
+    await harness.answer(endpoints);
+    await harness.answer(clusters);
+    await harness.say({ typeUrl: listeners });
+    assert.deepEqual(await harness.news(), ['listeners +waypoint']);
+    await harness.answer(listeners);
+    await harness.say({ typeUrl: routes, resourceNamesSubscribe: ['a'] });
+    assert.deepEqual(await harness.news(), ['routes +a']);
+  });
+
+  test('says at once that there is nothing', async () => {
+    const harness = new StreamHarness();
+    await harness.say({ typeUrl: clusters });
+    assert.deepEqual(await harness.news(), ['clusters']);
+    await harness.say({ typeUrl: endpoints, resourceNamesSubscribe: ['a'] });
+    assert.deepEqual(await harness.news(), ['endpoints -a']);
+  });
+
+  test('sends only what has changed', async () => {
+    const harness = new StreamHarness(...a, ...b, listener);
+    await harness.begin();
+    harness.set(resource(endpoints, 'b', 'two'));
+    assert.deepEqual(await harness.news(), ['endpoints +b']);
+  });
+
+  test('keeps a route back until the new cluster has its endpoints', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    harness.set(...b, resource(routes, 'a', 'to b'));
+    assert.deepEqual(await harness.news(), ['clusters +b']);
+    // As Envoy does: it answers clusters once they are warm.
+    await harness.say({ typeUrl: endpoints, resourceNamesSubscribe: ['b'] });
+    assert.deepEqual(await harness.news(), ['endpoints +b']);
+    await harness.answer(endpoints);
+    assert.deepEqual(await harness.news(), []);
+    await harness.answer(clusters);
+    assert.deepEqual(await harness.news(), ['routes +a']);
+  });
+
+  test('takes a cluster away after the routes that led to it', async () => {
+    const harness = new StreamHarness(...a, ...b, listener);
+    await harness.begin();
+    harness.set(resource(routes, 'a', 'not to b'));
+    harness.remove(...b);
+    assert.deepEqual(await harness.news(), ['routes +a']);
+    await harness.answer(routes);
+    assert.deepEqual(await harness.news(), ['clusters -b']);
+  });
+
+  test('goes on without a client’s answer after a while', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    harness.set(...b, resource(routes, 'a', 'to b'));
+    assert.deepEqual(await harness.news(), ['clusters +b']);
+    harness.timers.advance(5000);
+    assert.deepEqual(await harness.news(), ['routes +a']);
+  });
+
+  test('sends what changes twice before it is answered once', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    for (const content of ['two', 'three', 'four']) harness.set(resource(endpoints, 'a', content));
+    assert.deepEqual(await harness.news(), ['endpoints +a']);
+    await harness.answer(endpoints);
+    const last = await harness.news();
+    assert.deepEqual(last, ['endpoints +a']);
+    assert.equal(Buffer.from(harness.sent.at(-1)?.resources[0]?.resource?.value ?? []).toString(), 'four');
+  });
+
+  test('sends nothing of what has changed back', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    harness.set(resource(routes, 'a', 'two'), resource(clusters, 'a', 'two'));
+    await harness.news();
+    harness.set(resource(routes, 'a'));
+    await harness.answer(clusters);
+    assert.deepEqual(await harness.news(), []);
+  });
+
+  test('gives whoever comes back only what differs', async () => {
+    const harness = new StreamHarness(...a, ...b, listener);
+    const versions = { a: a[0].version, b: 'old', gone: 'old' };
+    await harness.say({ typeUrl: clusters, initialResourceVersions: versions });
+    assert.deepEqual(await harness.news(), ['clusters +b']);
+    await harness.answer(clusters);
+    await harness.say({
+      typeUrl: endpoints,
+      resourceNamesSubscribe: ['a', 'b'],
+      initialResourceVersions: { a: a[1].version, b: b[1].version },
+    });
+    await harness.answer(endpoints);
+    assert.deepEqual(await harness.news(), ['endpoints']);
+    await harness.say({ typeUrl: listeners, initialResourceVersions: { waypoint: listener.version } });
+    assert.deepEqual(await harness.news(), ['listeners']);
+    await harness.answer(listeners);
+    assert.deepEqual(await harness.news(), ['clusters -gone']);
+  });
+
+  test('a name that is given up is not sent any more', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    await harness.say({ typeUrl: routes, resourceNamesUnsubscribe: ['a'] });
+    harness.set(resource(routes, 'a', 'two'));
+    assert.deepEqual(await harness.news(), []);
+  });
+
+  test('of a type that is not served there is nothing', async () => {
+    const harness = new StreamHarness();
+    await harness.say({ typeUrl: 'type.googleapis.com/envoy.service.runtime.v3.Runtime' });
+    assert.equal(harness.sent[0]?.resources.length, 0);
+  });
+});
+
+describe('what an Envoy refuses', () => {
+  test('is told of the manifests that it was made of', async () => {
+    const harness = new StreamHarness(...a, ...b, listener);
+    await harness.begin();
+    harness.set(resource(clusters, 'a', 'bad'), resource(clusters, 'b', 'good'));
+    await harness.answer(clusters, 'Error adding/updating cluster(s) a: no such thing');
+    const [condition, ...others] = harness.stream.conditions();
+    assert.deepEqual(others, []);
+    assert.equal(condition?.resource, 'HTTPRoute shop/a');
+    assert.deepEqual([condition.type, condition.reason], ['Programmed', 'Invalid']);
+    assert.match(condition.message, /no such thing/);
+    const status = harness.stream.status().find(({ type }) => type === clusters);
+    assert.match(status?.rejection ?? '', /no such thing/);
+  });
+
+  test('is not sent again before it has changed', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    harness.set(resource(routes, 'a', 'bad'));
+    await harness.answer(routes, 'bad route a');
+    await harness.news();
+    harness.set(resource(endpoints, 'a', 'two'));
+    assert.deepEqual(await harness.news(), ['endpoints +a']);
+  });
+
+  test('is forgotten once something better was taken', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    harness.set(resource(routes, 'a', 'bad'));
+    await harness.answer(routes, 'bad route a');
+    harness.set(resource(routes, 'a', 'good'));
+    await settled();
+    await harness.answer(routes);
+    assert.deepEqual(harness.stream.conditions(), []);
+    assert.equal(harness.stream.status().find(({ type }) => type === routes)?.rejection, null);
+  });
+
+  test('is the waypoint’s affair where nobody can say what it was', async () => {
+    const many = Array.from({ length: 7 }, (_, index) => resource(clusters, `c${index}`));
+    const harness = new StreamHarness(...many);
+    await harness.say({ typeUrl: clusters });
+    await harness.answer(clusters, 'out of memory');
+    assert.deepEqual(
+      harness.stream.conditions().map(({ resource: name }) => name),
+      ['Gateway shop/waypoint'],
+    );
+  });
+
+  test('does not keep what is good from going on', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    harness.set(...b, resource(routes, 'a', 'other'));
+    await harness.answer(clusters, 'b is bad');
+    assert.deepEqual((await harness.news()).at(-1), 'routes +a');
+  });
+});
+
+test('a stream that has ended listens no more', async () => {
+  const harness = new StreamHarness(...a);
+  await harness.say({ typeUrl: clusters });
+  harness.stream.close();
+  harness.remove(...a);
+  assert.equal(harness.store.all(waypoint, clusters).length, 0);
+  assert.equal(harness.sent.length, 1);
+});

@@ -1,0 +1,347 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+
+import { authorizationPolicy, service } from '../../support/manifests.ts';
+import type { Manifest } from '../../support/manifests.ts';
+import {
+  appPod,
+  destinationRule,
+  document,
+  httpRoute,
+  httpService,
+  virtualService,
+  waypointGateway,
+  waypointNamespace,
+  waypointPod,
+} from '../../support/waypoint-mesh.ts';
+import { WaypointRig } from '../../support/waypoint-rig.ts';
+
+const waypoint = 'shop/waypoint';
+const host = (name: string, space = 'shop'): string => `${name}.${space}.svc.cluster.local`;
+const vip = (name: string, subset = ''): string => `inbound-vip|80|http${subset}|${host(name)}`;
+
+const base = [
+  waypointNamespace('shop'),
+  waypointGateway('shop'),
+  waypointPod('shop', '10.0.0.9'),
+  httpService('shop', 'web', '10.1.0.1'),
+  appPod('shop', 'web', '10.0.0.1'),
+];
+const next = [httpService('shop', 'next', '10.1.0.2'), appPod('shop', 'next', '10.0.0.2', { version: 'v2' })];
+
+describe('what a waypoint is told', () => {
+  test('is its services, with clusters, endpoints and routes', () => {
+    const rig = new WaypointRig(...base);
+    assert.deepEqual(rig.names(waypoint, 'clusters'), [vip('web')]);
+    assert.deepEqual(rig.names(waypoint, 'endpoints'), [vip('web')]);
+    assert.deepEqual(rig.names(waypoint, 'routes'), [vip('web')]);
+    assert.deepEqual(rig.names(waypoint, 'listeners'), ['waypoint']);
+    const endpoints = JSON.stringify(rig.json(waypoint, 'endpoints', vip('web')));
+    assert.match(endpoints, /"address":"10\.0\.0\.1","portValue":8080/);
+  });
+
+  test('is nothing where no service asks for it', () => {
+    const rig = new WaypointRig(waypointNamespace('shop', {}), ...base.slice(1));
+    for (const type of ['clusters', 'endpoints', 'routes', 'listeners'] as const)
+      assert.deepEqual(rig.names(waypoint, type), []);
+  });
+
+  test('is nothing of a service of another waypoint', () => {
+    const other = [waypointNamespace('bank'), waypointGateway('bank'), httpService('bank', 'books', '10.2.0.1')];
+    const rig = new WaypointRig(...base, ...other);
+    assert.deepEqual(rig.names('bank/waypoint', 'clusters'), [`inbound-vip|80|http|${host('books', 'bank')}`]);
+    assert.deepEqual(rig.names(waypoint, 'clusters'), [vip('web')]);
+  });
+
+  test('holds what its routes send to, of whatever waypoint that is', () => {
+    const rig = new WaypointRig(...base, ...next, httpRoute('shop', 'canary', 'web', 'next'));
+    assert.ok(rig.names(waypoint, 'clusters').includes(vip('next')));
+    assert.match(JSON.stringify(rig.json(waypoint, 'routes', vip('web'))), /shop\/canary/);
+  });
+
+  test('goes with what it was made of', () => {
+    const rig = new WaypointRig(...base, ...next, httpRoute('shop', 'canary', 'web', 'next'));
+    const size = rig.footprint;
+    const more = [httpService('shop', 'more', '10.1.0.3'), httpRoute('shop', 'more', 'more', 'web')];
+    rig.set(...more);
+    rig.remove(...more);
+    assert.equal(rig.footprint, size);
+    rig.remove(...base, ...next, httpRoute('shop', 'canary', 'web', 'next'));
+    assert.deepEqual(rig.versions([waypoint]), []);
+  });
+
+  test('knows workloads whose own addresses are reached through it', () => {
+    const gateway = waypointGateway('shop', 'waypoint', { 'istio.io/waypoint-for': 'all' });
+    const rig = new WaypointRig(...base.filter(({ kind }) => kind !== 'Gateway'), gateway);
+    assert.deepEqual(rig.names(waypoint, 'clusters'), ['direct', vip('web')]);
+    assert.match(JSON.stringify(rig.json(waypoint, 'listeners', 'waypoint')), /10\.0\.0\.1/);
+  });
+
+  test('prefers no zone that not all of its pods are in', () => {
+    const rig = new WaypointRig(...base);
+    assert.deepEqual(rig.store.runBy('spiffe://cluster.local/ns/shop/sa/waypoint'), [waypoint]);
+    assert.deepEqual(rig.store.runBy('spiffe://cluster.local/ns/shop/sa/web'), []);
+  });
+
+  test('sends nothing to addresses of nodes, and says so', () => {
+    const { spec, ...rest } = appPod('shop', 'web', '10.0.0.1');
+    const rig = new WaypointRig(...base, { ...rest, spec: { ...(spec as object), hostNetwork: true } });
+    assert.doesNotMatch(JSON.stringify(rig.json(waypoint, 'endpoints', vip('web'))), /10\.0\.0\.1/);
+    assert.ok(rig.conditions.includes('Service shop/web: Accepted/EndpointNotAllowed'));
+  });
+
+  test('looks names of a ServiceEntry up', () => {
+    const entry = document('networking.istio.io/v1', 'ServiceEntry', 'shop', 'out', {
+      hosts: ['api.example.com'],
+      addresses: ['240.0.0.9'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'DNS',
+    });
+    const rig = new WaypointRig(...base, entry);
+    const cluster = JSON.stringify(rig.json(waypoint, 'clusters', 'inbound-vip|80|http|api.example.com'));
+    assert.match(cluster, /STRICT_DNS.*api\.example\.com/);
+  });
+});
+
+describe('a DestinationRule', () => {
+  const rule = destinationRule('shop', 'web', {
+    host: 'web',
+    subsets: [{ name: 'v2', labels: { version: 'v2' } }],
+  });
+
+  test('makes subsets of the endpoints with their labels', () => {
+    const rig = new WaypointRig(...base, appPod('shop', 'web', '10.0.0.3', { version: 'v2' }), rule);
+    const subset = JSON.stringify(rig.json(waypoint, 'endpoints', vip('web', '/v2')));
+    assert.match(subset, /10\.0\.0\.3/);
+    assert.doesNotMatch(subset, /10\.0\.0\.1"/);
+  });
+
+  test('of a namespace without a say has no effect, and it says so', () => {
+    const rig = new WaypointRig(
+      ...base,
+      waypointNamespace('bank', {}),
+      destinationRule('bank', 'theirs', { host: host('web'), subsets: [{ name: 'v2', labels: {} }] }),
+    );
+    assert.deepEqual(rig.names(waypoint, 'clusters'), [vip('web')]);
+    assert.ok(rig.conditions.includes('DestinationRule bank/theirs: Accepted/ForeignNamespace'));
+  });
+
+  test('that is closer wins over one for a whole domain', () => {
+    const wide = destinationRule('shop', 'all', {
+      host: '*.shop.svc.cluster.local',
+      subsets: [{ name: 'x', labels: {} }],
+    });
+    const rig = new WaypointRig(...base, wide, rule);
+    assert.deepEqual(rig.names(waypoint, 'clusters'), [vip('web'), vip('web', '/v2')].sort());
+    rig.remove(rule);
+    assert.deepEqual(rig.names(waypoint, 'clusters'), [vip('web'), vip('web', '/x')].sort());
+  });
+});
+
+describe('of a VirtualService and routes on one host', () => {
+  const virtual = virtualService('shop', 'old', 'web', 'next');
+  const routes = (rig: WaypointRig): string => JSON.stringify(rig.json(waypoint, 'routes', vip('web')));
+
+  test('the VirtualService counts where there is no route', () => {
+    const rig = new WaypointRig(...base, ...next, virtual);
+    assert.match(routes(rig), /shop\/old/);
+    assert.deepEqual(rig.conditions, []);
+  });
+
+  test('routes count alone, and the VirtualService says so', () => {
+    const rig = new WaypointRig(...base, ...next, virtual, httpRoute('shop', 'new', 'web', 'next'));
+    assert.match(routes(rig), /shop\/new/);
+    assert.doesNotMatch(routes(rig), /shop\/old/);
+    assert.deepEqual(rig.conditions, ['VirtualService shop/old: Accepted/RouteConflict']);
+  });
+
+  test('of two VirtualServices the older one counts', () => {
+    const dated = (manifest: Manifest, creationTimestamp: string): Manifest => ({
+      ...manifest,
+      metadata: { ...manifest.metadata, creationTimestamp },
+    });
+    const older = dated(virtualService('shop', 'z', 'web', 'next'), '2020-01-01T00:00:00Z');
+    const newer = dated(virtualService('shop', 'a', host('web'), 'web'), '2021-01-01T00:00:00Z');
+    const rig = new WaypointRig(...base, ...next, newer, older);
+    assert.match(routes(rig), /shop\/z/);
+    assert.deepEqual(rig.conditions, ['VirtualService shop/a: Accepted/HostConflict']);
+  });
+
+  test('that of a namespace without a say counts nowhere', () => {
+    const rig = new WaypointRig(
+      ...base,
+      waypointNamespace('bank', {}),
+      virtualService('bank', 'x', host('web'), host('web')),
+    );
+    assert.doesNotMatch(routes(rig), /bank/);
+    assert.deepEqual(rig.conditions, ['VirtualService bank/x: Accepted/ForeignNamespace']);
+  });
+});
+
+describe('what a route cannot have', () => {
+  test('is told: a backend that is not there', () => {
+    const rig = new WaypointRig(...base, httpRoute('shop', 'r', 'web', 'nobody'));
+    assert.deepEqual(rig.conditions, ['HTTPRoute shop/r: ResolvedRefs/BackendNotFound']);
+  });
+
+  test('is told: a backend of another namespace, until that lets it', () => {
+    const route = httpRoute('shop', 'r', 'web', 'x', { backendRefs: [{ name: 'books', namespace: 'bank', port: 80 }] });
+    const rig = new WaypointRig(
+      ...base,
+      waypointNamespace('bank', {}),
+      httpService('bank', 'books', '10.2.0.1'),
+      route,
+    );
+    assert.deepEqual(rig.conditions, ['HTTPRoute shop/r: ResolvedRefs/RefNotPermitted']);
+    const grant = document('gateway.networking.k8s.io/v1beta1', 'ReferenceGrant', 'bank', 'g', {
+      from: [{ group: 'gateway.networking.k8s.io', kind: 'HTTPRoute', namespace: 'shop' }],
+      to: [{ group: '', kind: 'Service' }],
+    });
+    rig.set(grant);
+    assert.deepEqual(rig.conditions, []);
+    assert.ok(rig.names(waypoint, 'clusters').includes(`inbound-vip|80|http|${host('books', 'bank')}`));
+  });
+
+  test('is told: rules for requests where a port speaks none', () => {
+    const tcp = service({
+      name: 'db',
+      namespace: 'shop',
+      vips: ['10.1.0.7'],
+      ports: { 80: 8080 },
+      selector: { app: 'db' },
+    });
+    const rig = new WaypointRig(...base, tcp, httpRoute('shop', 'r', 'db', 'web'));
+    assert.deepEqual(rig.conditions, ['HTTPRoute shop/r: Accepted/NoMatchingProtocol']);
+  });
+});
+
+describe('a policy', () => {
+  const policy = authorizationPolicy('shop', 'get-only', {
+    targetRefs: [{ group: '', kind: 'Service', name: 'web' }],
+    action: 'ALLOW',
+    rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
+  });
+
+  test('with targetRefs changes the listener of its waypoint and no route or cluster', () => {
+    const rig = new WaypointRig(...base);
+    const touched = rig.touchedBy(waypoint, () => rig.set(policy));
+    assert.ok(
+      touched.every((name) => name.startsWith('listeners ') || name.startsWith('routes ')),
+      touched.join(),
+    );
+  });
+});
+
+describe('a change computes what depends on it', () => {
+  const others = Array.from({ length: 5 }, (_, index) => [
+    httpService('shop', `s${index}`, `10.1.1.${index}`),
+    appPod('shop', `s${index}`, `10.0.1.${index}`),
+    httpRoute('shop', `r${index}`, `s${index}`, `s${index}`),
+  ]).flat();
+
+  test('of a route: that route, its service and its routes', () => {
+    const rig = new WaypointRig(...base, ...next, ...others, httpRoute('shop', 'r', 'web', 'web'));
+    let computed: Readonly<Record<string, number>> = {};
+    const touched = rig.touchedBy(waypoint, () => {
+      computed = rig.computedBy(() => rig.set(httpRoute('shop', 'r', 'web', 'web', { name: 'renamed' })));
+    });
+    assert.deepEqual(touched, [`routes ${vip('web')}`]);
+    assert.deepEqual(computed, {
+      'HTTP routes': 1,
+      'services at waypoints': 1,
+      'routes of waypoints': 1,
+      'services of listeners': 1,
+    });
+  });
+
+  test('of an endpoint: the endpoints of its service', () => {
+    const rig = new WaypointRig(...base, ...others);
+    const touched = rig.touchedBy(waypoint, () => rig.set(appPod('shop', 'web', '10.0.0.8')));
+    assert.deepEqual(touched, [`endpoints ${vip('web')}`]);
+  });
+
+  test('of one waypoint: nothing of another', () => {
+    const bank = [waypointNamespace('bank'), waypointGateway('bank'), httpService('bank', 'books', '10.2.0.1')];
+    const rig = new WaypointRig(...base, ...bank);
+    const touched = rig.touchedBy('bank/waypoint', () => rig.set(...next, httpRoute('shop', 'r', 'web', 'next')));
+    assert.deepEqual(touched, []);
+  });
+
+  test('of a mesh without waypoints: nothing here', () => {
+    const rig = new WaypointRig(waypointNamespace('shop', {}));
+    const computed = rig.computedBy(() =>
+      rig.set(httpService('shop', 'web', '10.1.0.1'), appPod('shop', 'web', '10.0.0.1')),
+    );
+    const ours = ['services at waypoints', 'hosts at waypoints', 'clusters of waypoints', 'listeners of waypoints'];
+    for (const name of ours) assert.equal(computed[name] ?? 0, 0, name);
+  });
+});
+
+describe('documents in whatever order', () => {
+  const candidates: readonly Manifest[] = [
+    ...base,
+    ...next,
+    waypointNamespace('shop', {}),
+    waypointNamespace('bank', { 'istio.io/use-waypoint': 'waypoint', 'istio.io/use-waypoint-namespace': 'shop' }),
+    waypointGateway('shop', 'waypoint', { 'istio.io/waypoint-for': 'all' }),
+    waypointGateway('bank'),
+    waypointPod('bank', '10.0.2.9'),
+    httpService('bank', 'books', '10.2.0.1'),
+    httpService('shop', 'web', '10.1.0.8'),
+    appPod('bank', 'books', '10.0.2.1'),
+    appPod('shop', 'web', '10.0.0.1', { version: 'v2' }),
+    httpRoute('shop', 'a', 'web', 'next'),
+    httpRoute('shop', 'a', 'next', 'web'),
+    httpRoute('bank', 'consumer', 'books', 'books'),
+    virtualService('shop', 'v', 'web', 'next'),
+    virtualService('bank', 'v', host('web'), host('web')),
+    destinationRule('shop', 'd', { host: 'web', subsets: [{ name: 'v2', labels: { version: 'v2' } }] }),
+    destinationRule('shop', 'd', { host: 'next', trafficPolicy: { loadBalancer: { simple: 'RANDOM' } } }),
+    destinationRule('istio-system', 'd', {
+      host: '*',
+      trafficPolicy: { connectionPool: { tcp: { maxConnections: 5 } } },
+    }),
+    document('gateway.networking.k8s.io/v1', 'TCPRoute', 'shop', 't', {
+      parentRefs: [{ group: '', kind: 'Service', name: 'next' }],
+      rules: [{ backendRefs: [{ name: 'web', port: 80 }] }],
+    }),
+    authorizationPolicy('shop', 'p', {
+      targetRefs: [{ group: '', kind: 'Service', name: 'web' }],
+      rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
+    }),
+    authorizationPolicy('shop', 'p', {
+      action: 'DENY',
+      selector: { matchLabels: { app: 'web' } },
+      rules: [{ to: [{ operation: { paths: ['/admin'] } }] }],
+    }),
+  ];
+  const change = fc.record({
+    manifest: fc.constantFrom(...candidates),
+    present: fc.constantFrom(true, true, true, false),
+  });
+
+  test('mean what they mean to a fresh start', () => {
+    fc.assert(
+      fc.property(fc.array(fc.array(change, { maxLength: 8 }), { maxLength: 12 }), (batches) => {
+        const rig = new WaypointRig();
+        const present = new Map<string, Manifest>();
+        for (const batch of batches) {
+          for (const { manifest, present: isPresent } of batch) {
+            const key = `${manifest.kind} ${String(manifest.metadata['namespace'])}/${String(manifest.metadata['name'])}`;
+            if (isPresent) rig.set(manifest);
+            else rig.remove(manifest);
+            if (isPresent) present.set(key, manifest);
+            else present.delete(key);
+          }
+        }
+        const fresh = new WaypointRig(...[...present.values()].reverse());
+        const waypoints = ['shop/waypoint', 'bank/waypoint'];
+        assert.deepEqual(rig.versions(waypoints), fresh.versions(waypoints));
+        assert.deepEqual(rig.conditions, fresh.conditions);
+        assert.deepEqual(rig.store.waypoints, fresh.store.waypoints);
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
