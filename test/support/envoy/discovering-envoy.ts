@@ -65,8 +65,8 @@ export class DiscoveringEnvoy {
     });
     this.#bridge.listen(join(this.#folder, 'control'));
     await once(this.#bridge, 'listening');
-    const files = Object.entries(credentials).map(([name, value]) => [name, join(this.#folder, name), value] as const);
-    for (const [, path, value] of files) writeFileSync(path, value, { mode: 0o600 });
+    for (const name of ['certificate', 'key', 'roots'] as const)
+      writeFileSync(join(this.#folder, name), credentials[name], { mode: 0o600 });
     const config = join(this.#folder, 'bootstrap.json');
     writeFileSync(config, JSON.stringify(this.#bootstrap()));
     const node = ['--service-node', 'test', '--service-cluster', cluster];
@@ -129,19 +129,15 @@ export class DiscoveringEnvoy {
   }
 
   /** Names of the clusters, listeners and routes in force that came from the control plane. */
-  async names(): Promise<{ clusters: readonly string[]; listeners: readonly string[]; routes: readonly string[] }> {
-    const dump = JSON.parse(await this.page('/config_dump?include_eds')) as { configs: readonly Dump[] };
-    const all = <Key extends keyof Dump>(key: Key) => dump.configs.flatMap((config) => config[key] ?? []);
+  async names(): Promise<NamesInForce> {
+    const { configs } = JSON.parse(await this.page('/config_dump')) as { configs: readonly Dump[] };
+    const clusters = configs.flatMap((config) => config.dynamic_active_clusters ?? []);
+    const listeners = configs.flatMap((config) => config.dynamic_listeners ?? []);
+    const routes = configs.flatMap((config) => config.dynamic_route_configs ?? []);
     return {
-      clusters: all('dynamic_active_clusters')
-        .flatMap(({ cluster }) => cluster?.name ?? [])
-        .sort(),
-      listeners: all('dynamic_listeners').flatMap(({ name, active_state: active }) =>
-        active === undefined ? [] : [name ?? ''],
-      ),
-      routes: all('dynamic_route_configs')
-        .flatMap(({ route_config: routes }) => routes?.name ?? [])
-        .sort(),
+      clusters: clusters.map(({ cluster }) => cluster.name).sort(),
+      listeners: listeners.filter((listener) => listener.active_state !== undefined).map(({ name }) => name),
+      routes: routes.map(({ route_config: { name } }) => name).sort(),
     };
   }
 
@@ -153,15 +149,14 @@ export class DiscoveringEnvoy {
   }
 }
 
-interface DumpItem {
-  readonly name?: string;
-  readonly cluster?: Resource;
-  readonly route_config?: Resource;
-  readonly active_state?: unknown;
+interface NamesInForce {
+  readonly clusters: readonly string[];
+  readonly listeners: readonly string[];
+  readonly routes: readonly string[];
 }
 
 interface Dump {
-  readonly dynamic_active_clusters?: readonly DumpItem[];
-  readonly dynamic_listeners?: readonly DumpItem[];
-  readonly dynamic_route_configs?: readonly DumpItem[];
+  readonly dynamic_active_clusters?: readonly { readonly cluster: Resource }[];
+  readonly dynamic_listeners?: readonly (Resource & { readonly active_state?: unknown })[];
+  readonly dynamic_route_configs?: readonly { readonly route_config: Resource }[];
 }

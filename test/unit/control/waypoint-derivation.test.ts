@@ -225,7 +225,9 @@ describe('a policy', () => {
 
   test('with targetRefs changes the listener of its waypoint and no route or cluster', () => {
     const rig = new WaypointRig(...base);
-    const touched = rig.touchedBy(waypoint, () => rig.set(policy));
+    const touched = rig.touchedBy(waypoint, () => {
+      rig.set(policy);
+    });
     assert.ok(
       touched.every((name) => name.startsWith('listeners ') || name.startsWith('routes ')),
       touched.join(),
@@ -244,7 +246,9 @@ describe('a change computes what depends on it', () => {
     const rig = new WaypointRig(...base, ...next, ...others, httpRoute('shop', 'r', 'web', 'web'));
     let computed: Readonly<Record<string, number>> = {};
     const touched = rig.touchedBy(waypoint, () => {
-      computed = rig.computedBy(() => rig.set(httpRoute('shop', 'r', 'web', 'web', { name: 'renamed' })));
+      computed = rig.computedBy(() => {
+        rig.set(httpRoute('shop', 'r', 'web', 'web', { name: 'renamed' }));
+      });
     });
     assert.deepEqual(touched, [`routes ${vip('web')}`]);
     assert.deepEqual(computed, {
@@ -257,22 +261,26 @@ describe('a change computes what depends on it', () => {
 
   test('of an endpoint: the endpoints of its service', () => {
     const rig = new WaypointRig(...base, ...others);
-    const touched = rig.touchedBy(waypoint, () => rig.set(appPod('shop', 'web', '10.0.0.8')));
+    const touched = rig.touchedBy(waypoint, () => {
+      rig.set(appPod('shop', 'web', '10.0.0.8'));
+    });
     assert.deepEqual(touched, [`endpoints ${vip('web')}`]);
   });
 
   test('of one waypoint: nothing of another', () => {
     const bank = [waypointNamespace('bank'), waypointGateway('bank'), httpService('bank', 'books', '10.2.0.1')];
     const rig = new WaypointRig(...base, ...bank);
-    const touched = rig.touchedBy('bank/waypoint', () => rig.set(...next, httpRoute('shop', 'r', 'web', 'next')));
+    const touched = rig.touchedBy('bank/waypoint', () => {
+      rig.set(...next, httpRoute('shop', 'r', 'web', 'next'));
+    });
     assert.deepEqual(touched, []);
   });
 
   test('of a mesh without waypoints: nothing here', () => {
     const rig = new WaypointRig(waypointNamespace('shop', {}));
-    const computed = rig.computedBy(() =>
-      rig.set(httpService('shop', 'web', '10.1.0.1'), appPod('shop', 'web', '10.0.0.1')),
-    );
+    const computed = rig.computedBy(() => {
+      rig.set(httpService('shop', 'web', '10.1.0.1'), appPod('shop', 'web', '10.0.0.1'));
+    });
     const ours = ['services at waypoints', 'hosts at waypoints', 'clusters of waypoints', 'listeners of waypoints'];
     for (const name of ours) assert.equal(computed[name] ?? 0, 0, name);
   });

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { closed, documentOf, list, maybe, optionalObject, text, workloadSelector } from './common.ts';
 import { headerName } from './gateway-common.ts';
 import { flag, istioDuration } from './istio-common.ts';
