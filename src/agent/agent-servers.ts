@@ -14,6 +14,7 @@ import type { ListenerOptions } from '../process/listener.ts';
 import { metricsHandler } from './metrics-server.ts';
 import { readinessHandler } from './readiness-server.ts';
 import type { Readiness } from './readiness.ts';
+import type { FamilyText } from './waypoints/envoy-page.ts';
 
 /** What the admin page shows; the state is null until the manifests are read. */
 export type AgentDump = Omit<DumpSources, 'state'> & { readonly state: MeshState | null };
@@ -27,6 +28,7 @@ export interface AgentServersDependencies {
   readonly registry: Registry;
   readonly readiness: Readiness;
   readonly engine: () => Pick<NativeEngine, 'metricsText'> | null;
+  readonly waypointMetrics: () => Promise<readonly FamilyText[]>;
   readonly dump: () => AgentDump;
   readonly explain: AdminServerDependencies['explain'];
 }
@@ -61,6 +63,7 @@ export class AgentServers {
 
 function listenerOptions(dependencies: AgentServersDependencies): readonly [ListenerOptions, ...ListenerOptions[]] {
   const { settings, logging, accessLog, timers, random, registry, readiness, engine, dump, explain } = dependencies;
+  const { waypointMetrics: waypoints } = dependencies;
   const logger = logging.component('servers');
   const common = { timers, random, logger };
   const anywhere = (port: number): ListenerOptions['place'] => ({ kind: 'port', host: null, port });
@@ -77,7 +80,7 @@ function listenerOptions(dependencies: AgentServersDependencies): readonly [List
       ...common,
       name: 'metrics',
       place: anywhere(settings.metricsPort),
-      handler: metricsHandler({ registry, engine, logger }),
+      handler: metricsHandler({ registry, engine, waypoints, logger }),
     },
     { ...common, name: 'readiness', place: anywhere(settings.readinessPort), handler: ready },
     ...(stateDir === null

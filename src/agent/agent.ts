@@ -252,6 +252,7 @@ export class Agent {
       registry: metrics.registry,
       readiness: this.#readiness,
       engine: () => this.#node?.engine ?? null,
+      waypointMetrics: () => this.#node?.waypointMetrics.read() ?? Promise.resolve([]),
       dump: () => ({
         state: this.#node?.plane.state ?? null,
         certificates: this.#node?.certificates?.status() ?? [],

@@ -1,19 +1,25 @@
 import type { RequestListener, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import type { Registry } from 'prom-client';
 import type { NativeEngine } from '../native/binding.ts';
 import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { mergeExpositions } from '../telemetry/metrics.ts';
 import { routeRequests } from '../process/http-routes.ts';
+import type { FamilyText } from './waypoints/envoy-page.ts';
+import { withWaypoints } from './waypoints/metrics-page.ts';
 
 export interface MetricsServerDependencies {
   readonly registry: Registry;
   /** Null until the engine is there. */
   readonly engine: () => Pick<NativeEngine, 'metricsText'> | null;
+  /** What the waypoints of this node have counted. */
+  readonly waypoints: () => Promise<readonly FamilyText[]>;
   readonly logger: Logger;
 }
 
-/** `GET /metrics` and `/stats/prometheus`: JavaScript's families and the engine's on one page. */
+/** `GET /metrics` and `/stats/prometheus`: JavaScript's families, the engine's and the waypoints' on one page. */
 export function metricsHandler(dependencies: MetricsServerDependencies): RequestListener {
   const handle = (_url: URL, response: ServerResponse): Promise<void> => sendMetrics(dependencies, response);
   return routeRequests(
@@ -27,8 +33,10 @@ export function metricsHandler(dependencies: MetricsServerDependencies): Request
 
 async function sendMetrics(dependencies: MetricsServerDependencies, response: ServerResponse): Promise<void> {
   const page = mergeExpositions(await dependencies.registry.metrics(), nativeMetrics(dependencies));
+  const pieces = withWaypoints(page, await dependencies.waypoints());
   response.writeHead(200, { 'content-type': dependencies.registry.contentType });
-  response.end(page);
+  // One that goes away meanwhile is its own loss.
+  await pipeline(Readable.from(pieces), response).catch(() => undefined);
 }
 
 /** An engine that is stopped has no metrics, but the page still has those of JavaScript. */

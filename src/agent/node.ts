@@ -18,6 +18,7 @@ import { Enrolment } from './enrolment.ts';
 import { flowsOf } from './flow-pages.ts';
 import { EnvoyProgram } from './waypoints/envoy-program.ts';
 import { PodLoopback } from './waypoints/pod-loopback.ts';
+import { WaypointMetrics } from './waypoints/waypoint-metrics.ts';
 import { WaypointProxies } from './waypoints/waypoint-proxies.ts';
 
 export interface NodeDependencies {
@@ -52,6 +53,7 @@ export interface Node {
   readonly enrolment: Enrolment;
   /** null: waypoints bring their proxies themselves. */
   readonly proxies: WaypointProxies | null;
+  readonly waypointMetrics: WaypointMetrics;
   readonly policies: PolicyWatcher;
   readonly certificates: CertificateManager | null;
   readonly gate: PolicyGate;
@@ -104,6 +106,12 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
   });
   const proxies = createProxies(dependencies, engine);
   const enrolment = createEnrolment(dependencies, start, { engine, plane, certificates, proxies });
+  const waypointMetrics = new WaypointMetrics({
+    loopback: new PodLoopback(engine),
+    waypoints: () => enrolment.waypoints(),
+    metrics,
+    logger: logging.component('waypoints'),
+  });
   const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer });
   const gate: PolicyGate = new PolicyGate({
     awaitsPolicies: (pod) => plane.awaitsPolicies(pod),
@@ -112,7 +120,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     patience: settings.questionTimeout * PATIENCE,
   });
   handleEvent = engineEventHandler({ answerer: gate, enrolment, metrics, logger: logging.component('engine') });
-  return { engine, plane, enrolment, proxies, policies, certificates, gate, demand };
+  return { engine, plane, enrolment, proxies, waypointMetrics, policies, certificates, gate, demand };
 }
 
 /** The own one first. */

@@ -55,6 +55,8 @@ export function envoyBootstrap(input: BootstrapInput): JsonObject {
     admin: { address: socketAddress('127.0.0.1', adminPort) },
     dynamicResources: { adsConfig: aggregatedDiscovery(), cdsConfig: fromControl(), ldsConfig: fromControl() },
     staticResources: { clusters: [control()], listeners: [readiness()] },
+    // Counts of workloads that are gone make room for others.
+    statsEvictionInterval: '3600s',
     overloadManager: overload(input),
     layeredRuntime: { layers: [{ name: 'static', staticLayer: runtime }] },
   };

@@ -27,6 +27,7 @@ export interface AgentMetrics extends ControlClientMetrics {
   readonly enrolmentFailures: Counter;
   readonly waypointProxies: Gauge<'state'>;
   readonly waypointProxyRestarts: Counter;
+  readonly waypointMetricsFailures: Counter;
   readonly tampering: Counter<'restored'>;
   readonly uncaughtErrors: Counter;
   readonly kubeFailures: Counter<'kind'>;
@@ -192,6 +193,10 @@ export function createAgentMetrics(version: string): AgentMetrics {
     waypointProxyRestarts: counter(
       'ambit_waypoint_proxy_restarts_total',
       'Proxies of waypoints that ended by themselves.',
+    ),
+    waypointMetricsFailures: counter(
+      'ambit_waypoint_metrics_failures_total',
+      'Times that a waypoint of this node gave no metrics.',
     ),
     tampering: counter('ambit_tampering_total', 'Rules, routes, links or settings of ours that somebody changed.', [
       'restored',

@@ -9,6 +9,7 @@ import { adminHandler } from '../../../src/agent/admin-server.ts';
 import type { AgentDump } from '../../../src/agent/agent-servers.ts';
 import { metricsHandler } from '../../../src/agent/metrics-server.ts';
 import { readinessHandler } from '../../../src/agent/readiness-server.ts';
+import type { FamilyText } from '../../../src/agent/waypoints/envoy-page.ts';
 import type { AccessLogFilter, FlowInfo } from '../../../src/native/binding.ts';
 import { Logging } from '../../../src/telemetry/logger.ts';
 import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
@@ -240,9 +241,19 @@ suite('the admin pages', () => {
 });
 
 suite('the metrics page', () => {
-  const page = async (context: TestContext, metricsText: () => string, path = '/metrics'): Promise<Response> => {
+  const page = async (
+    context: TestContext,
+    metricsText: () => string,
+    path = '/metrics',
+    waypoints: readonly FamilyText[] = [],
+  ): Promise<Response> => {
     const { registry } = createAgentMetrics('1.2.3');
-    const handler = metricsHandler({ registry, engine: () => ({ metricsText }), logger: silentLogger });
+    const handler = metricsHandler({
+      registry,
+      engine: () => ({ metricsText }),
+      waypoints: () => Promise.resolve(waypoints),
+      logger: silentLogger,
+    });
     return fetch((await serve(context, handler)) + path);
   };
 
@@ -259,6 +270,26 @@ suite('the metrics page', () => {
     const text = await (await page(context, () => native)).text();
     assert.equal(text.match(/^# TYPE istio_build /gm)?.length, 1);
     assert.match(text, /tag="n"/);
+  });
+
+  test('has what waypoints have counted, in one family with what the engine has', async (context) => {
+    const native =
+      '# HELP istio_tcp_sent_bytes_total x\n# TYPE istio_tcp_sent_bytes_total counter\nistio_tcp_sent_bytes_total 1\n';
+    const engine = (): string => `${native}# HELP z z\n# TYPE z gauge\nz 1\n`;
+    const text = await (
+      await page(context, engine, '/metrics', [
+        { name: 'istio_requests_total', type: 'counter', lines: 'istio_requests_total{waypoint="a/b"} 2\n' },
+        {
+          name: 'istio_tcp_sent_bytes_total',
+          type: 'counter',
+          lines: 'istio_tcp_sent_bytes_total{waypoint="a/b"} 3\n',
+        },
+        { name: 'istio_requests_total', type: 'counter', lines: 'istio_requests_total{waypoint="a/c"} 4\n' },
+      ])
+    ).text();
+    assert.ok(text.includes(`${native}istio_tcp_sent_bytes_total{waypoint="a/b"} 3\n# HELP z z\n`));
+    const requests = '# TYPE istio_requests_total counter\nistio_requests_total{waypoint="a/b"} 2\n';
+    assert.ok(text.endsWith(`${requests}istio_requests_total{waypoint="a/c"} 4\n`));
   });
 
   test('is there without the engine', async (context) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import type { Registry } from 'prom-client';
+import { waypointFamilies } from '../../../src/agent/waypoints/waypoint-families.ts';
 import { createControlMetrics } from '../../../src/telemetry/control-metrics.ts';
 import { createAgentMetrics } from '../../../src/telemetry/metrics.ts';
 import { root } from '../../support/paths.ts';
@@ -27,6 +28,12 @@ test('docs/metrics.md has the metrics of the control plane and no others', () =>
 test('docs/metrics.md has the metrics of the agent and no others', () => {
   const own = namesOf(createAgentMetrics('test').registry);
   assert.deepEqual(namesIn('Agent: the rest'), own);
+});
+
+test('docs/metrics.md has what waypoints count, in the words of the page', () => {
+  const section = sections.find((text) => text.startsWith('Agent: what its waypoints count')) ?? '';
+  assert.deepEqual(namesIn('Agent: what its waypoints count'), Object.keys(waypointFamilies).sort());
+  for (const [name, meaning] of Object.entries(waypointFamilies)) assert.ok(section.includes(`| \`${name}\` | ${meaning}`));
 });
 
 test('docs/metrics.md has every family of the engine', () => {
