@@ -33,7 +33,8 @@ test('docs/metrics.md has the metrics of the agent and no others', () => {
 test('docs/metrics.md has what waypoints count, in the words of the page', () => {
   const section = sections.find((text) => text.startsWith('Agent: what its waypoints count')) ?? '';
   assert.deepEqual(namesIn('Agent: what its waypoints count'), Object.keys(waypointFamilies).sort());
-  for (const [name, meaning] of Object.entries(waypointFamilies)) assert.ok(section.includes(`| \`${name}\` | ${meaning}`));
+  for (const [name, meaning] of Object.entries(waypointFamilies))
+    assert.ok(section.includes(`| \`${name}\` | ${meaning}`));
 });
 
 test('docs/metrics.md has every family of the engine', () => {
