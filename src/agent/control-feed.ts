@@ -262,7 +262,13 @@ export class ControlFeed implements StateFeed {
 
   #reconcile(): void {
     if (this.#node === null || this.#ending.signal.aborted) return;
-    this.#node.enrolment.reconcile(this.#place(), this.#nodePods?.known ?? true);
+    const { enrolment, endings } = this.#node;
+    const pods = this.#place();
+    enrolment.reconcile(pods, this.#nodePods?.known ?? true);
+    endings?.reconcile(
+      pods,
+      enrolment.waypoints().map(({ uid }) => uid),
+    );
   }
 }
 

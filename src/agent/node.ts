@@ -16,6 +16,7 @@ import { QuestionAnswerer } from '../ztunnel/questions.ts';
 import { engineEventHandler } from './engine-events.ts';
 import { Enrolment } from './enrolment.ts';
 import { flowsOf } from './flow-pages.ts';
+import { EndingProxies } from './waypoints/ending-proxies.ts';
 import { EnvoyProgram } from './waypoints/envoy-program.ts';
 import { PodLoopback } from './waypoints/pod-loopback.ts';
 import { WaypointMetrics } from './waypoints/waypoint-metrics.ts';
@@ -54,6 +55,8 @@ export interface Node {
   /** null: waypoints bring their proxies themselves. */
   readonly proxies: WaypointProxies | null;
   readonly waypointMetrics: WaypointMetrics;
+  /** null: the proxies above are told by themselves. */
+  readonly endings: EndingProxies | null;
   readonly policies: PolicyWatcher;
   readonly certificates: CertificateManager | null;
   readonly gate: PolicyGate;
@@ -120,7 +123,9 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     patience: settings.questionTimeout * PATIENCE,
   });
   handleEvent = engineEventHandler({ answerer: gate, enrolment, metrics, logger: logging.component('engine') });
-  return { engine, plane, enrolment, proxies, waypointMetrics, policies, certificates, gate, demand };
+  const endings = proxies === null ? createEndings(dependencies, engine) : null;
+  const waypointParts = { proxies, endings, waypointMetrics };
+  return { engine, plane, enrolment, ...waypointParts, policies, certificates, gate, demand };
 }
 
 /** The own one first. */
@@ -167,6 +172,10 @@ function createProxies(
   const program = new EnvoyProgram(settings.envoy);
   const logger = logging.component('waypoints');
   return new WaypointProxies({ program, loopback: new PodLoopback(engine), timers, random, metrics, logger });
+}
+
+function createEndings({ timers, logging }: NodeDependencies, engine: NativeEngine): EndingProxies {
+  return new EndingProxies({ loopback: new PodLoopback(engine), timers, logger: logging.component('waypoints') });
 }
 
 function createEnrolment(

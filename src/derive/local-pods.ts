@@ -49,6 +49,7 @@ function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
     identity: identityOf(pod, context.settings).text,
     probePorts: probePortsOf(pod),
     handover: isHandover(pod, context),
+    ending: metadata.deletionTimestamp !== null,
     wanted: isWanted(pod, context),
   };
 }

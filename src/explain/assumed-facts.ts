@@ -84,6 +84,7 @@ function assumedPod(workload: Workload): readonly LocalPod[] {
       identity,
       probePorts: [],
       handover: applicationTunnel !== null,
+      ending: false,
       wanted,
     },
   ];

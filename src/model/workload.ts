@@ -115,6 +115,8 @@ export interface LocalPod {
   readonly probePorts: readonly number[];
   /** It is a waypoint: the engine hands its proxy connections that are meant for others. */
   readonly handover: boolean;
+  /** Its deletion has been asked for: it serves on for as long as it is given. */
+  readonly ending: boolean;
   /** The labels say that the pod belongs to the mesh. */
   readonly wanted: boolean;
 }

@@ -84,6 +84,8 @@ export function decodeLocalPod(message: LocalPodMessage): Decoded<LocalPod> {
     identity,
     probePorts,
     handover: message.handover,
+    // Who is told of pods by a control plane runs their proxies itself.
+    ending: false,
     wanted,
   };
   return { value, problems: [] };

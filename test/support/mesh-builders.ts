@@ -87,6 +87,7 @@ export function localPod(of: Workload, overrides: Partial<LocalPod> = {}): Local
     identity: identity(of),
     probePorts: [],
     handover: false,
+    ending: false,
     wanted: true,
     ...overrides,
   };
