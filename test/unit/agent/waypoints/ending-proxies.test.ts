@@ -21,7 +21,9 @@ function start(failures = 0) {
 }
 
 function pods(ending: boolean): ReadonlyMap<string, LocalPod> {
-  return new Map(['a', 'b'].map((uid) => [uid, localPod(workload(uid, { podUid: uid }), { ending: ending && uid === 'a' })]));
+  return new Map(
+    ['a', 'b'].map((uid) => [uid, localPod(workload(uid, { podUid: uid }), { ending: ending && uid === 'a' })]),
+  );
 }
 
 describe('proxies of waypoints whose pods are to end', () => {
