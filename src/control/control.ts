@@ -27,6 +27,7 @@ import { ResourceStore } from './resources/resource-store.ts';
 import { ServingCertificate } from './serving-certificate.ts';
 import type { ControlSite } from './site.ts';
 import { DiscoveryService } from './discovery/discovery-service.ts';
+import { describeWaypoint } from './envoy/describe-waypoint.ts';
 import { WaypointDerivation } from './envoy/waypoint-derivation.ts';
 import { WaypointStore } from './envoy/waypoint-store.ts';
 import { xdsObserver } from './xds-observer.ts';
@@ -187,7 +188,13 @@ export class Control {
 
   /** A part that cannot run leaves the others as they are: agents are served, and not ready tells of it. */
   async #attend(authority: Authority, certificate: ServingCertificate): Promise<void> {
-    const parts = { authority, certificate, mesh: () => this.#mesh.state, bound: () => this.#mesh.bound };
+    const parts = {
+      authority,
+      certificate,
+      mesh: () => this.#mesh.state,
+      bound: () => this.#mesh.bound,
+      refused: () => this.#discovery.conditions(),
+    };
     try {
       await this.#site.attend(parts, this.#lifecycle.stopping);
     } catch (error) {
@@ -259,6 +266,7 @@ export class Control {
           collections: () => this.#mesh.describe(),
           conditions: () => [...this.#site.problems(), ...this.#mesh.state.conditions, ...this.#discovery.conditions()],
           clients: () => this.#discovery.status(),
+          waypoint: (name) => describeWaypoint(this.#waypoints, name),
           explain: (request) =>
             explainMesh(
               { state: () => this.#mesh.state, ask: (node, question) => this.#inspection.ask(node, question) },

@@ -16,13 +16,15 @@ export interface DebugPagesDependencies {
   readonly collections: () => readonly CollectionDescription[];
   readonly conditions: () => readonly Condition[];
   readonly clients: () => readonly ClientStatus[];
+  /** What the Envoys of a waypoint are told; null: there is no such waypoint. @param name `namespace/name` of its Gateway */
+  readonly waypoint: (name: string) => unknown;
   readonly explain: (request: Request) => Promise<Explanation>;
   readonly logger: Logger;
 }
 
 /** Readiness, and what the control plane holds and has sent. */
 export function debugHandler(dependencies: DebugPagesDependencies): RequestListener {
-  const { pending, collections, conditions, clients, explain, logger } = dependencies;
+  const { pending, collections, conditions, clients, waypoint, explain, logger } = dependencies;
   const json = (path: string, content: () => unknown): Parameters<typeof routeRequests>[0][number] => ({
     method: 'GET',
     path,
@@ -36,6 +38,7 @@ export function debugHandler(dependencies: DebugPagesDependencies): RequestListe
       json('/debug/collections', collections),
       json('/debug/status', conditions),
       json('/debug/syncz', clients),
+      waypointRoute(waypoint),
       explainRoute('/debug/explain', explain),
     ],
     logger,
@@ -64,6 +67,19 @@ export function metricsHandler({ registry, pending, logger }: MetricsPagesDepend
     ],
     logger,
   );
+}
+
+function waypointRoute(waypoint: DebugPagesDependencies['waypoint']): Route {
+  return {
+    method: 'GET',
+    path: '/debug/waypoint',
+    handle: (url, response) => {
+      const name = url.searchParams.get('name') ?? '';
+      const resources = waypoint(name);
+      if (resources === null) sendText(response, 404, `no waypoint ${JSON.stringify(name)}: ?name=NAMESPACE/GATEWAY\n`);
+      else sendText(response, 200, `${JSON.stringify(resources)}\n`, 'application/json');
+    },
+  };
 }
 
 function readyRoute(pending: () => readonly string[]): Route {

@@ -26,4 +26,6 @@ export interface SiteParts {
   readonly mesh: () => MeshState;
   /** Which documents have the waypoint that they ask for. */
   readonly bound: () => readonly Condition[];
+  /** What Envoys of waypoints have refused. */
+  readonly refused: () => readonly Condition[];
 }

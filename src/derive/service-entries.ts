@@ -45,7 +45,8 @@ export function serviceEntrySources(document: ServiceEntryDocument, context: Con
 /** Parts of an entry that are not honoured, but for its endpoints. */
 export function serviceEntryConditions(document: ServiceEntryDocument, context: Context): readonly Condition[] {
   const resource = resourceText('ServiceEntry', document);
-  const conditions: Condition[] = [...serviceWaypoint(bindableOf(document), context).conditions];
+  const { waypoint, conditions: ofWaypoint } = serviceWaypoint(bindableOf(document), context);
+  const conditions: Condition[] = [...ofWaypoint];
   const note = (reason: string, message: string | null) => {
     if (message !== null) conditions.push(condition(resource, 'Accepted', reason, message));
   };
@@ -53,7 +54,9 @@ export function serviceEntryConditions(document: ServiceEntryDocument, context: 
   if (problem !== null) note(problem.reason, problem.message);
   note('WildcardHost', wildcardMessage(document));
   for (const address of document.spec.addresses) note('AddressNotHonoured', addressMessage(address));
-  note('NotResolved', resolutionMessage(document));
+  // A waypoint looks names up.
+  const isLookedUp = waypoint !== null && document.spec.resolution.startsWith('DNS');
+  if (!isLookedUp) note('NotResolved', resolutionMessage(document));
   note('NoAddress', missingAddress(document));
   for (const message of portMessages(document)) note('PortNotHonoured', message);
   note('UnknownTrafficDistribution', unknownDistribution(distributionOf(document)));

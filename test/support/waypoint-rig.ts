@@ -1,29 +1,16 @@
 import assert from 'node:assert/strict';
-import { fromBinary, toJson } from '@bufbuild/protobuf';
-import type { DescMessage, JsonObject } from '@bufbuild/protobuf';
+import type { JsonValue } from '@bufbuild/protobuf';
 
 import { readRaw } from '../../src/config/manifests/parse.ts';
 import { changesBetween } from '../../src/config/manifests/store.ts';
 import type { DocumentChange } from '../../src/config/mesh-input.ts';
+import { describeWaypoint } from '../../src/control/envoy/describe-waypoint.ts';
 import { resourceTypes, sendingOrder } from '../../src/control/envoy/resource-types.ts';
 import type { ResourceType } from '../../src/control/envoy/resource-types.ts';
 import { WaypointDerivation } from '../../src/control/envoy/waypoint-derivation.ts';
 import { WaypointStore } from '../../src/control/envoy/waypoint-store.ts';
 import { MeshDerivation } from '../../src/derive/mesh-derivation.ts';
-import { envoyTypes } from '../../src/envoy/registry.ts';
-import { ClusterSchema } from '../../src/proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
-import { ClusterLoadAssignmentSchema } from '../../src/proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
-import { ListenerSchema } from '../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
-import { RouteConfigurationSchema } from '../../src/proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
-import { DeltaDiscoveryResponseSchema } from '../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import type { Manifest } from './manifests.ts';
-
-const schemas: Readonly<Record<ResourceType, DescMessage>> = {
-  [resourceTypes.clusters]: ClusterSchema,
-  [resourceTypes.endpoints]: ClusterLoadAssignmentSchema,
-  [resourceTypes.listeners]: ListenerSchema,
-  [resourceTypes.routes]: RouteConfigurationSchema,
-};
 
 /** What a control plane makes of documents for its waypoints, without anybody who asks. */
 export class WaypointRig {
@@ -73,13 +60,10 @@ export class WaypointRig {
   }
 
   /** A resource as JSON. */
-  json(waypoint: string, type: keyof typeof resourceTypes, name: string): JsonObject {
-    const url = resourceTypes[type];
-    const resource = this.store.get(waypoint, url, name);
-    assert.ok(resource, `${type} ${name}`);
-    const response = fromBinary(DeltaDiscoveryResponseSchema, Buffer.from(resource.entry, 'latin1'));
-    const value = response.resources[0]?.resource?.value ?? new Uint8Array();
-    return toJson(schemas[url], fromBinary(schemas[url], value), { registry: envoyTypes }) as JsonObject;
+  json(waypoint: string, type: keyof typeof resourceTypes, name: string): JsonValue {
+    const found = describeWaypoint(this.store, waypoint)?.[type].find((resource) => resource.name === name);
+    assert.ok(found, `${type} ${name}`);
+    return found.resource;
   }
 
   /** Everything of every waypoint, to be compared: name and version. */

@@ -4,6 +4,7 @@ import type { AnyCollection, Collection } from '../../derive/collections/collect
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import { limited } from '../../derive/limited.ts';
+import type { ServiceSource } from '../../derive/service-sources.ts';
 import { contribution } from '../../derive/staged-map.ts';
 import type { Part } from '../../derive/staged-map.ts';
 import type { ConnectionRule } from '../../envoy/model.ts';
@@ -16,6 +17,7 @@ import type { ConvertedRoute, RankedRule } from '../../envoy/routes/precedence.t
 import { convertTcpRoute } from '../../envoy/routes/tcp-route.ts';
 import { convertTlsRoute } from '../../envoy/routes/tls-route.ts';
 import type { Condition } from '../../model/workload.ts';
+import { parentConditions } from './route-parents.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
 
 /** A route of the Gateway API with where it wants to be attached. */
@@ -42,7 +44,7 @@ export class AttachedRoutes {
   readonly #requests: readonly RouteKind<RankedRule>[];
   readonly #connections: readonly RouteKind<ConnectionRule>[];
 
-  constructor({ graph, sources }: DerivationParts, lookups: MeshLookups) {
+  constructor({ graph, sources, services }: DerivationParts, lookups: MeshLookups) {
     const kind = <Document extends RouteDocument, Rule>(
       name: string,
       from: Collection<Document>,
@@ -51,11 +53,16 @@ export class AttachedRoutes {
       const collection = graph.derive<Document, AttachableRoute<Rule>>({
         name,
         from,
-        reads: lookups.collections,
-        compute: (document, read) => ({
-          parents: document.spec.parentRefs,
-          route: convert(document, lookups.lookupsFor(read)),
-        }),
+        reads: [...lookups.collections, ...services.collections],
+        compute: (document, read) => {
+          const parents = document.spec.parentRefs;
+          const route = convert(document, lookups.lookupsFor(read));
+          const found = (text: string): readonly ServiceSource[] => services.ofDocument(text, read);
+          return {
+            parents,
+            route: { ...route, conditions: [...parentConditions(route, parents, found), ...route.conditions] },
+          };
+        },
       });
       return { collection, byParent: collection.index(parentKeys) };
     };

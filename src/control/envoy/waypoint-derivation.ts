@@ -8,7 +8,6 @@ import { buildClusters } from '../../envoy/clusters.ts';
 import { buildListener } from '../../envoy/listener.ts';
 import type { BoundService } from '../../envoy/model.ts';
 import { buildRoutes } from '../../envoy/routes.ts';
-import { noSecurity } from '../../envoy/security/model.ts';
 import type { Condition } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
@@ -115,7 +114,7 @@ function createRoutes(
   });
 }
 
-/** What waypoints in front of workloads share, whichever and how many those are. */
+/** What leads to the workloads of each waypoint. */
 function createDirect(
   graph: CollectionGraph,
   workloads: DerivedCollection<WorkloadsAtWaypoint>,
@@ -124,11 +123,10 @@ function createDirect(
   return graph.group<WaypointResources>({
     name: 'ways to workloads',
     from: [byWaypoint],
-    compute: (waypoint) => {
-      const input = {
-        ...emptyWaypoint,
-        workloads: [{ addresses: [], protocols: new Map(), labels: null, security: noSecurity }],
-      };
+    ofMembers: true,
+    compute: (waypoint, read) => {
+      const workloadsHere = read.byIndex(byWaypoint, waypoint).flatMap((item) => item.workloads);
+      const input = { ...emptyWaypoint, workloads: workloadsHere };
       const { clusters, routes } = resourceTypes;
       const resources = [
         ...buildClusters(input).map((cluster) => waypointResource(clusters, ClusterSchema, cluster.name, cluster, [])),

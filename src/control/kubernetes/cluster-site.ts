@@ -124,7 +124,7 @@ export class ClusterSite implements ControlSite {
   }
 
   /** Everything that is written, and by one replica only. */
-  async #lead({ authority, mesh, bound }: SiteParts, signal: AbortSignal): Promise<void> {
+  async #lead({ authority, mesh, bound, refused }: SiteParts, signal: AbortSignal): Promise<void> {
     const { settings, client, timers, random, logging } = this.#dependencies;
     const logger = logging.component('writer');
     const onFailure = (name: string, error: unknown, failures: number): void => {
@@ -135,18 +135,18 @@ export class ClusterSite implements ControlSite {
     setMaxListeners(0, signal);
     const terms = deploymentTerms(settings);
     const clusterDomain = (): string => mesh().settings.clusterDomain;
-    const notes = (): readonly Condition[] => mesh().conditions;
+    const notes = (): readonly Condition[] => [...mesh().conditions, ...refused()];
     await Promise.all([
       new RootPublisher(common).run(signal),
       deployWaypoints({ ...common, terms, clusterDomain, notes }, signal),
       keepWebhookBundle({ ...common, name: validatorNameIn(settings.podNamespace) }, signal),
-      this.#writeStatus({ mesh, bound }, onFailure, signal),
+      this.#writeStatus({ mesh, bound, refused }, onFailure, signal),
     ]);
   }
 
   /** Once a second at most: what changes in a burst is written once. */
   async #writeStatus(
-    { mesh, bound }: Pick<SiteParts, 'mesh' | 'bound'>,
+    { mesh, bound, refused }: Pick<SiteParts, 'mesh' | 'bound' | 'refused'>,
     onFailure: (name: string, error: unknown, failures: number) => void,
     signal: AbortSignal,
   ): Promise<void> {
@@ -156,7 +156,7 @@ export class ClusterSite implements ControlSite {
     };
     const writer = new StatusWriter({ client, timers, random, onWritten, onFailure });
     for (let seen = ''; !signal.aborted;) {
-      const notes = [...mesh().conditions, ...this.problems()];
+      const notes = [...mesh().conditions, ...refused(), ...this.problems()];
       const wanted = apiConditions(acceptedOf(this.input), notes, bound());
       const now = JSON.stringify([...wanted]);
       if (now !== seen) writer.update(wanted);
@@ -224,10 +224,14 @@ async function takeBack(
   }
 }
 
+const acceptedKinds = ['HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute', 'VirtualService', 'DestinationRule'] as const;
+
+function typeOf(kind: string): string {
+  return (acceptedKinds as readonly string[]).includes(kind) ? 'Accepted' : 'ZtunnelAccepted';
+}
+
 /** Objects that are in force unless something is noted of them, each with the type of condition that says so. */
 function acceptedOf(input: KubernetesInput): ReadonlyMap<string, string> {
-  const kinds = ['AuthorizationPolicy', 'PeerAuthentication'] as const;
-  return new Map(
-    kinds.flatMap((kind) => input.keysOf(kind).map((key) => [`${kind} ${key}`, 'ZtunnelAccepted'] as const)),
-  );
+  const kinds = ['AuthorizationPolicy', 'PeerAuthentication', ...acceptedKinds] as const;
+  return new Map(kinds.flatMap((kind) => input.keysOf(kind).map((key) => [`${kind} ${key}`, typeOf(kind)] as const)));
 }

@@ -5,6 +5,8 @@ import { isKubeList } from '../../kube/objects.ts';
 import type { Condition } from '../../model/workload.ts';
 import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
+import { routeKinds, routeParents } from './route-status.ts';
+import type { RouteObject } from './route-status.ts';
 
 export interface StatusWriterDependencies {
   readonly client: Pick<KubeClient, 'send'>;
@@ -27,7 +29,7 @@ export interface ApiCondition {
 type ListedObject = ApiObject & { readonly metadata: { readonly name: string; readonly namespace?: string } };
 
 interface ApiObject {
-  readonly metadata: { readonly generation?: number };
+  readonly metadata: { readonly generation?: number; readonly resourceVersion?: string };
   readonly status?: { readonly conditions?: readonly ApiCondition[] | null } | null;
 }
 
@@ -38,6 +40,14 @@ export const statusPaths: Readonly<Record<string, string>> = {
   ServiceEntry: 'apis/networking.istio.io/v1 serviceentries',
   WorkloadEntry: 'apis/networking.istio.io/v1 workloadentries',
   Service: 'api/v1 services',
+  RequestAuthentication: 'apis/security.istio.io/v1 requestauthentications',
+  VirtualService: 'apis/networking.istio.io/v1 virtualservices',
+  DestinationRule: 'apis/networking.istio.io/v1 destinationrules',
+  RateLimitPolicy: 'apis/ambit.dev/v1alpha1 ratelimitpolicies',
+  HTTPRoute: 'apis/gateway.networking.k8s.io/v1 httproutes',
+  GRPCRoute: 'apis/gateway.networking.k8s.io/v1 grpcroutes',
+  TLSRoute: 'apis/gateway.networking.k8s.io/v1 tlsroutes',
+  TCPRoute: 'apis/gateway.networking.k8s.io/v1alpha2 tcproutes',
 };
 
 const MANAGER = 'ambit-control';
@@ -114,6 +124,28 @@ export class StatusWriter {
     return found;
   }
 
+  /** Others write into the same list: what has changed since it was read is read again. */
+  async #writeParents(
+    { path }: Target,
+    current: ApiObject & RouteObject,
+    wanted: readonly ApiCondition[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, onWritten, timers } = this.#dependencies;
+    const parents = routeParents(current, wanted, timers.now());
+    if (parents === null) return;
+    const { resourceVersion } = current.metadata;
+    await client.send({
+      method: 'PATCH',
+      path: `${path}/status`,
+      query: { fieldManager: MANAGER },
+      contentType: 'application/merge-patch+json',
+      body: { metadata: { resourceVersion }, status: { parents } },
+      signal,
+    });
+    onWritten();
+  }
+
   async #write(resource: string, signal: AbortSignal): Promise<void> {
     const { client, onWritten, timers } = this.#dependencies;
     const wanted = this.#wanted.get(resource) ?? [];
@@ -121,6 +153,10 @@ export class StatusWriter {
     if (target === null) return;
     try {
       const current = (await client.send({ method: 'GET', path: target.path, signal })) as ApiObject;
+      if (routeKinds.includes(target.identity.kind)) {
+        await this.#writeParents(target, current, wanted, signal);
+        return;
+      }
       const generation = current.metadata.generation;
       const conditions = merged(wanted, current.status?.conditions ?? [], timers.now(), generation);
       if (conditions === null) return;

@@ -38,7 +38,7 @@ describe('what a waypoint is told', () => {
     assert.deepEqual(rig.names(waypoint, 'routes'), [vip('web')]);
     assert.deepEqual(rig.names(waypoint, 'listeners'), ['waypoint']);
     const endpoints = JSON.stringify(rig.json(waypoint, 'endpoints', vip('web')));
-    assert.match(endpoints, /"address":"10\.0\.0\.1","portValue":8080/);
+    assert.match(endpoints, /"address":"10\.0\.0\.1","port_value":8080/);
   });
 
   test('is nothing where no service asks for it', () => {
@@ -101,6 +101,7 @@ describe('what a waypoint is told', () => {
     const rig = new WaypointRig(...base, entry);
     const cluster = JSON.stringify(rig.json(waypoint, 'clusters', 'inbound-vip|80|http|api.example.com'));
     assert.match(cluster, /STRICT_DNS.*api\.example\.com/);
+    assert.deepEqual(rig.conditions, []);
   });
 });
 
@@ -183,6 +184,20 @@ describe('what a route cannot have', () => {
   test('is told: a backend that is not there', () => {
     const rig = new WaypointRig(...base, httpRoute('shop', 'r', 'web', 'nobody'));
     assert.deepEqual(rig.conditions, ['HTTPRoute shop/r: ResolvedRefs/BackendNotFound']);
+  });
+
+  test('is told: a parent that is not there, or has no waypoint', () => {
+    const plain = [waypointNamespace('bank', {}), httpService('bank', 'books', '10.2.0.1')];
+    const rig = new WaypointRig(
+      ...base,
+      ...plain,
+      httpRoute('shop', 'r', 'nobody', 'web'),
+      httpRoute('bank', 's', 'books', 'books'),
+    );
+    assert.deepEqual(rig.conditions, [
+      'HTTPRoute bank/s: Accepted/NoWaypoint',
+      'HTTPRoute shop/r: Accepted/NoMatchingParent',
+    ]);
   });
 
   test('is told: a backend of another namespace, until that lets it', () => {

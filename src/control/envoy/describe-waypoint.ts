@@ -1,0 +1,45 @@
+import { fromBinary, toJson } from '@bufbuild/protobuf';
+import type { DescMessage, JsonValue } from '@bufbuild/protobuf';
+import { envoyTypes } from '../../envoy/registry.ts';
+import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
+import { ClusterLoadAssignmentSchema } from '../../proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
+import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
+import { DeltaDiscoveryResponseSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
+import { resourceTypes } from './resource-types.ts';
+import type { WaypointResource } from './waypoint-resource.ts';
+import type { WaypointStore } from './waypoint-store.ts';
+
+/** A resource as Envoy's own page has it, with the manifests that it was made of. */
+export interface DescribedResource {
+  readonly name: string;
+  readonly version: string;
+  readonly origins: readonly string[];
+  readonly resource: JsonValue;
+}
+
+export type DescribedWaypoint = Readonly<Record<keyof typeof resourceTypes, readonly DescribedResource[]>>;
+
+/** What the Envoys of a waypoint are told. @returns null where there is no such waypoint */
+export function describeWaypoint(store: WaypointStore, waypoint: string): DescribedWaypoint | null {
+  if (!store.waypoints.includes(waypoint)) return null;
+  const all = (type: keyof typeof resourceTypes, schema: DescMessage): readonly DescribedResource[] =>
+    store
+      .all(waypoint, resourceTypes[type])
+      .map((resource) => described(resource, schema))
+      .sort((left, right) => (left.name < right.name ? -1 : 1));
+  return {
+    clusters: all('clusters', ClusterSchema),
+    endpoints: all('endpoints', ClusterLoadAssignmentSchema),
+    listeners: all('listeners', ListenerSchema),
+    routes: all('routes', RouteConfigurationSchema),
+  };
+}
+
+/** Read back from what is sent: nothing else is kept of it. */
+function described({ name, version, origins, entry }: WaypointResource, schema: DescMessage): DescribedResource {
+  const { resources } = fromBinary(DeltaDiscoveryResponseSchema, Buffer.from(entry, 'latin1'));
+  const value = resources[0]?.resource?.value ?? new Uint8Array();
+  const resource = toJson(schema, fromBinary(schema, value), { registry: envoyTypes, useProtoFieldName: true });
+  return { name, version, origins, resource };
+}
