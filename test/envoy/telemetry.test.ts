@@ -9,7 +9,7 @@ import { destination, endpoint, input, labels, port, rule, service } from '../su
 import { ask, askHttp2, readAll, readFirst } from '../support/envoy/requests.ts';
 import { echoServer, http2Server, httpServer } from '../support/envoy/servers.ts';
 import { envoySuite } from '../support/envoy/suite.ts';
-import { parseMetrics, select } from '../support/metrics.ts';
+import { parseMetrics, select, sum } from '../support/metrics.ts';
 import type { LabelQuery, Sample } from '../support/metrics.ts';
 import { waitFor } from '../support/wait.ts';
 
@@ -194,6 +194,19 @@ envoySuite(
     test('are told without a complaint of Envoy', () => {
       const said = waypoint().envoy.errors.filter((line) => !line.includes('no configured limit to the number'));
       assert.deepEqual(said, []);
+    });
+
+    test('have a bound, and what is beyond is counted', async () => {
+      const ofClient = async (index: number): Promise<unknown> => {
+        const facts = new Map([...cart, [0xe4, `client-${index}`]]);
+        return ask(await waypoint().envoy.connect(vip, 80, { facts }));
+      };
+      for (let first = 0; first < 1_020; first += 20)
+        await Promise.all(Array.from({ length: 20 }, (_, index) => ofClient(first + index)));
+      const found = await samples();
+      const told = select(found, 'envoy_istio_request_bytes_count').length;
+      assert.ok(told > 900 && told <= 1_000, `${told} sets of labels`);
+      assert.ok(sum(found, 'envoy_server_stats_overflow_histogram') > 0);
     });
 
     test('go with a log that names both ends', async () => {

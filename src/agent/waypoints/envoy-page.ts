@@ -57,7 +57,8 @@ function* readFamily(
   samples: string,
   waypoint: string,
 ): Generator<FamilyText | null> {
-  if (!name.startsWith('istio_')) yield { name, type, lines: overflow(samples, waypoint) };
+  if (name === 'ambit_waypoint_series_overflow_total') yield { name, type, lines: overflow(samples, waypoint) };
+  else if (name === 'ambit_rate_limit_requests_total') yield { name, type, lines: limits(samples, waypoint) };
   else if (name.endsWith('_messages_total')) yield { name, type, lines: messages(name, samples, waypoint) };
   else for (const slice of slicesOf(samples)) yield { name, type, lines: relabelled(slice, waypoint) };
 }
@@ -87,6 +88,17 @@ function overflow(samples: string, waypoint: string): string {
       ([, kind, value]) =>
         `ambit_waypoint_series_overflow_total{waypoint="${waypoint}",kind="${kind ?? ''}"} ${value ?? ''}\n`,
     )
+    .join('');
+}
+
+/** Envoy has the name of a limit as a prefix, and counts what it lets through and what it refuses apart. */
+function limits(samples: string, waypoint: string): string {
+  const pattern = /^\w+_rate_limit_(ok|enforced)\{envoy_local_http_ratelimit_prefix="([^"]*)"\} (\d+)$/gm;
+  return [...samples.matchAll(pattern)]
+    .map(([, kind, limit = '', value = '']) => {
+      const result = kind === 'ok' ? 'let_through' : 'refused';
+      return `ambit_rate_limit_requests_total{waypoint="${waypoint}",limit="${limit}",result="${result}"} ${value}\n`;
+    })
     .join('');
 }
 

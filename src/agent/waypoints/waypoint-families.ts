@@ -10,6 +10,8 @@ export const waypointFamilies = {
   istio_tcp_connections_closed_total: 'Connections that are no HTTP, closed',
   istio_tcp_received_bytes_total: 'Bytes from their clients, counted when a connection has ended',
   istio_tcp_sent_bytes_total: 'Bytes from their servers, likewise',
+  ambit_rate_limit_requests_total:
+    'Requests that a RateLimitPolicy has looked at, by its limit and what became of them',
   ambit_waypoint_series_overflow_total: 'Counts that a waypoint no longer tells apart: it has too many sets of labels',
 } as const satisfies Record<string, string>;
 
@@ -19,13 +21,19 @@ export type WaypointFamily = keyof typeof waypointFamilies;
 const otherNames: Readonly<Record<string, WaypointFamily>> = {
   cluster_grpc_request_message_count: 'istio_request_messages_total',
   cluster_grpc_response_message_count: 'istio_response_messages_total',
+  http_local_rate_limit_ok: 'ambit_rate_limit_requests_total',
+  http_local_rate_limit_enforced: 'ambit_rate_limit_requests_total',
   server_stats_overflow_counter: 'ambit_waypoint_series_overflow_total',
   server_stats_overflow_histogram: 'ambit_waypoint_series_overflow_total',
 };
 
 /** Regular expression of the statistics that Envoy is asked for. */
-export const wantedStatistics =
-  '^istio_|^server\\.stats_overflow\\.(counter|histogram)$|\\.grpc\\.(request|response)_message_count$';
+export const wantedStatistics = [
+  '^istio_',
+  '^server\\.stats_overflow\\.(counter|histogram)$',
+  '\\.grpc\\.(request|response)_message_count$',
+  '\\.http_local_rate_limit\\.(ok|enforced)$',
+].join('|');
 
 /** @param name as Envoy's page says it; null: none that is wanted */
 export function familyOf(name: string): WaypointFamily | null {

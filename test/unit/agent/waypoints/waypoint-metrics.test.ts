@@ -71,6 +71,26 @@ suite('a page of Envoy', () => {
     assert.deepEqual([family?.name, family?.lines], ['ambit_waypoint_series_overflow_total', expected]);
   });
 
+  test('tells what limits have let through and refused', () => {
+    const sample = (kind: string, value: number): string => {
+      const name = `envoy_http_local_rate_limit_${kind}`;
+      return `# TYPE ${name} counter\n${name}{envoy_local_http_ratelimit_prefix="shop/cart/0"} ${value}\n\n`;
+    };
+    const page = sample('enabled', 5) + sample('enforced', 2) + sample('ok', 3) + sample('rate_limited', 2);
+    const samples = parseMetrics(
+      read(page)
+        .map(({ lines }) => lines)
+        .join(''),
+    );
+    assert.deepEqual(
+      samples.map(({ name, labels, value }) => [name, labels['limit'], labels['result'], value]),
+      [
+        ['ambit_rate_limit_requests_total', 'shop/cart/0', 'refused', 2],
+        ['ambit_rate_limit_requests_total', 'shop/cart/0', 'let_through', 3],
+      ],
+    );
+  });
+
   test('gives nothing else of what Envoy counts', () => {
     assert.deepEqual(read('# TYPE envoy_server_uptime gauge\nenvoy_server_uptime{} 12\n'), []);
   });
