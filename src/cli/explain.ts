@@ -8,6 +8,8 @@ import type { Explanation } from '../explain/shape.ts';
 import { describeExplanation } from '../explain/text.ts';
 import { addOption } from './command.ts';
 import type { Invocation, RegisterCommand } from './command.ts';
+import { fetchPage, parseJson } from './pages.ts';
+import type { Page } from './pages.ts';
 
 const HELP = `
 SOURCE is a pod: NAME, NAMESPACE/NAME or the uid of a workload. DESTINATION is a pod likewise, an address ([ADDRESS] for
@@ -25,8 +27,10 @@ Exit status:
   2  it is denied or refused, or that depends on the endpoint
 `;
 
-/** What an explanation of many endpoints and policies comes to; more is no explanation. */
-const longestPage = 16 * 1024 * 1024;
+const unreachable = {
+  code: 'EXPLAIN_UNREACHABLE',
+  hint: 'is it the debug port of a control plane (--control-debug), or the admin port of an agent (--admin)?',
+};
 /** Each end may take five seconds. */
 const deadline = 20_000;
 
@@ -66,7 +70,7 @@ async function explain({ source, destination, flags }: Words, context: Invocatio
   const { namespace, output, controlDebug, admin } = explainSettings.resolve(flags, context.environment);
   const query = new URLSearchParams({ source, destination, namespace }).toString();
   const page = admin === null ? `${controlDebug}/debug/explain` : `${admin}/explain`;
-  const explanation = readExplanation(page, await fetchPage(`${page}?${query}`));
+  const explanation = readExplanation(page, await fetchPage({ url: `${page}?${query}`, deadline, unreachable }));
   context.output(output === 'json' ? `${JSON.stringify(explanation, null, 2)}\n` : describeExplanation(explanation));
   return statuses[explanation.verdict.outcome];
 }
@@ -79,35 +83,6 @@ const statuses: Readonly<Record<Explanation['verdict']['outcome'], number>> = {
   unknown: EXIT.fault,
 };
 
-interface Page {
-  readonly status: number;
-  readonly text: string;
-}
-
-/** @throws AmbitError `EXPLAIN_UNREACHABLE` */
-async function fetchPage(url: string): Promise<Page> {
-  try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(deadline) });
-    return { status: response.status, text: await readText(response) };
-  } catch (cause) {
-    const { origin } = new URL(url);
-    const text = `${origin} gives no answer: is it the debug port of a control plane (--control-debug), or the admin port of an agent (--admin)?`;
-    throw new AmbitError('EXPLAIN_UNREACHABLE', text, { cause });
-  }
-}
-
-async function readText(response: Response): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    const bytes = part as Uint8Array;
-    length += bytes.length;
-    if (length > longestPage) throw new Error(`the answer is longer than ${longestPage} bytes`);
-    parts.push(bytes);
-  }
-  return Buffer.concat(parts).toString('utf8');
-}
-
 const failureSchema = z.object({ error: z.object({ code: z.string(), message: z.string() }) });
 
 /** @throws AmbitError with the code that the page gave, or `EXPLAIN_UNREADABLE` */
@@ -119,12 +94,4 @@ function readExplanation(page: string, { status, text }: Page): Explanation {
   if (failure.success) throw new AmbitError(failure.data.error.code, failure.data.error.message);
   const hint = 'is that one of our control planes or agents, and of this version?';
   throw new AmbitError('EXPLAIN_UNREADABLE', `${page} answered with status ${status} and no explanation: ${hint}`);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

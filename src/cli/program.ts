@@ -12,6 +12,7 @@ import { registerInstall } from './install.ts';
 import { registerManifest } from './manifest.ts';
 import { registerPrecheck } from './precheck.ts';
 import { registerProfile } from './profile.ts';
+import { registerProxyConfig, registerProxyStatus } from './proxy.ts';
 import { registerUninstall } from './uninstall.ts';
 import { registerVerifyInstall } from './verify-install.ts';
 import { registerVersion } from './version.ts';
@@ -27,6 +28,8 @@ const commands = [
   registerVersion,
   registerExplain,
   registerWaypoint,
+  registerProxyStatus,
+  registerProxyConfig,
   registerAgent,
   registerControl,
   registerCa,
