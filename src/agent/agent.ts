@@ -287,5 +287,5 @@ function podsOfManifests({ settings, timers, logging, metrics }: AgentDependenci
   if (manifests === null) return null;
   const logger = logging.component('manifests');
   const input = new ManifestInput({ path: manifests, stateDir, pollInterval: manifestPoll, timers, logger, metrics });
-  return { input, places: null };
+  return { input, places: null, isStarting: () => false };
 }

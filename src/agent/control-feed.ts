@@ -263,8 +263,10 @@ export class ControlFeed implements StateFeed {
   #reconcile(): void {
     if (this.#node === null || this.#ending.signal.aborted) return;
     const { enrolment, endings } = this.#node;
+    const { nodePods } = this.#dependencies;
     const pods = this.#place();
-    enrolment.reconcile(pods, this.#nodePods?.known ?? true);
+    const allKnown = this.#nodePods?.known ?? true;
+    enrolment.reconcile(pods, allKnown, (uid) => nodePods?.isStarting(uid) === true);
     endings?.reconcile(
       pods,
       enrolment.waypoints().map(({ uid }) => uid),

@@ -98,15 +98,21 @@ export class Enrolment {
   /**
    * @param pods pods of this node, the unwanted ones included
    * @param allKnown these are all of them: one that is missing is gone
+   * @param isStarting of a pod that is missing: it has no addresses yet
    */
-  reconcile(pods: ReadonlyMap<string, LocalPod>, allKnown = true): void {
+  reconcile(
+    pods: ReadonlyMap<string, LocalPod>,
+    allKnown = true,
+    isStarting: (uid: string) => boolean = () => false,
+  ): void {
     for (const pod of pods.values()) {
       const entry = this.#entry(pod.uid, nameOf(pod));
       entry.listed = true;
       this.#setGoal(entry, this.#leaving ? { kind: 'released' } : goalOf(pod, this.#dependencies.placedLater));
     }
     for (const entry of [...this.#entries.values()]) {
-      if (!pods.has(entry.uid)) this.#setGoal(entry, goalWithoutPod(entry.listed, allKnown));
+      if (!pods.has(entry.uid))
+        this.#setGoal(entry, goalWithoutPod(entry.listed, allKnown && (entry.listed || !isStarting(entry.uid))));
     }
     this.#report();
   }

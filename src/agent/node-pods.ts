@@ -20,4 +20,6 @@ export interface NodePods {
   readonly input: MeshInput;
   /** null: the documents say where the namespaces are, and the control plane may name further pods. */
   readonly places: NodePlaces | null;
+  /** Pods that are starting: the runtime may have made their network already, and nobody has told of their addresses yet. */
+  readonly isStarting: (uid: string) => boolean;
 }

@@ -32,10 +32,13 @@ export function goalOf(pod: LocalPod, placedLater: boolean): Goal {
 }
 
 /**
- * An adopted pod that nothing names may still run, so its open connections are left to end by themselves; while not all pods of
- * the node are known, it may as well be one of the mesh, and stays captured.
+ * An adopted pod that nothing names may still run, so its open connections are left to end by themselves. While it is not known
+ * to be none of the mesh, it stays captured: the pods of the node are not all known, or it has started under a former agent and
+ * the API server does not have its addresses yet.
+ *
+ * @param listed it was named before
  */
-export function goalWithoutPod(listed: boolean, allKnown: boolean): Goal {
-  if (!allKnown) return { kind: 'awaited' };
+export function goalWithoutPod(listed: boolean, isKnown: boolean): Goal {
+  if (!isKnown) return { kind: 'awaited' };
   return listed ? { kind: 'forgotten' } : { kind: 'released' };
 }

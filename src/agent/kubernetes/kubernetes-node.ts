@@ -79,7 +79,8 @@ export class KubernetesNode {
     const { hostProc } = settings;
     const processes = new HostProcesses(hostProc, nodeNetnsOf(settings) ?? join(hostProc, '1/ns/net'));
     this.#places = new PodPlaces({ ...common, processes, hostProc });
-    this.pods = { input: this.#documents, places: this.#places };
+    const isStarting = (uid: string): boolean => this.#documents.isStarting(uid);
+    this.pods = { input: this.#documents, places: this.#places, isStarting };
     for (const source of [this.#documents.changes, this.#places.changes])
       source.listen(() => {
         this.changed();

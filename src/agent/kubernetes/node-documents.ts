@@ -49,6 +49,13 @@ export class NodeDocuments implements MeshInput {
     return this.#pods.get(this.#keys.get(uid) ?? '') ?? null;
   }
 
+  /** Neither over nor with addresses. */
+  isStarting(uid: string): boolean {
+    const status = this.podOf(uid)?.status;
+    if (status === undefined || this.#told.has(uid)) return false;
+    return status.addresses.length === 0 && status.phase !== 'Succeeded' && status.phase !== 'Failed';
+  }
+
   get pods(): Iterable<PodDocument> {
     return this.#pods.values();
   }

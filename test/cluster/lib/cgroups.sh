@@ -99,9 +99,9 @@ processes_in() { # NAME
   cgroups_of "$1" | while read -r folder; do cat "$folder/cgroup.procs" 2>/dev/null || true; done | sort -u
 }
 
-# The node's own and those below, deepest first.
+# The node's own and those below, deepest first. Those of pods that end may vanish while it looks, which is no failure.
 cgroups_of() { # NAME
-  find /sys/fs/cgroup -depth -type d \( -name "$1" -o -path "*/$1/*" \) 2>/dev/null
+  find /sys/fs/cgroup -depth -type d \( -name "$1" -o -path "*/$1/*" \) 2>/dev/null || true
 }
 
 remove_cgroups() { # NAME

@@ -177,6 +177,26 @@ suite('enrolment', () => {
     assert.deepEqual(operations(), ['unenrol uid-old']);
   });
 
+  test('an adopted pod that is starting stays captured until its addresses are known', async () => {
+    const { enrolment, operations } = newRig(true, true);
+    enrolment.adopt([{ uid: 'uid-a' }]);
+    enrolment.reconcile(new Map(), true, (uid) => uid === 'uid-a');
+    await settled();
+    assert.deepEqual(operations(), []);
+    enrolment.reconcile(pods(pod('a')));
+    await settled();
+    assert.deepEqual(operations(), ['enrol uid-a']);
+  });
+
+  test('a pod that was named before and is no more is forgotten, though another sandbox of it is starting', async () => {
+    const { enrolment, operations } = newRig(true, true);
+    enrolment.reconcile(pods(pod('a')));
+    await settled();
+    enrolment.reconcile(new Map(), true, () => true);
+    await settled();
+    assert.deepEqual(operations(), ['enrol uid-a', 'forget uid-a']);
+  });
+
   test('a goal that changes under way is pursued when the operation has ended', async () => {
     const rig = newRig(false);
     rig.enrolment.reconcile(pods(pod('a')));
