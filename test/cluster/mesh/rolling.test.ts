@@ -74,24 +74,9 @@ clusterSuite('changes under load', () => {
     assert.deepEqual(failuresBeyond(results, others), {}, describeLoads(results));
   });
 
-  it('takes in a hundred pods that start at once', async () => {
-    await plain.scale('web', 0);
-    const begun = Date.now();
-    await shop.scale('web', 100);
-    const pods = await shop.untilScaled('web', 100);
-    console.log(`a hundred pods were ready after ${Date.now() - begun} ms`);
-    await cluster.until('a hundred enrolled pods', async () => {
-      const now = await shop.pods('app=web');
-      return now.every((pod) => redirectionOf(pod) === 'enabled');
-    });
-    for (const node of ['node-1', 'node-2']) {
-      assert.equal(pods.filter(({ spec }) => spec.nodeName === node).length, 50);
-    }
+  it('replaces the agents without the failure of a new connection', async () => {
     await shop.scale('web', 2);
     await shop.untilScaled('web', 2);
-  });
-
-  it('replaces the agents without the failure of a new connection', async () => {
     const loads = await load(shop, 'web');
     const begun = Date.now();
     await mesh.restartAgents();
@@ -125,10 +110,10 @@ clusterSuite('changes under load', () => {
     const [young] = await shop.start(serverPod('young', ['whoami@[::]:8081'], { node: 2 }));
     await shop.untilRedirected(['young'], 'enabled');
     const fixed = endpoint((await shop.get<{ status: { podIP: string } }>(['pod', 'fixed'])).status.podIP, 8081);
-    await cluster.until('half a minute without a control plane', async () => {
+    await cluster.until('a while without a control plane', async () => {
       assert.equal((await shop.whoami('young', fixed)).server, 'fixed');
       assert.ok(wasReset(await plain.call('far', fixed)));
-      return Date.now() - begun > 30_000;
+      return Date.now() - begun > 15_000;
     });
     await mesh.scaleControl(1);
     const address = endpoint(young?.status.podIP ?? '', 8081);
@@ -143,5 +128,20 @@ clusterSuite('changes under load', () => {
     const pushes = sum(samples, 'pilot_xds_pushes');
     console.log(`${pushes} responses since the control plane is back`);
     assert.ok(pushes <= 30, `${pushes} responses`);
+  });
+
+  // The last one: nobody waits for the end of so many.
+  it('takes in a hundred pods that start at once', async () => {
+    const begun = Date.now();
+    await shop.apply(deployment('crowd', servers, { replicas: 100, serveOnSeconds: 1 }));
+    const pods = await shop.untilScaled('crowd', 100);
+    console.log(`a hundred pods were ready after ${Date.now() - begun} ms`);
+    await cluster.until('a hundred enrolled pods', async () => {
+      const now = await shop.pods('app=crowd');
+      return now.every((pod) => redirectionOf(pod) === 'enabled');
+    });
+    for (const node of ['node-1', 'node-2']) {
+      assert.equal(pods.filter(({ spec }) => spec.nodeName === node).length, 50);
+    }
   });
 });
