@@ -37,7 +37,7 @@ type Counter = Init<typeof Config_CounterSchema>;
 type Histogram = Init<typeof Config_HistogramSchema>;
 
 /** Counts requests when they have ended. @param destination labels of the workload that was sent to */
-export function requestMetrics(destination: readonly Label[]): AccessLog {
+export const requestMetrics = madeOnce((destination: readonly Label[]): AccessLog => {
   const tags = requestTags(destination);
   return statsLog({
     counters: [one('istio_requests_total', tags)],
@@ -47,10 +47,10 @@ export function requestMetrics(destination: readonly Label[]): AccessLog {
       histogram('istio_response_bytes', Unit.Bytes, '%DOWNSTREAM_WIRE_BYTES_SENT%', tags),
     ],
   });
-}
+});
 
 /** Counts connections; their bytes when they have ended. */
-export function connectionMetrics(destination: readonly Label[]): readonly AccessLog[] {
+export const connectionMetrics = madeOnce((destination: readonly Label[]): readonly AccessLog[] => {
   const tags = connectionTags(destination);
   const opened = statsLog({ counters: [one('istio_tcp_connections_opened_total', tags)] });
   const ended = statsLog({
@@ -65,6 +65,16 @@ export function connectionMetrics(destination: readonly Label[]): readonly Acces
     { ...opened, filter: allOf(atMoment(AccessLogType.TcpConnectionEnd), neverConnected) },
     { ...ended, filter: atMoment(AccessLogType.TcpConnectionEnd) },
   ];
+});
+
+/** All chains of services have the same labels, and a thousand chains need not make the same ten kilobytes each. */
+function madeOnce<Made>(make: (destination: readonly Label[]) => Made): (destination: readonly Label[]) => Made {
+  const made = new WeakMap<readonly Label[], Made>();
+  return (destination) => {
+    const known = made.get(destination) ?? make(destination);
+    made.set(destination, known);
+    return known;
+  };
 }
 
 function requestTags(destination: readonly Label[]): readonly Tag[] {
@@ -101,9 +111,9 @@ function histogram(name: string, unit: Unit, valueFormat: string, tags: readonly
   return { stat: { name, tags: [...tags] }, unit, valueFormat };
 }
 
-/** No endpoint, none that answers, too many connections, or refused before one was chosen. */
+/** No endpoint, none that answers, too many connections, or no cluster. */
 const neverConnected: Filter = {
-  filterSpecifier: { case: 'responseFlagFilter', value: { flags: ['UF', 'UH', 'UO', 'NR', 'NC', 'UAEX', 'UT'] } },
+  filterSpecifier: { case: 'responseFlagFilter', value: { flags: ['UF', 'UH', 'UO', 'NR', 'NC'] } },
 };
 
 function atMoment(type: AccessLogType): Filter {
