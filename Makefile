@@ -1,7 +1,7 @@
 # The two commands of the README are `demo` and `test`; each builds what it needs first.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: build demo test bench bench-quick bench-scale soak lint format clean image cluster cluster-down test-cluster
+.PHONY: build demo test bench bench-quick bench-scale bench-waypoint soak lint format clean image cluster cluster-down test-cluster
 
 build:
 	@scripts/build.sh
@@ -40,6 +40,9 @@ bench-quick:
 # SIZES: quick, full, or WORKLOADSxAGENTS such as 10000x100; several are separated by spaces.
 bench-scale:
 	@scripts/bench-scale.sh $(SIZES)
+
+bench-waypoint:
+	@scripts/bench-waypoint.sh
 
 lint:
 	@scripts/lint.sh
