@@ -42,9 +42,13 @@ export function validatorGroup({ namespace }: Site): ObjectGroup {
         // Its caBundle is written by the control plane, which alone knows the mesh's roots.
         clientConfig: { service: { name: controlName, namespace, path: '/validate', port: 443 } },
         rules: [
-          rule('security.istio.io', ['authorizationpolicies', 'peerauthentications']),
-          rule('networking.istio.io', ['serviceentries', 'workloadentries', 'workloadgroups']),
-          rule('ambit.dev', ['meshsettings']),
+          rule('security.istio.io', ['authorizationpolicies', 'peerauthentications', 'requestauthentications']),
+          rule('networking.istio.io', [
+            ...['serviceentries', 'workloadentries', 'workloadgroups'],
+            ...['virtualservices', 'destinationrules'],
+          ]),
+          // Not the mesh's own settings: an upgrade writes those of the new version while the former one still answers here.
+          rule('ambit.dev', ['ratelimitpolicies']),
         ],
         failurePolicy: 'Ignore',
         matchPolicy: 'Exact',
