@@ -21,6 +21,10 @@ sed -i 's/^message StringRules {/& optional bool ignore_empty = 26;/' "$api/vali
 sed -i -e 's/^message RouteMatch {/& repeated type.matcher.v3.FilterStateMatcher filter_state = 16;/' \
   -e 's|^import "envoy/type/matcher/v3/metadata.proto";|&\nimport "envoy/type/matcher/v3/filter_state.proto";|' \
   "$api/envoy/config/route/v3/route_components.proto"
+# Likewise: limits of their own for each client, and what tells these apart.
+sed -i -e 's/^message LocalRateLimit {/& repeated config.route.v3.RateLimit rate_limits = 17; google.protobuf.UInt32Value max_dynamic_descriptors = 18;/' \
+  -e 's|^import "envoy/config/core/v3/base.proto";|&\nimport "envoy/config/route/v3/route_components.proto";|' \
+  "$api/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto"
 # Newer, too, and whole files.
 cp -r proto/envoy-api/. "$api/"
 echo 'version: v2' >"$api/buf.yaml"

@@ -1,0 +1,29 @@
+/** Where Envoy's own filters keep what they have found, and under which names ours stand in a chain. */
+
+export const tokenFilter = 'envoy.filters.http.jwt_authn';
+/** Under which the payload of a good token is kept. */
+export const tokenPayload = 'payload';
+
+/** The name by which Envoy's RBAC keeps what its shadow rules say, whatever the filter is called. */
+export const accessFilter = 'envoy.filters.http.rbac';
+
+export const denyFilter = 'ambit.rbac.deny';
+export const auditFilter = 'ambit.rbac.audit';
+export const allowFilter = 'ambit.rbac.allow';
+export const limitFilter = 'envoy.filters.http.local_ratelimit';
+
+/** Decides what an external authorizer is asked of. */
+export function askedFilter(authorizer: string): string {
+  return `ambit.rbac.custom.${authorizer}`;
+}
+
+export function authorizerFilter(authorizer: string): string {
+  return `envoy.filters.http.ext_authz.${authorizer}`;
+}
+
+/** Before the statistics and the findings of the rules that decide whether an authorizer is asked. */
+export function askedPrefix(authorizer: string): string {
+  return `custom_${authorizer.replace(/[^A-Za-z0-9]/g, '_')}_`;
+}
+
+export const dryRunPrefix = 'dry_run_';
