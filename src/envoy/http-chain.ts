@@ -36,6 +36,8 @@ export interface HttpChainSettings {
   readonly routes: string;
   /** Whether clients may speak gRPC. */
   readonly grpc: boolean;
+  /** What comes before all that shapes traffic. */
+  readonly security: readonly HttpFilter[];
 }
 
 /** Filters of one address and port that speaks HTTP. */
@@ -49,13 +51,14 @@ export function httpChain(name: string, settings: HttpChainSettings): Init<typeo
   };
 }
 
+type HttpFilter = Init<typeof HttpFilterSchema>;
 type ConnectionManager = Init<typeof HttpConnectionManagerSchema>;
 
-function connectionManager({ http, telemetry, routes, grpc }: HttpChainSettings): ConnectionManager {
+function connectionManager({ http, telemetry, routes, grpc, security }: HttpChainSettings): ConnectionManager {
   return {
     statPrefix: statisticsName(routes),
     routeSpecifier: { case: 'rds', value: { configSource: aggregated(), routeConfigName: routes } },
-    httpFilters: httpFilters(grpc),
+    httpFilters: [...security, ...trafficFilters(grpc)],
     accessLog: [
       requestMetrics(telemetry.destination),
       ...accessLogs(http.accessLog, 'requests', telemetry.destination),
@@ -71,7 +74,7 @@ function connectionManager({ http, telemetry, routes, grpc }: HttpChainSettings)
   };
 }
 
-function httpFilters(grpc: boolean): Init<typeof HttpFilterSchema>[] {
+function trafficFilters(grpc: boolean): HttpFilter[] {
   // Messages of each cluster; of each method, which clients name, they would be without bound.
   const counting = typed('envoy.filters.http.grpc_stats', GrpcStatsSchema, {
     perMethodStatSpecifier: { case: 'statsForAllMethods', value: { value: false } },

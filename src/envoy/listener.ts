@@ -12,16 +12,21 @@ import { TlsInspectorSchema } from '../proto/gen/envoy-api/envoy/extensions/filt
 import { byDestination, byFirstBytes, byPort, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
 import { httpChain } from './http-chain.ts';
-import type { BoundWorkload, HttpSettings, WaypointInput, WorkloadLabels } from './model.ts';
-import { directCluster, directHttp, directTcp, handoverPort, waypointListener } from './names.ts';
+import type { BoundWorkload, WaypointInput } from './model.ts';
+import { directCluster, handoverPort, waypointListener } from './names.ts';
 import { proxyHeaderFilter } from './peer.ts';
 import { policyLookup } from './policies.ts';
+import type { PolicyLookup } from './policies.ts';
 import { planPort } from './port-plan.ts';
 import type { Inspection } from './port-plan.ts';
+import { connectionFilters } from './security/connection-rules.ts';
+import { requestFilters } from './security/request-filters.ts';
 import { tcpChain } from './tcp-chain.ts';
 import { workloadTelemetry } from './metrics/chain.ts';
 import { duration, typed } from './values.ts';
 import type { Init } from './values.ts';
+import { groupWorkloads } from './workload-chains.ts';
+import type { WorkloadGroup } from './workload-chains.ts';
 
 /**
  * How long the first bytes of a connection are waited for. The header comes at once from our own engine; after it only
@@ -37,52 +42,53 @@ export function buildListener(input: WaypointInput): Listener | null {
     for (const port of service.ports) {
       const plan = planPort(service, port, input, policies);
       table.addChains(plan.chains);
-      table.inspect(port.number, plan.inspection, port.protocol === 'tcp' || port.protocol === 'tls');
+      table.inspect(port.number, plan.inspections, port.protocol === 'tcp' || port.protocol === 'tls');
       for (const address of service.addresses) table.addPort(address, port.number, plan.branch);
     }
   }
-  if (input.workloads.length > 0) addWorkloads(table, input);
+  for (const group of groupWorkloads(input.workloads)) addWorkloads(table, group, input, policies);
   return table.isEmpty() ? null : table.listener();
 }
 
-/** Pods that are reached by their own addresses and are named alike share two chains: where they go the connection itself says. */
-function addWorkloads(table: ConnectionTable, { workloads, http }: WaypointInput): void {
-  const known = new Set<string>();
-  for (const workload of workloads) {
-    const names = directChains(workload.labels);
-    if (!known.has(names.http)) table.addChains(chainsOf(names, workload.labels, http));
-    known.add(names.http);
+/** Pods that are reached by their own addresses. */
+function addWorkloads(
+  table: ConnectionTable,
+  group: WorkloadGroup,
+  { http }: WaypointInput,
+  policies: PolicyLookup,
+): void {
+  const { names, labels, security } = group;
+  const telemetry = workloadTelemetry(labels);
+  const filters = {
+    requests: requestFilters(security, policies),
+    bytes: connectionFilters(security.policies, names.tcp),
+  };
+  table.addChains([
+    httpChain(names.http, { http, telemetry, routes: names.routes, grpc: true, security: filters.requests }),
+    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], {
+      accessLog: http.accessLog,
+      telemetry,
+      hash: [],
+      security: filters.bytes,
+    }),
+  ]);
+  for (const workload of group.workloads) {
     for (const address of workload.addresses) addWorkload(table, workload, address, names);
   }
 }
 
-function addWorkload(table: ConnectionTable, { protocols }: BoundWorkload, address: string, names: DirectChains): void {
+function addWorkload(
+  table: ConnectionTable,
+  { protocols }: BoundWorkload,
+  address: string,
+  names: WorkloadGroup['names'],
+): void {
   for (const [port, protocol] of protocols) {
     const bytes = protocol === 'tcp' || protocol === 'tls';
     table.addPort(address, port, toChain(bytes ? names.tcp : names.http));
-    table.inspect(port, 'none', bytes);
+    table.inspect(port, [], bytes);
   }
   table.addRest(address, byFirstBytes(toChain(names.http), toChain(names.tcp)));
-}
-
-interface DirectChains {
-  readonly http: string;
-  readonly tcp: string;
-}
-
-/** By what they are named after, so that pods that come and go leave the chains of others as they are. */
-function directChains(labels: WorkloadLabels | null): DirectChains {
-  const behind = labels === null ? '' : `|${Object.values(labels).join('|')}`;
-  return { http: `${directHttp}${behind}`, tcp: `${directTcp}${behind}` };
-}
-
-function chainsOf(names: DirectChains, labels: WorkloadLabels | null, http: HttpSettings): readonly Chain[] {
-  const telemetry = workloadTelemetry(labels);
-  const targets = [{ cluster: directCluster, weight: 1 }];
-  return [
-    httpChain(names.http, { http, telemetry, routes: directHttp, grpc: true }),
-    tcpChain(names.tcp, targets, { accessLog: http.accessLog, telemetry, hash: [] }),
-  ];
 }
 
 type Chain = Init<typeof FilterChainSchema>;
@@ -110,8 +116,8 @@ class ConnectionTable {
   }
 
   /** @param bytes somebody says that the port speaks no HTTP, so that its server may speak first */
-  inspect(port: number, inspection: Inspection, bytes: boolean): void {
-    if (inspection !== 'none') this.#inspected[inspection].add(port);
+  inspect(port: number, inspections: readonly Inspection[], bytes: boolean): void {
+    for (const inspection of inspections) this.#inspected[inspection].add(port);
     if (bytes) this.#bytes.add(port);
   }
 

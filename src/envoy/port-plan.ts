@@ -13,19 +13,21 @@ import type {
 } from './model.ts';
 import { chainName, clusterName, missingCluster } from './names.ts';
 import type { PolicyLookup } from './policies.ts';
+import { asksForServerName, connectionFilters } from './security/connection-rules.ts';
+import { requestFilters } from './security/request-filters.ts';
 import { tcpChain } from './tcp-chain.ts';
 import type { TcpTarget } from './tcp-chain.ts';
 import { serviceTelemetry } from './metrics/chain.ts';
 import type { Init } from './values.ts';
 
 /** What must be read of a connection before its chain can be chosen. */
-export type Inspection = 'none' | 'http' | 'tls';
+export type Inspection = 'http' | 'tls';
 
 /** How connections to one port of a service are taken. */
 export interface PortPlan {
   readonly chains: readonly Init<typeof FilterChainSchema>[];
   readonly branch: Branch;
-  readonly inspection: Inspection;
+  readonly inspections: readonly Inspection[];
 }
 
 /** Whether a port speaks HTTP: said, or asked for by rules that only HTTP can honour. `unknown`: the first bytes tell. */
@@ -52,27 +54,28 @@ export function planPort(
 ): PortPlan {
   switch (carriedBy(port)) {
     case 'http':
-      return planHttp(service, port, input);
+      return planHttp(service, port, input, policies);
     case 'tcp':
       return planTcp(service, port, input, policies);
     case 'unknown': {
-      const http = planHttp(service, port, input);
+      const http = planHttp(service, port, input, policies);
       const tcp = planTcp(service, port, input, policies);
       const branch = byFirstBytes(http.branch, tcp.branch);
-      return { chains: [...http.chains, ...tcp.chains], branch, inspection: 'http' };
+      return { chains: [...http.chains, ...tcp.chains], branch, inspections: ['http', ...tcp.inspections] };
     }
   }
 }
 
-function planHttp(service: BoundService, port: BoundPort, { http }: WaypointInput): PortPlan {
+function planHttp(service: BoundService, port: BoundPort, { http }: WaypointInput, policies: PolicyLookup): PortPlan {
   const name = chainName(service, port, 'http');
   const chain = httpChain(name, {
     http,
     telemetry: serviceTelemetry(service),
     routes: name,
     grpc: port.protocol !== 'http1',
+    security: requestFilters(service.security, policies),
   });
-  return { chains: [chain], branch: toChain(name), inspection: 'none' };
+  return { chains: [chain], branch: toChain(name), inspections: [] };
 }
 
 function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, policies: PolicyLookup): PortPlan {
@@ -83,26 +86,29 @@ function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, p
       accessLog: input.http.accessLog,
       telemetry: serviceTelemetry(service),
       hash: connectionHash(targets.flatMap(({ destination }) => policies(destination) ?? [])),
+      security: connectionFilters(service.security.policies, base),
     });
+  const inspections: readonly Inspection[] = service.security.policies.some(asksForServerName) ? ['tls'] : [];
   if (port.connections === null) {
-    return { chains: [chain(base, [{ destination: own, weight: 1 }])], branch: toChain(base), inspection: 'none' };
+    return { chains: [chain(base, [{ destination: own, weight: 1 }])], branch: toChain(base), inspections };
   }
   const named = port.connections.map((rule, index) => ({ rule, name: index === 0 ? base : `${base}|${index}` }));
   const chains = named.map(({ rule, name }) => chain(name, rule.targets));
-  return { chains, ...choose(named) };
+  return { chains, ...choose(named, inspections) };
 }
 
 /** The first rule that asks for no name takes what the ones before it leave. */
 function choose(
   named: readonly { readonly rule: ConnectionRule; readonly name: string }[],
-): Pick<PortPlan, 'branch' | 'inspection'> {
+  inspections: readonly Inspection[],
+): Pick<PortPlan, 'branch' | 'inspections'> {
   const open = named.findIndex(({ rule }) => rule.serverNames.length === 0);
   const asking = open < 0 ? named : named.slice(0, open);
   const otherwise = named[open];
   const last = otherwise === undefined ? undefined : toChain(otherwise.name);
-  if (asking.length === 0 && last !== undefined) return { branch: last, inspection: 'none' };
+  if (asking.length === 0 && last !== undefined) return { branch: last, inspections };
   const branches = asking.map(({ rule, name }) => ({ names: rule.serverNames, branch: toChain(name) }));
-  return { branch: byServerName(branches, last), inspection: 'tls' };
+  return { branch: byServerName(branches, last), inspections: ['tls'] };
 }
 
 /** Envoy wants weights above zero; with none left nothing is reached. */

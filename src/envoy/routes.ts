@@ -1,3 +1,4 @@
+import type { Any } from '@bufbuild/protobuf/wkt';
 import { create } from '@bufbuild/protobuf';
 import { RouteConfigurationSchema } from '../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import type { RouteConfiguration } from '../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
@@ -7,34 +8,44 @@ import { routeFilters } from './http-filters.ts';
 import { anyRequest, defaultRetries, noChanges } from './http-rules.ts';
 import type { ForwardAction, HttpRule } from './http-rules.ts';
 import type { BoundPort, BoundService, DestinationName, WaypointInput } from './model.ts';
-import { chainName, directCluster, directHttp } from './names.ts';
+import { chainName, directCluster } from './names.ts';
 import { policyLookup } from './policies.ts';
 import type { PolicyLookup } from './policies.ts';
 import { carriedBy } from './port-plan.ts';
 import { forwardAction, redirectAction, respondAction } from './route-action.ts';
 import { routeMatch } from './route-match.ts';
 import { retryPolicy } from './retries.ts';
+import { limitedRoute, routeMetadata } from './security/limit-rules.ts';
+import type { Security } from './security/model.ts';
+import { requestRules } from './security/request-filters.ts';
 import { duration } from './values.ts';
 import type { Init } from './values.ts';
+import { routesOfWorkloads } from './workload-chains.ts';
 
 /** Routes of every chain that speaks HTTP, each by the chain's name. */
 export function buildRoutes(input: WaypointInput): readonly RouteConfiguration[] {
   const policies = policyLookup(input.destinations);
+  const rulesOf = ({ security }: { readonly security: Security }) => requestRules(security, policies);
   const routes = input.services.flatMap((service) =>
     service.ports
       .filter((port) => carriedBy(port) !== 'tcp')
-      .map((port) => configuration(chainName(service, port, 'http'), routesOf(service, port, policies))),
+      .map((port) =>
+        configuration(chainName(service, port, 'http'), routesOf(service, port, policies), rulesOf(service)),
+      ),
   );
-  return input.workloads.length === 0 ? routes : [...routes, configuration(directHttp, [directRoute()])];
+  const direct = [...routesOfWorkloads(input.workloads)].map(([name, security]) =>
+    configuration(name, [directRoute()], rulesOf({ security })),
+  );
+  return [...routes, ...direct];
 }
 
 type Route = Init<typeof RouteSchema>;
 
 /** The address has been asked for already: whatever host a request names, it is this one's. */
-function configuration(name: string, routes: Route[]): RouteConfiguration {
+function configuration(name: string, routes: Route[], security: Record<string, Any>): RouteConfiguration {
   return create(RouteConfigurationSchema, {
     name,
-    virtualHosts: [{ name, domains: ['*'], routes }],
+    virtualHosts: [{ name, domains: ['*'], routes, typedPerFilterConfig: security }],
     // Destinations come and go by themselves; routes to one that is not there answer 500.
     validateClusters: false,
   });
@@ -43,7 +54,15 @@ function configuration(name: string, routes: Route[]): RouteConfiguration {
 function routesOf(service: BoundService, port: BoundPort, policies: PolicyLookup): Route[] {
   const own: DestinationName = { hostname: service.hostname, port: port.number, subset: null };
   const rules = port.rules ?? [ruleTo('default', own)];
-  return rules.map((rule) => route(rule, policies));
+  const limited = new Set(service.security.limits.flatMap((limit) => limitedRoute(limit) ?? []));
+  return rules.map((rule) => ({ ...route(rule, policies), ...limitedBy(rule, limited) }));
+}
+
+/** By what a limit of a route knows its requests. */
+function limitedBy({ name }: HttpRule, limited: ReadonlySet<string>): Pick<Route, 'metadata'> {
+  const found = [...limited].find((of) => name.startsWith(`${of}/`));
+  if (found === undefined) return {};
+  return { metadata: { filterMetadata: { [routeMetadata.namespace]: { [routeMetadata.key]: found } } } };
 }
 
 /** Every request to one place. */

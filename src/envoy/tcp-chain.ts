@@ -1,4 +1,7 @@
-import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
+import type {
+  FilterChainSchema,
+  FilterSchema,
+} from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { TcpProxySchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import type { HashPolicySchema } from '../proto/gen/envoy-api/envoy/type/v3/hash_policy_pb.ts';
 import { accessLogs } from './access-log.ts';
@@ -20,6 +23,8 @@ export interface TcpChainSettings {
   readonly accessLog: boolean;
   readonly telemetry: ChainTelemetry;
   readonly hash: readonly Init<typeof HashPolicySchema>[];
+  /** Who may connect. */
+  readonly security: readonly Init<typeof FilterSchema>[];
 }
 
 /** Filters that carry bytes. @param targets at least one */
@@ -32,6 +37,7 @@ export function tcpChain(
     name,
     filters: [
       connectionStateFilter(settings.telemetry.state),
+      ...settings.security,
       typed('envoy.filters.network.tcp_proxy', TcpProxySchema, {
         statPrefix: statisticsName(name),
         clusterSpecifier: clusterSpecifier(targets),

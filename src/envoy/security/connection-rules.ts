@@ -61,16 +61,24 @@ function mentions(test: Test<SourceFact | OperationFact>, wanted: (kind: string)
 }
 
 function widened({ source, operation }: AccessRule): AccessRule {
-  return { source: wider(source), operation: wider(operation) };
+  return { source: wider(source, (fact) => fact), operation: wider(operation, orNoName) };
 }
 
 /** What asks for a request is taken as true, whichever way it is asked. */
-function wider<Fact extends SourceFact | OperationFact>(test: Test<Fact>): Test<Fact> {
-  switch (test.kind) {
-    case 'all':
-    case 'any':
-      return { kind: test.kind, of: test.of.map(wider) };
-    default:
-      return mentionsRequests(test) ? always : test;
+function wider<Fact extends SourceFact | OperationFact>(
+  test: Test<Fact>,
+  change: (fact: Test<Fact>) => Test<Fact>,
+): Test<Fact> {
+  if (test.kind === 'all' || test.kind === 'any') {
+    return { kind: test.kind, of: test.of.map((part) => wider(part, change)) };
   }
+  if (mentionsRequests(test)) return always;
+  return test.kind === 'not' ? test : change(test);
+}
+
+/** A client that says nothing for long, or no name, would otherwise be past what denies by it. */
+function orNoName(fact: Test<OperationFact>): Test<OperationFact> {
+  if (fact.kind !== 'server-name') return fact;
+  const match = { kind: 'exact', value: '', ignoreCase: false } as const;
+  return { kind: 'any', of: [fact, { kind: 'server-name', match }] };
 }

@@ -1,6 +1,9 @@
 import type { Any } from '@bufbuild/protobuf/wkt';
 import { LocalRateLimitSchema } from '../../proto/gen/envoy-api/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit_pb.ts';
-import { RBACPerRouteSchema, RBACSchema } from '../../proto/gen/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
+import {
+  RBACPerRouteSchema,
+  RBACSchema,
+} from '../../proto/gen/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
 import type { HttpFilterSchema } from '../../proto/gen/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import type { PolicyLookup } from '../policies.ts';
 import { packed, typed } from '../values.ts';
