@@ -20,6 +20,8 @@ import { GrpcServer } from './grpc-server.ts';
 import type { GrpcService } from './grpc-server.ts';
 import { explainMesh } from './inspection/explain.ts';
 import { InspectionService } from './inspection/inspection-service.ts';
+import { fetchKeys } from './keys/fetch-keys.ts';
+import { KeyedInput } from './keys/keyed-input.ts';
 import { MeshSource } from './mesh-source.ts';
 import { ownNames } from './own-names.ts';
 import { debugHandler, metricsHandler } from './pages.ts';
@@ -83,7 +85,13 @@ export class Control {
     this.#site = dependencies.site;
     this.#pending = [this.#site.task];
     this.#mesh = new MeshSource({
-      input: this.#site.input,
+      input: new KeyedInput({
+        input: this.#site.input,
+        fetch: fetchKeys,
+        timers,
+        random,
+        logger: logging.component('keys'),
+      }),
       captured: this.#site.captured,
       extend: (parts) => new WaypointDerivation(parts, this.#waypoints),
       store: this.#store,

@@ -218,10 +218,6 @@ envoySuite(
       assert.equal(await says(3), 'nothing');
     });
 
-    test('says nothing of a server that speaks first to whom they deny', async () => {
-      assert.equal(await readAll(await waypoint().envoy.connect('10.96.2.3', 25), 5_000), '');
-    });
-
     test('allows nothing by a rule that asks for HTTP', async () => {
       assert.equal(await says(4), 'nothing');
     });

@@ -62,7 +62,7 @@ export class WaypointDerivation implements DerivationExtension {
     const made = [
       destinations.resources,
       createRoutes(parts.graph, bound, destinations),
-      createDirect(parts.graph, workloads),
+      createDirect(parts.graph, { workloads, destinations }),
       createListeners(parts.graph, { bound, workloads, destinations }),
     ];
     this.#resources = new StagedMap(made.map(resourcesOf));
@@ -117,20 +117,22 @@ function createRoutes(
 /** What leads to the workloads of each waypoint. */
 function createDirect(
   graph: CollectionGraph,
-  workloads: DerivedCollection<WorkloadsAtWaypoint>,
+  { workloads, destinations }: Pick<ListenerInputs, 'workloads' | 'destinations'>,
 ): DerivedCollection<WaypointResources> {
   const byWaypoint = workloads.index(({ waypoint }) => [waypoint]);
   return graph.group<WaypointResources>({
     name: 'ways to workloads',
     from: [byWaypoint],
     ofMembers: true,
+    reads: [destinations.hosts],
     compute: (waypoint, read) => {
       const workloadsHere = read.byIndex(byWaypoint, waypoint).flatMap((item) => item.workloads);
       const input = { ...emptyWaypoint, workloads: workloadsHere };
+      const known = { ...input, destinations: destinations.ofWaypoint(waypoint, read) };
       const { clusters, routes } = resourceTypes;
       const resources = [
         ...buildClusters(input).map((cluster) => waypointResource(clusters, ClusterSchema, cluster.name, cluster, [])),
-        ...buildRoutes(input).map((each) => waypointResource(routes, RouteConfigurationSchema, each.name, each, [])),
+        ...buildRoutes(known).map((each) => waypointResource(routes, RouteConfigurationSchema, each.name, each, [])),
       ];
       return { waypoint, resources, conditions: [] };
     },

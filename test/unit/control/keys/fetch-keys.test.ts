@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+
+import { AllowedSources } from '../../../../src/control/keys/allowed-sources.ts';
+import { fetchKeys } from '../../../../src/control/keys/fetch-keys.ts';
+import { parseAddress } from '../../../../src/model/address.ts';
+
+const keys = '{"keys":[{"kty":"oct"}]}';
+
+const answers: RequestListener = (request, response) => {
+  const base = `http://${request.headers.host ?? ''}`;
+  if (request.url === '/keys') response.end(keys);
+  else if (request.url === '/.well-known/openid-configuration') response.end(`{"jwks_uri":"${base}/keys"}`);
+  else if (request.url === '/elsewhere') response.writeHead(302, { location: '/keys' }).end();
+  else if (request.url === '/large') response.end('x'.repeat(1_048_577));
+  else response.end('{}');
+};
+
+void describe('keys of tokens', () => {
+  let server: Server;
+  let base = '';
+  before(async () => {
+    server = createServer(answers).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+
+  const here = new AllowedSources(['127.0.0.0/8']);
+  const fetch = async (path: string, allowed = here) =>
+    fetchKeys({ kind: 'keys', url: base + path }, allowed, new AbortController().signal);
+
+  test('are fetched from where they are', async () => {
+    assert.equal(await fetch('/keys'), keys);
+  });
+
+  test('are fetched from where their issuer says', async () => {
+    assert.equal(await fetchKeys({ kind: 'issuer', url: base }, here, new AbortController().signal), keys);
+  });
+
+  test('are not fetched from where nobody has allowed it', async () => {
+    await assert.rejects(fetch('/keys', new AllowedSources(['public'])), /is not allowed by jwksSources/);
+  });
+
+  test('are not fetched from a name that leads where nobody has allowed it', async () => {
+    const url = base.replace('127.0.0.1', 'localhost');
+    const fetched = fetchKeys(
+      { kind: 'keys', url },
+      new AllowedSources(['public', 'localhost']),
+      AbortSignal.timeout(5_000),
+    );
+    await assert.rejects(fetched, /is not allowed by jwksSources/);
+  });
+
+  test('are not what a redirection leads to', async () => {
+    await assert.rejects(fetch('/elsewhere'), /has answered 302/);
+  });
+
+  test('are not endless', async () => {
+    await assert.rejects(fetch('/large'), /more than 1048576 bytes/);
+  });
+
+  test('are a key set', async () => {
+    await assert.rejects(fetch('/other'), /no JSON Web Key Set/);
+  });
+});
+
+void describe('sources of keys', () => {
+  const allows = (sources: readonly string[], host: string, address: string) =>
+    new AllowedSources(sources).allows(host, parseAddress(address) ?? assert.fail());
+
+  test('on the internet are those that lead nowhere else', () => {
+    const addresses = [
+      '93.184.216.34',
+      '10.0.0.1',
+      '169.254.169.254',
+      '127.0.0.1',
+      '192.168.1.1',
+      'fd00::1',
+      '2606:4700::1',
+    ];
+    assert.deepEqual(
+      addresses.map((address) => allows(['public'], 'example.com', address)),
+      [true, false, false, false, false, false, true],
+    );
+  });
+
+  test('are hosts and all hosts of a domain, but never this machine', () => {
+    const sources = ['idp.shop.svc', '*.example.com'];
+    const asked = [
+      ['idp.shop.svc', '10.0.0.1'],
+      ['a.example.com', '10.0.0.1'],
+      ['example.com', '10.0.0.1'],
+      ['idp.shop.svc', '127.0.0.1'],
+    ] as const;
+    assert.deepEqual(
+      asked.map(([host, address]) => allows(sources, host, address)),
+      [true, true, false, false],
+    );
+  });
+});
