@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import type { SecurityPart } from '../../src/envoy/security/part.ts';
 import { destination, endpoint, input, port, service } from '../support/envoy/inputs.ts';
-import { ask, readAll, readFirst } from '../support/envoy/requests.ts';
+import { ask, readFirst } from '../support/envoy/requests.ts';
 import type { Asked } from '../support/envoy/requests.ts';
 import { policy, securityOfWeb } from '../support/envoy/security.ts';
 import { echoServer, greeter, httpServer } from '../support/envoy/servers.ts';
