@@ -30,7 +30,7 @@ function config(authorizer: ExternalAuthorizer): Config {
     // Any status is one, though the type has names for the common ones alone.
     statusOnError: { code: statusOnError as StatusCode },
     ...bodyOf(authorizer),
-    ...(includedHeaders.length === 0 ? {} : { allowedHeaders: headerNames(includedHeaders) }),
+    ...named('allowedHeaders', includedHeaders),
     filterEnabledMetadata: {
       filter: accessFilter,
       path: [{ segment: { case: 'key', value: `${askedPrefix(authorizer.name)}shadow_effective_policy_id` } }],
@@ -62,9 +62,9 @@ function httpService(authorizer: ExternalAuthorizer): NonNullable<Config['servic
         headersToAdd: authorizer.additionalHeaders.map(({ name, value }) => ({ key: name, value })),
       },
       authorizationResponse: {
-        allowedUpstreamHeaders: headerNames(authorizer.headersToUpstream),
-        allowedClientHeaders: headerNames(authorizer.headersToDownstreamOnDeny),
-        allowedClientHeadersOnSuccess: headerNames(authorizer.headersToDownstreamOnAllow),
+        ...named('allowedUpstreamHeaders', authorizer.headersToUpstream),
+        ...named('allowedClientHeaders', authorizer.headersToDownstreamOnDeny),
+        ...named('allowedClientHeadersOnSuccess', authorizer.headersToDownstreamOnAllow),
       },
     },
   };
@@ -76,6 +76,11 @@ function bodyOf({ body }: ExternalAuthorizer): Pick<Config, 'withRequestBody'> {
   return {
     withRequestBody: { maxRequestBytes: maximumBytes, allowPartialMessage: partial, packAsBytes: asBytes },
   };
+}
+
+/** Envoy refuses an empty list. */
+function named<Field extends string>(field: Field, names: readonly string[]) {
+  return names.length === 0 ? {} : { [field]: headerNames(names) };
 }
 
 /** As Istio reads them: `x-*` and `*-x` stand for many. */
