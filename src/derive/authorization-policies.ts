@@ -70,7 +70,7 @@ class Conversion {
     if (spec.targetRef !== null || (spec.targetRefs ?? []).length > 0) {
       return this.#refuse(
         'TargetRefs',
-        'has targetRefs: only a waypoint enforces it, and waypoints do not look into connections yet',
+        'has targetRefs: waypoints enforce it in front of what they name; what has no waypoint is not guarded by it',
       );
     }
     const action = this.#action();

@@ -62,8 +62,13 @@ export function envoyBootstrap(input: BootstrapInput): JsonObject {
   };
 }
 
-/** Regular expressions are written by operators and checked by the control plane; Envoy's own bound is for toys. */
-const runtime = { 're2.max_program_size.error_level': 32_768 };
+/** What a waypoint's resources count on. */
+export const runtime: JsonObject = {
+  // Regular expressions are written by operators and checked by the control plane; Envoy's own bound is for toys.
+  're2.max_program_size.error_level': 32_768,
+  // Limits for each client know it by what the connection's filter state says.
+  'envoy.reloadable_features.enable_formatter_for_ratelimit_action_descriptor_value': true,
+};
 
 function aggregatedDiscovery(): JsonObject {
   return {

@@ -89,10 +89,10 @@ const hostnameOf = (name: string) => `${name}.example`;
 const rules = {
   route: [
     {
-      ...rule('default/slow/0', 80),
-      match: { ...rule('', 80).match, path: { kind: 'prefix' as const, value: '/slow', ignoreCase: false } },
+      ...rule('web', 80, { name: 'default/slow/0' }),
+      match: { ...rule('web', 80).match, path: { kind: 'prefix' as const, value: '/slow', ignoreCase: false } },
     },
-    rule('default/fast/0', 80),
+    rule('web', 80, { name: 'default/fast/0' }),
   ],
 };
 

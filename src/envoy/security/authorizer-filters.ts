@@ -79,7 +79,7 @@ function bodyOf({ body }: ExternalAuthorizer): Pick<Config, 'withRequestBody'> {
 }
 
 /** Envoy refuses an empty list. */
-function named<Field extends string>(field: Field, names: readonly string[]) {
+function named(field: string, names: readonly string[]): Readonly<Record<string, ReturnType<typeof headerNames>>> {
   return names.length === 0 ? {} : { [field]: headerNames(names) };
 }
 

@@ -113,9 +113,9 @@ function operationFact(fact: OperationFact): Permission {
 
 function headerMatcher(name: string, match: TextMatch): Init<typeof HeaderMatcherSchema> {
   const text = stringMatcher(match);
-  return text === null
-    ? { name, headerMatchSpecifier: { case: 'presentMatch', value: true } }
-    : { name, headerMatchSpecifier: { case: 'stringMatch', value: text } };
+  const headerMatchSpecifier =
+    text === null ? ({ case: 'presentMatch', value: true } as const) : ({ case: 'stringMatch', value: text } as const);
+  return { name, headerMatchSpecifier };
 }
 
 /** What is there has at least one character. */

@@ -60,7 +60,13 @@ function nobodysKeys(): string {
     const x = createHash('sha256').update(`nobody's key ${attempt}`).digest();
     try {
       // About every second number is the first half of a point on the curve.
-      const point = ECDH.convertKey(Buffer.concat([Buffer.from([2]), x]), 'prime256v1', undefined, undefined, 'uncompressed');
+      const point = ECDH.convertKey(
+        Buffer.concat([Buffer.from([2]), x]),
+        'prime256v1',
+        undefined,
+        undefined,
+        'uncompressed',
+      );
       const y = Buffer.from(point).subarray(33);
       const key = { kty: 'EC', crv: 'P-256', x: x.toString('base64url'), y: y.toString('base64url') };
       return JSON.stringify({ keys: [key] });

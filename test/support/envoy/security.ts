@@ -20,12 +20,20 @@ export function securityContext(given: Partial<SecurityContext> = {}): SecurityC
 type Metadata = Readonly<Record<string, unknown>>;
 
 /** An AuthorizationPolicy of the service `web`, unless its spec says of what. */
-export function policy(spec: Readonly<Record<string, unknown>>, metadata: Metadata = {}, context = securityContext()) {
+export function policy(
+  spec: Readonly<Record<string, unknown>>,
+  metadata: Metadata = {},
+  context = securityContext(),
+): SecurityPart {
   const attached = 'selector' in spec || 'targetRefs' in spec ? spec : { targetRefs: ofWeb, ...spec };
   return convertAuthorizationPolicy(read(authorizationPolicySchema, attached, metadata), context);
 }
 
-export function authentication(jwtRules: readonly unknown[], metadata: Metadata = {}, context = securityContext()) {
+export function authentication(
+  jwtRules: readonly unknown[],
+  metadata: Metadata = {},
+  context = securityContext(),
+): SecurityPart {
   return convertRequestAuthentication(
     read(requestAuthenticationSchema, { targetRefs: ofWeb, jwtRules }, metadata),
     context,

@@ -1,6 +1,7 @@
 import { toJson } from '@bufbuild/protobuf';
 import type { DescMessage, JsonObject, JsonValue, MessageShape } from '@bufbuild/protobuf';
 
+import { runtime } from '../../../src/envoy/bootstrap.ts';
 import type { EnvoyResources } from '../../../src/envoy/build.ts';
 import { envoyTypes } from '../../../src/envoy/registry.ts';
 import { ClusterSchema } from '../../../src/proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
@@ -41,6 +42,7 @@ export function staticBootstrap(resources: ResourcesJson): JsonObject {
     // Histograms show what has been put together; by itself that is done every five seconds.
     statsFlushInterval: '0.1s',
     admin: { address: { socketAddress: { address: '127.0.0.1', portValue: 0 } } },
+    layeredRuntime: { layers: [{ name: 'static', staticLayer: runtime }] },
     staticResources: {
       listeners: resources.listeners.map((listener) => ({
         ...(replaced(listener, (value) => inlineRoutes(value, routes)) as JsonObject),
