@@ -48,7 +48,7 @@ async function showMesh(): Promise<Outcome[]> {
 
 async function showShop(): Promise<Outcome[]> {
   progress('making a shop of two versions behind a waypoint, whose Envoy an agent runs');
-  const shop = await Shop.open();
+  const shop = await Shop.open({ pods: { visitor: 0 }, members: { visitor: { namespace: 'shop' } } });
   try {
     return await judgeAll(shopClaims(shop), () => shop.mesh.agent(1).log(8));
   } finally {

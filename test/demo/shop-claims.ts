@@ -13,6 +13,7 @@ import {
 import type { Outcome } from '../support/waypoints/orders.ts';
 import { vips } from '../support/waypoints/shop.ts';
 import type { Shop } from '../support/waypoints/shop.ts';
+import { policyClaims } from './shop-policies.ts';
 import type { Claim } from './table.ts';
 
 /** Requests that a share is measured by. */
@@ -32,6 +33,7 @@ export function shopClaims(shop: Shop): readonly Claim[] {
     { name: 'retries hide a flaky replica', prove: () => retried(shop) },
     { name: 'timeout', prove: () => timedOut(shop) },
     { name: 'circuit breaker', prove: () => broken(shop) },
+    ...policyClaims(shop),
   ];
 }
 
