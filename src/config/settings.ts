@@ -146,7 +146,7 @@ const table = new SettingTable<AgentSettings>(
     questionTimeout: optional(
       'question-timeout',
       'TIME',
-      '8s',
+      '5s',
       'How long a new flow waits for its decision.',
       waitingTime(1),
     ),

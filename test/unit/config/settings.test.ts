@@ -26,7 +26,7 @@ void describe('settings', () => {
     assert.equal(settings.bpffs, '/sys/fs/bpf');
     assert.equal(settings.ca, null);
     assert.equal(settings.cgroupRoot, null);
-    assert.equal(settings.questionTimeout, 8000);
+    assert.equal(settings.questionTimeout, 5000);
     assert.equal(settings.certificateTtl, 86_400_000);
     assert.ok(settings.threads >= 1 && settings.threads <= 4);
   });
