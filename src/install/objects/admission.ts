@@ -116,6 +116,7 @@ const agentValidations: readonly Validation[] = [
 const isManaged = (object: string): string =>
   `${object}.metadata.?labels.orValue({})[?'${managedLabel}'].orValue('') == '${managedBy}'`;
 const pod = 'object.spec.template.spec';
+const containers = `(${pod}.containers + ${pod}.?initContainers.orValue([]))`;
 
 const controlValidations: readonly Validation[] = [
   {
@@ -129,14 +130,20 @@ const controlValidations: readonly Validation[] = [
   {
     expression: `request.resource.resource != 'deployments' || (${[
       ...['hostNetwork', 'hostPID', 'hostIPC'].map((field) => `!${pod}.?${field}.orValue(false)`),
-      `${pod}.?volumes.orValue([]).all(volume, !has(volume.hostPath))`,
-      `(${pod}.containers + ${pod}.?initContainers.orValue([])).all(container, ` +
-        '!container.?securityContext.?privileged.orValue(false))',
+      `${containers}.all(container, !container.?securityContext.?privileged.orValue(false))`,
     ].join(' && ')})`,
     message: 'pods of waypoints may have nothing of their node',
   },
   {
-    expression: `request.resource.resource != 'deployments' || !${pod}.?automountServiceAccountToken.orValue(true)`,
-    message: 'pods of waypoints may have no token of their account',
+    // Volumes that are named here hold nothing that is a secret, nor of the node.
+    expression: `request.resource.resource != 'deployments' || (${[
+      `${pod}.?volumes.orValue([]).all(volume, has(volume.emptyDir) || has(volume.configMap) || has(volume.downwardAPI))`,
+      `${containers}.all(container, ${[
+        'container.?env.orValue([]).all(variable, !has(variable.valueFrom) || !has(variable.valueFrom.secretKeyRef))',
+        'container.?envFrom.orValue([]).all(source, !has(source.secretRef))',
+      ].join(' && ')})`,
+      `!${pod}.?automountServiceAccountToken.orValue(true)`,
+    ].join(' && ')})`,
+    message: 'pods of waypoints may have no secret, nor a token of their account',
   },
 ];

@@ -287,7 +287,39 @@ function controlMayNot(namespace: string): readonly Attempt[] {
     ],
     ['take another lease', 'GET', '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler'],
     ['change a Service', 'PATCH', '/api/v1/namespaces/default/services/kubernetes', annotated],
+    ...deploymentsThatControlMayNotMake.map(([what, metadata, spec]): Attempt => {
+      const body = { apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec: deploymentSpec(spec) };
+      return [`make a Deployment ${what}`, 'POST', `/apis/apps/v1/namespaces/${namespace}/deployments`, body];
+    }),
   ];
+}
+
+const ofWaypoint = {
+  name: 'stolen',
+  labels: { 'gateway.istio.io/managed': 'istio.io-mesh-controller' },
+  ownerReferences: [{ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', name: 'any', uid: 'any' }],
+};
+
+/** Each is what a waypoint's is, but for one thing. */
+const deploymentsThatControlMayNotMake: readonly (readonly [string, object, object])[] = [
+  ['that is no waypoint’s', { name: 'stolen', ownerReferences: ofWaypoint.ownerReferences }, {}],
+  ['of no Gateway', { name: 'stolen', labels: ofWaypoint.labels }, {}],
+  ['in the network of a node', ofWaypoint, { hostNetwork: true }],
+  ['with files of a node', ofWaypoint, { volumes: [{ name: 'a', hostPath: { path: '/' } }] }],
+  ['with a Secret', ofWaypoint, { volumes: [{ name: 'a', secret: { secretName: 'any' } }] }],
+  ['with a token', ofWaypoint, { automountServiceAccountToken: true }],
+  [
+    'with a token for anybody',
+    ofWaypoint,
+    { volumes: [{ name: 'a', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } }] },
+  ],
+];
+
+function deploymentSpec(spec: object): object {
+  const labels = { app: 'stolen' };
+  const containers = [{ name: 'main', image: 'any' }];
+  const template = { metadata: { labels }, spec: { containers, automountServiceAccountToken: false, ...spec } };
+  return { replicas: 0, selector: { matchLabels: labels }, template };
 }
 
 const podObject = {
