@@ -9,7 +9,7 @@ import { httpRoute, toVersion } from '../../test/support/waypoints/documents.ts'
 import type { Outcome } from '../../test/support/waypoints/orders.ts';
 import { serverPorts } from '../../test/support/waypoints/ports.ts';
 import { Shop, vips } from '../../test/support/waypoints/shop.ts';
-import type { ShopClient} from '../../test/support/waypoints/shop-client.ts';
+import type { ShopClient } from '../../test/support/waypoints/shop-client.ts';
 import { startShopServer } from '../../test/support/waypoints/shop-client.ts';
 import { reasonToSkip } from '../../test/support/suite.ts';
 import { median } from '../table.ts';
