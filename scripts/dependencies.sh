@@ -11,4 +11,4 @@ has node || fail "Node.js 20 or newer is needed"
 major=$(node -p 'process.versions.node.split(".")[0]')
 [ "$major" -ge 20 ] || fail "Node.js 20 or newer is needed, this is $(node --version)"
 has npm || fail "npm is needed"
-has cargo || fail "a Rust toolchain is needed (cargo, 1.87 or newer)"
+has cargo || fail "a Rust toolchain is needed (cargo, 1.88 or newer)"

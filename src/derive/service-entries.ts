@@ -146,7 +146,7 @@ function loadBalancingOf(document: ServiceEntryDocument): LoadBalancing {
 function wildcardMessage({ spec }: ServiceEntryDocument): string | null {
   const wildcards = spec.hosts.filter(isWildcard);
   if (wildcards.length === 0) return null;
-  return `${wildcards.join(', ')}: hosts with a wildcard need a waypoint, which is not supported yet; they have no effect`;
+  return `${wildcards.join(', ')}: hosts with a wildcard are not supported yet; they have no effect`;
 }
 
 function addressMessage(text: string): string | null {
@@ -171,7 +171,7 @@ function resolutionMessage({ spec }: ServiceEntryDocument): string | null {
       if (spec.endpoints.length > 0 || spec.workloadSelector !== null) return null;
       return `resolution ${spec.resolution}: hosts are not resolved yet, so connections to the entry's addresses are refused`;
     case 'DYNAMIC_DNS':
-      return 'resolution DYNAMIC_DNS needs a waypoint, which is not supported yet: the entry has no effect';
+      return 'resolution DYNAMIC_DNS is not supported yet: the entry has no effect';
   }
 }
 

@@ -91,13 +91,13 @@ function overflow(samples: string, waypoint: string): string {
     .join('');
 }
 
-/** Envoy has the name of a limit as a prefix, and counts what it lets through and what it refuses apart. */
+/** All limits of a waypoint are counted together; Envoy counts what they let through and what they refuse apart. */
 function limits(samples: string, waypoint: string): string {
-  const pattern = /^\w+_rate_limit_(ok|enforced)\{envoy_local_http_ratelimit_prefix="([^"]*)"\} (\d+)$/gm;
+  const pattern = /^\w+_rate_limit_(ok|enforced)\{envoy_local_http_ratelimit_prefix="[^"]*"\} (\d+)$/gm;
   return [...samples.matchAll(pattern)]
-    .map(([, kind, limit = '', value = '']) => {
+    .map(([, kind, value = '']) => {
       const result = kind === 'ok' ? 'let_through' : 'refused';
-      return `ambit_rate_limit_requests_total{waypoint="${waypoint}",limit="${limit}",result="${result}"} ${value}\n`;
+      return `ambit_rate_limit_requests_total{waypoint="${waypoint}",result="${result}"} ${value}\n`;
     })
     .join('');
 }

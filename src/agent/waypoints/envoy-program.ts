@@ -26,7 +26,7 @@ const longestLine = 500;
 const environment = { PATH: process.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin' };
 
 /**
- * Envoy from a file of this machine. It runs in the pod's network namespace as nobody; its log of requests goes where the agent's
+ * Envoy from a file of this machine. It runs in the pod's network namespace as nobody; its output goes where the agent's
  * output goes. It ends with the agent: without that nobody would hand it anything, and the next agent starts its own.
  */
 export class EnvoyProgram implements ProxyProgram {

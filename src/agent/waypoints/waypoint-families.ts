@@ -10,8 +10,7 @@ export const waypointFamilies = {
   istio_tcp_connections_closed_total: 'Connections that are no HTTP, closed',
   istio_tcp_received_bytes_total: 'Bytes from their clients, counted when a connection has ended',
   istio_tcp_sent_bytes_total: 'Bytes from their servers, likewise',
-  ambit_rate_limit_requests_total:
-    'Requests that a RateLimitPolicy has looked at, by its limit and what became of them',
+  ambit_rate_limit_requests_total: 'Requests that RateLimitPolicies have looked at, and what became of them',
   ambit_waypoint_series_overflow_total: 'Counts that a waypoint no longer tells apart: it has too many sets of labels',
 } as const satisfies Record<string, string>;
 
