@@ -17,7 +17,7 @@ import { directCluster, handoverPort, waypointListener } from './names.ts';
 import { proxyHeaderFilter } from './peer.ts';
 import { policyLookup } from './policies.ts';
 import type { PolicyLookup } from './policies.ts';
-import { planPort } from './port-plan.ts';
+import { asksForHttp, planPort } from './port-plan.ts';
 import type { Inspection } from './port-plan.ts';
 import { connectionFilters } from './security/connection-rules.ts';
 import { requestFilters } from './security/request-filters.ts';
@@ -73,7 +73,7 @@ function addWorkloads(
     }),
   ]);
   for (const workload of group.workloads) {
-    for (const address of workload.addresses) addWorkload(table, workload, address, names);
+    for (const address of workload.addresses) addWorkload(table, workload, address, group);
   }
 }
 
@@ -81,14 +81,15 @@ function addWorkload(
   table: ConnectionTable,
   { protocols }: BoundWorkload,
   address: string,
-  names: WorkloadGroup['names'],
+  { names, security }: WorkloadGroup,
 ): void {
   for (const [port, protocol] of protocols) {
     const bytes = protocol === 'tcp' || protocol === 'tls';
     table.addPort(address, port, toChain(bytes ? names.tcp : names.http));
     table.inspect(port, [], bytes);
   }
-  table.addRest(address, byFirstBytes(toChain(names.http), toChain(names.tcp)));
+  const http = toChain(names.http);
+  table.addRest(address, asksForHttp(security) ? http : byFirstBytes(http, toChain(names.tcp)));
 }
 
 type Chain = Init<typeof FilterChainSchema>;

@@ -14,6 +14,7 @@ import type {
 import { chainName, clusterName, missingCluster } from './names.ts';
 import type { PolicyLookup } from './policies.ts';
 import { asksForServerName, connectionFilters } from './security/connection-rules.ts';
+import type { Security } from './security/model.ts';
 import { requestFilters } from './security/request-filters.ts';
 import { tcpChain } from './tcp-chain.ts';
 import type { TcpTarget } from './tcp-chain.ts';
@@ -30,8 +31,11 @@ export interface PortPlan {
   readonly inspections: readonly Inspection[];
 }
 
-/** Whether a port speaks HTTP: said, or asked for by rules that only HTTP can honour. `unknown`: the first bytes tell. */
-export function carriedBy({ protocol, rules }: BoundPort): 'http' | 'tcp' | 'unknown' {
+/** Whether a port speaks HTTP: said, or asked for by what only HTTP can honour. `unknown`: the first bytes tell. */
+export function carriedBy(
+  { security }: Pick<BoundService, 'security'>,
+  { protocol, rules }: Pick<BoundPort, 'protocol' | 'rules'>,
+): 'http' | 'tcp' | 'unknown' {
   switch (protocol) {
     case 'http1':
     case 'http2':
@@ -41,9 +45,14 @@ export function carriedBy({ protocol, rules }: BoundPort): 'http' | 'tcp' | 'unk
     case 'tls':
       return 'tcp';
     case null:
-      // Taking it for bytes whenever the first ones come late would be a way around the rules.
-      return rules === null ? 'unknown' : 'http';
+      // Taking it for bytes whenever the first ones come late would be a way around the rules, and around tokens and limits.
+      return rules === null && !asksForHttp(security) ? 'unknown' : 'http';
   }
+}
+
+/** Policies close what they cannot see of connections that are no HTTP; these would be gone past. */
+export function asksForHttp({ issuers, limits }: Security): boolean {
+  return issuers.length > 0 || limits.length > 0;
 }
 
 export function planPort(
@@ -52,7 +61,7 @@ export function planPort(
   input: WaypointInput,
   policies: PolicyLookup,
 ): PortPlan {
-  switch (carriedBy(port)) {
+  switch (carriedBy(service, port)) {
     case 'http':
       return planHttp(service, port, input, policies);
     case 'tcp':

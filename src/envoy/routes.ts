@@ -28,7 +28,7 @@ export function buildRoutes(input: WaypointInput): readonly RouteConfiguration[]
   const rulesOf = ({ security }: { readonly security: Security }) => requestRules(security, policies);
   const routes = input.services.flatMap((service) =>
     service.ports
-      .filter((port) => carriedBy(port) !== 'tcp')
+      .filter((port) => carriedBy(service, port) !== 'tcp')
       .map((port) =>
         configuration(chainName(service, port, 'http'), routesOf(service, port, policies), rulesOf(service)),
       ),

@@ -10,17 +10,18 @@ const closing: Readonly<Record<string, object>> = {
 
 /**
  * What stands for a policy that the API server has taken and we cannot read, while no good version of it is known: one that is
- * closed for all that it selects, or for its whole namespace where the selector cannot be read either. Leaving it out could open
+ * closed for all that it selects or is attached to, or for its whole namespace where that cannot be read either. Leaving it out could open
  * what it was written to close.
  *
- * @returns null for kinds that close nothing, and for policies of waypoints, which nobody enforces at L4
+ * @returns null for kinds that close nothing
  */
 export function closedPolicy(definition: KindDefinition, object: KubeObject): Resource | null {
   const spec = closing[definition.kind];
   if (spec === undefined) return null;
   const written = specOf(object);
-  if (isPresent(written['targetRef']) || isPresent(written['targetRefs'])) return null;
-  const candidates = [{ ...spec, selector: written['selector'] }, spec];
+  const { selector, targetRef, targetRefs } = written;
+  const attached = [targetRef, targetRefs].some(isPresent) ? { targetRef, targetRefs } : { selector };
+  const candidates = [{ ...spec, ...attached }, spec];
   for (const candidate of candidates) {
     const reading = definition.read({ ...object, spec: candidate });
     if (reading.ok) return reading.resource;

@@ -150,13 +150,11 @@ envoySuite(
         service(
           'web',
           vip,
-          port(80, 'http1', { rules: mergeRoutes([httpRules({ rules }), away], 'default', rule('web', 80)).rules }),
+          port(80, 'http1', { rules: mergeRoutes([httpRules({ rules }), away], 'default', [rule('web', 80)]).rules }),
           port(81, 'grpc', {
-            rules: mergeRoutes(
-              [convertGrpcRoute(read(grpcRouteSchema, { rules: calls }), mesh)],
-              'default',
+            rules: mergeRoutes([convertGrpcRoute(read(grpcRouteSchema, { rules: calls }), mesh)], 'default', [
               rule('rpc', 81),
-            ).rules,
+            ]).rules,
           }),
           port(443, 'tls', { connections }),
         ),

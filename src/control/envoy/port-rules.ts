@@ -79,14 +79,22 @@ class PortReader {
     const connections = routes.connectionsOn(parent, this.#read);
     if (requests.length + connections.length === 0) return null;
     const { namespace, hostname } = this.#source.service;
+    const attached = [...requests, ...connections];
+    // Routes of other namespaces change nothing of what the service's own namespace has said.
+    const isReplaced = attached.some((route) => route.namespace === namespace);
+    const below = isReplaced ? nothingSaid : this.#ofVirtualService(port);
     const own: DestinationName = { hostname, port: port.port, subset: null };
-    const merged = mergeRoutes(requests, namespace, ruleTo('default', own));
+    const merged = mergeRoutes(requests, namespace, below.rules ?? [ruleTo('default', own)]);
     const mergedConnections = mergeConnectionRoutes(connections, namespace);
     return {
-      rules: requests.length === 0 ? null : merged.rules,
-      connections: mergedConnections.rules,
-      origins: [...requests, ...connections].map(({ kind, name }) => `${kind} ${name}`),
-      conditions: [...merged.conditions, ...mergedConnections.conditions, ...this.#replaced(port)],
+      rules: requests.length === 0 ? below.rules : merged.rules,
+      connections: mergedConnections.rules ?? below.connections,
+      origins: [...attached.map(({ kind, name }) => `${kind} ${name}`), ...below.origins],
+      conditions: [
+        ...merged.conditions,
+        ...mergedConnections.conditions,
+        ...(isReplaced ? this.#replaced(port) : below.conditions),
+      ],
     };
   }
 
@@ -99,12 +107,13 @@ class PortReader {
 
   #ofVirtualService({ port }: SourcePort): PortRules {
     const document = this.#virtual;
-    if (document === null) return { rules: null, connections: null, origins: [], conditions: [] };
+    if (document === null) return nothingSaid;
     const converted = convertVirtualService(document, { number: port }, this.#lookups);
     return { ...converted, origins: [resourceText('VirtualService', document)] };
   }
 }
 
+const nothingSaid: PortRules = { rules: null, connections: null, origins: [], conditions: [] };
 const requestKinds = ['HTTPRoute', 'GRPCRoute', 'VirtualService'];
 const connectionKinds = ['TCPRoute', 'TLSRoute', 'VirtualService'];
 

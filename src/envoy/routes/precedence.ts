@@ -37,18 +37,21 @@ export interface MergedRules {
 export function mergeRoutes(
   routes: readonly ConvertedRoute[],
   serviceNamespace: string,
-  otherwise: HttpRule,
+  otherwise: readonly HttpRule[],
 ): MergedRules {
-  const { kept, conditions } = ofOneKind(routes.toSorted(olderFirst));
-  const consumers = new Set(kept.map(({ namespace }) => namespace).filter((name) => name !== serviceNamespace));
-  const own = kept.filter(({ namespace }) => namespace === serviceNamespace);
-  const foreign = [...consumers]
-    .toSorted()
-    .flatMap((namespace) => [
-      ...sorted(kept.filter((route) => route.namespace === namespace)).map((rule) => onlyFrom(rule, namespace)),
-      notFound(namespace),
-    ]);
-  return { rules: [...foreign, ...(own.length === 0 ? [otherwise] : sorted(own))], conditions };
+  // Each namespace by itself: nobody's routes decide which ones of others count.
+  const keptOf = (namespace: string): OneKind => ofOneKind(routes.filter(isOf(namespace)).toSorted(olderFirst));
+  const consumers = new Set(routes.map(({ namespace }) => namespace).filter((name) => name !== serviceNamespace));
+  const own = keptOf(serviceNamespace);
+  const foreign = [...consumers].toSorted().map((namespace) => ({ namespace, ...keptOf(namespace) }));
+  const foreignRules = foreign.flatMap(({ namespace, kept }) => [
+    ...sorted(kept).map((rule) => onlyFrom(rule, namespace)),
+    notFound(namespace),
+  ]);
+  return {
+    rules: [...foreignRules, ...(own.kept.length === 0 ? otherwise : sorted(own.kept))],
+    conditions: [own, ...foreign].flatMap(({ conditions }) => conditions),
+  };
 }
 
 /** The rules of all TLSRoutes and TCPRoutes of one port: the most exact name first, what asks for none last. */
@@ -94,11 +97,13 @@ function sorted(routes: readonly ConvertedRoute[]): readonly HttpRule[] {
     .map(({ rule }) => rule);
 }
 
+interface OneKind {
+  readonly kept: readonly ConvertedRoute[];
+  readonly conditions: readonly Condition[];
+}
+
 /** An HTTPRoute and a GRPCRoute on one port would answer for each other's requests: the kind of the oldest route stays. */
-function ofOneKind(routes: readonly ConvertedRoute[]): {
-  kept: readonly ConvertedRoute[];
-  conditions: readonly Condition[];
-} {
+function ofOneKind(routes: readonly ConvertedRoute[]): OneKind {
   const [oldest] = routes;
   const others = routes.filter(({ kind }) => kind !== oldest?.kind);
   const conditions = others.map(({ kind, name }): Condition => ({

@@ -2,7 +2,6 @@ import type { AuthorizationPolicyDocument, RuleDocument } from '../../config/man
 import { Notes } from '../routes/notes.ts';
 import { readAccessRule } from './authorization-rules.ts';
 import type { SecurityContext } from './context.ts';
-import { isLeftToWaypoint } from './left-rules.ts';
 import { noSecurity } from './model.ts';
 import type { AccessPolicy, AccessRule } from './model.ts';
 import type { LeftPolicy, SecurityPart } from './part.ts';
@@ -47,11 +46,12 @@ class Conversion {
     return { resource, targets, security, left, conditions: this.#notes.conditions };
   }
 
+  /** Behind a waypoint the destination sees only that: who asks, and for what, is for the waypoint to look at. */
   #left(): LeftPolicy | null {
     const { spec, metadata } = this.#document;
     const denies = spec.action === 'DENY' || spec.action === 'CUSTOM';
     if (!denies || this.#context.settings.unenforceable === 'ignore') return null;
-    const rules = this.#rules(isLeftToWaypoint);
+    const rules = this.#rules();
     if (rules.length === 0) return null;
     const everywhere = metadata.namespace === this.#context.settings.rootNamespace;
     const labels = spec.selector?.matchLabels ?? {};
@@ -78,10 +78,8 @@ class Conversion {
     return null;
   }
 
-  /** @param wanted by what of a rule is taken; all that are not, are somebody else's */
-  #rules(wanted: (rule: RuleDocument) => boolean = () => true): readonly AccessRule[] {
-    const rules = this.#document.spec.rules ?? [];
-    return rules.flatMap((rule, index) => (wanted(rule) ? (this.#rule(rule, index) ?? []) : []));
+  #rules(): readonly AccessRule[] {
+    return (this.#document.spec.rules ?? []).flatMap((rule, index) => this.#rule(rule, index) ?? []);
   }
 
   #rule(document: RuleDocument, index: number): AccessRule | null {

@@ -157,6 +157,17 @@ describe('of a VirtualService and routes on one host', () => {
     assert.deepEqual(rig.conditions, ['VirtualService shop/old: Accepted/RouteConflict']);
   });
 
+  test('a route of another namespace takes nothing from the VirtualService', () => {
+    const parent = { group: '', kind: 'Service', namespace: 'shop', name: 'web' };
+    const foreign = document('gateway.networking.k8s.io/v1', 'HTTPRoute', 'bank', 'foreign', {
+      parentRefs: [parent],
+      rules: [{ backendRefs: [{ ...parent, port: 80 }] }],
+    });
+    const rig = new WaypointRig(...base, ...next, virtual, foreign);
+    assert.match(routes(rig), /bank\/foreign.*shop\/old/);
+    assert.doesNotMatch(rig.conditions.join(), /RouteConflict/);
+  });
+
   test('of two VirtualServices the older one counts', () => {
     const dated = (manifest: Manifest, creationTimestamp: string): Manifest => ({
       ...manifest,

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 
 import { buildWaypoint } from '../../../src/envoy/build.ts';
 import { noSecurity } from '../../../src/envoy/security/model.ts';
+import { carriedBy } from '../../../src/envoy/port-plan.ts';
 import { assertGolden, goldenOfMetrics } from '../../support/envoy/goldens.ts';
 import { destination, endpoint, input, labels, policy, port, rule, service } from '../../support/envoy/inputs.ts';
 
@@ -247,6 +248,22 @@ void describe('the resources of a waypoint', () => {
         ],
       }),
     );
+  });
+
+  test('take a port of which nobody says what it speaks for HTTP where tokens or limits hold', () => {
+    const limit = {
+      name: 'a/0',
+      target: 'Service default/web',
+      requests: 1,
+      interval: 1000,
+      burst: 1,
+      per: 'all',
+    } as const;
+    const limited = { ...noSecurity, limits: [limit] };
+    const silent = { protocol: null, rules: null } as const;
+    assert.equal(carriedBy({ security: noSecurity }, silent), 'unknown');
+    assert.equal(carriedBy({ security: limited }, silent), 'http');
+    assert.equal(carriedBy({ security: limited }, { ...silent, protocol: 'tcp' }), 'tcp');
   });
 
   test('prefer near endpoints, or share by weight', () => {

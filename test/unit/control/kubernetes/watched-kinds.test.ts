@@ -88,7 +88,8 @@ function meaning({ kind, key, document }: DocumentChanges[number]): string {
   if (document === null) return `${key}: gone`;
   if (kind !== 'AuthorizationPolicy' && kind !== 'PeerAuthentication') return key;
   const { spec } = document;
-  const all = JSON.stringify({ labels: spec.selector?.matchLabels ?? null });
+  const targets = 'targetRefs' in spec ? spec.targetRefs?.map(({ name }) => name) : undefined;
+  const all = JSON.stringify(targets ?? { labels: spec.selector?.matchLabels ?? null });
   if ('mtls' in spec) return `${key}: ${spec.mtls ?? ''} for ${all}`;
   const everything = JSON.stringify(spec.rules) === '[{"from":null,"to":null,"when":null}]';
   return `${key}: ${spec.action} ${everything ? 'all' : 'some'} for ${all}`;
@@ -136,6 +137,7 @@ test('a policy that was never readable refuses all that it selects, until it is 
     'shop/default: STRICT for {"labels":null}',
     'shop/p: DENY all for {"labels":{"app":"web"}}',
     'shop/q: DENY all for {"labels":null}',
+    'shop/waypoint: DENY all for ["web"]',
   ]);
   cluster.server.put(policies, 'p', bad({ app: 'db' }), 'shop');
   await waitFor(() => cluster.delivered.length === 1);

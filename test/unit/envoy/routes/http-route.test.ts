@@ -19,7 +19,7 @@ function convert(spec: unknown, metadata: Readonly<Record<string, unknown>> = {}
 }
 
 function rulesOf(...routes: readonly ConvertedRoute[]) {
-  return mergeRoutes(routes, 'default', otherwise).rules;
+  return mergeRoutes(routes, 'default', [otherwise]).rules;
 }
 
 function messages({ conditions }: ConvertedRoute): readonly string[] {
@@ -132,7 +132,7 @@ void describe('an HTTPRoute', () => {
       ],
     });
     assert.deepEqual(conditions, []);
-    const merged = mergeRoutes([{ ...convert({}), rules }], 'default', otherwise).rules;
+    const merged = mergeRoutes([{ ...convert({}), rules }], 'default', [otherwise]).rules;
     assertGolden('http-route', waypointOf(port(80, 'http1', { rules: merged }), ['other']));
   });
 
@@ -185,11 +185,20 @@ void describe('an HTTPRoute', () => {
   test('gives way to an older route of another kind on its port', () => {
     const old: ConvertedRoute = { ...convert({}, { creationTimestamp: '2020-01-01T00:00:00Z' }), kind: 'GRPCRoute' };
     const young = convert({}, { name: 'young', creationTimestamp: '2026-01-01T00:00:00Z' });
-    const { conditions } = mergeRoutes([young, old], 'default', otherwise);
+    const { conditions } = mergeRoutes([young, old], 'default', [otherwise]);
     assert.deepEqual(
       conditions.map(({ resource, reason }) => [resource, reason]),
       [['HTTPRoute default/young', 'RouteConflict']],
     );
+  });
+
+  test('gives way to no route of another namespace, however old that is', () => {
+    const metadata = { name: 'old', namespace: 'away', creationTimestamp: '2020-01-01T00:00:00Z' };
+    const old: ConvertedRoute = { ...convert({ rules: [{}] }, metadata), kind: 'GRPCRoute' };
+    const own = convert({ rules: [{ backendRefs: [web] }] }, { creationTimestamp: '2026-01-01T00:00:00Z' });
+    const { rules, conditions } = mergeRoutes([own, old], 'default', [otherwise]);
+    assert.deepEqual(conditions, []);
+    assert.deepEqual(rules.at(-1), own.rules[0]?.rule);
   });
 
   for (const [what, backend, reason] of [

@@ -41,7 +41,7 @@ void describe('a GRPCRoute', () => {
       mesh,
     );
     assert.deepEqual(route.conditions, []);
-    const { rules } = mergeRoutes([route], 'default', rule('web', 80));
+    const { rules } = mergeRoutes([route], 'default', [rule('web', 80)]);
     assert.deepEqual(
       rules.map(({ name }) => name.split('/')[2]),
       ['method', 'service', 'regex', 'every', 'any'],
