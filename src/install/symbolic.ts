@@ -33,7 +33,13 @@ export function joined(list: readonly string[]): string {
 
 /** What a user gives as a whole, as text. */
 export function asJson(value: object): string {
-  return isSymbol(value) ? pipe(value, 'toJson') : JSON.stringify(value);
+  return isSymbol(value) ? pipe(value, 'toJson') : JSON.stringify(value, sortedFields);
+}
+
+/** As Helm's `toJson` writes them. */
+function sortedFields(_name: string, value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([left], [right]) => (left < right ? -1 : 1)));
 }
 
 export function plus(value: number, more: number): number {

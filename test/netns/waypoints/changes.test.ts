@@ -44,13 +44,11 @@ rootSuite('a waypoint of two replicas under load', () => {
     const passing = shop.ask({ ...load, keepAlive: false });
     process.kill(pid, 'SIGKILL');
     await shop.proxyReady('waypoint-a', restarts + 1);
+    // Refused at once is what the killed one held, and what came to it before the next one was ready; nothing waits or goes astray.
     const { statuses, requests, failures } = await passing;
-    const failed = requests - (statuses['200'] ?? 0);
-    // What the killed one held is lost, and what came to it before the next one was ready.
-    assert.ok(
-      failed < requests / 4,
-      `${failed} of ${requests} requests failed: ${JSON.stringify({ statuses, failures })}`,
-    );
+    const { 200: served = 0 } = statuses;
+    assert.deepEqual([statuses, failures], [{ 200: served }, { ECONNRESET: requests - served }]);
+    assert.ok(served > 0, 'the other replica has served');
     assert.deepEqual((await shop.ask({ count: 40, keepAlive: false })).statuses, { 200: 40 });
   });
 
