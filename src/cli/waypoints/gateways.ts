@@ -4,6 +4,7 @@ import { gatewayApi } from '../../control/waypoints/waypoint-kinds.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
 import { isNotFound } from '../../kube/kube-error.ts';
 import { isKubeList } from '../../kube/objects.ts';
+import { serverSideApply } from '../../kube/server-side-apply.ts';
 
 export type Api = Pick<KubeClient, 'send'>;
 
@@ -108,13 +109,8 @@ export class Waypoints {
   /** Makes it, or makes it what it is asked to be. */
   async apply(wish: WaypointWish): Promise<void> {
     await this.find(wish.namespace, wish.name);
-    await this.#api.send({
-      method: 'PATCH',
-      path: `${pathIn(wish.namespace)}/${wish.name}`,
-      query: { fieldManager: 'ambit', force: true },
-      contentType: 'application/apply-patch+yaml',
-      body: gatewayFor(wish),
-    });
+    const path = `${pathIn(wish.namespace)}/${wish.name}`;
+    await this.#api.send(serverSideApply(path, gatewayFor(wish), { fieldManager: 'ambit', force: true }));
   }
 
   /** As it was when it was seen: another one of the same name stays. */

@@ -3,6 +3,7 @@ import { isNotFound } from '../../kube/kube-error.ts';
 import { Reflector } from '../../kube/reflector.ts';
 import type { ReflectorObserver } from '../../kube/reflector.ts';
 import { WorkQueue } from '../../kube/work-queue.ts';
+import { serverSideApply } from '../../kube/server-side-apply.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 
 export interface RootPublisherDependencies {
@@ -86,13 +87,9 @@ export class RootPublisher {
     const { client, roots } = this.#dependencies;
     const metadata = { name: rootConfigMap, namespace, labels: { 'istio.io/config': 'true' } };
     try {
-      await client.send({
-        method: 'PATCH',
-        path: `/api/v1/namespaces/${namespace}/configmaps/${rootConfigMap}`,
-        query: { fieldManager: MANAGER, force: true },
-        contentType: 'application/apply-patch+yaml',
-        body: { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { [key]: roots } },
-      });
+      const path = `/api/v1/namespaces/${namespace}/configmaps/${rootConfigMap}`;
+      const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata, data: { [key]: roots } };
+      await client.send(serverSideApply(path, body, { fieldManager: MANAGER, force: true }));
     } catch (error) {
       // The namespace has gone meanwhile.
       if (!isNotFound(error)) throw error;

@@ -2,6 +2,7 @@ import type { KubeClient } from '../../kube/kube-client.ts';
 import { isNotFound } from '../../kube/kube-error.ts';
 import { WorkQueue } from '../../kube/work-queue.ts';
 import { isKubeList } from '../../kube/objects.ts';
+import { serverSideApply } from '../../kube/server-side-apply.ts';
 import type { Condition } from '../../model/workload.ts';
 import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
@@ -160,14 +161,9 @@ export class StatusWriter {
       const generation = current.metadata.generation;
       const conditions = merged(wanted, current.status?.conditions ?? [], timers.now(), generation);
       if (conditions === null) return;
-      await client.send({
-        method: 'PATCH',
-        path: `${target.path}/status`,
-        query: { fieldManager: MANAGER, force: true },
-        contentType: 'application/apply-patch+yaml',
-        body: { ...target.identity, status: { conditions } },
-        signal,
-      });
+      const body = { ...target.identity, status: { conditions } };
+      const request = serverSideApply(`${target.path}/status`, body, { fieldManager: MANAGER, force: true });
+      await client.send({ ...request, signal });
       onWritten();
     } catch (error) {
       // Gone meanwhile, and its status with it.

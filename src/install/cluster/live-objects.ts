@@ -1,6 +1,8 @@
 import type { KubeClient, Query } from '../../kube/kube-client.ts';
 import { isConflict, isNotFound, KubeError } from '../../kube/kube-error.ts';
 import { isKubeList } from '../../kube/objects.ts';
+import { serverSideApply } from '../../kube/server-side-apply.ts';
+import type { ApplyOptions } from '../../kube/server-side-apply.ts';
 import type { ManifestObject } from '../manifest-object.ts';
 import { apiKind, collectionPath, objectPath } from './api-kinds.ts';
 
@@ -50,22 +52,11 @@ export async function listPath(api: Api, path: string, query: Query = {}): Promi
   return isKubeList(list) ? (list.items ?? []) : [];
 }
 
-export interface ApplyMode {
-  /** Takes fields over that others own. */
-  readonly force: boolean;
-  /** The API server goes through all of it, and stores nothing. */
-  readonly dryRun: boolean;
-}
+export type ApplyMode = Pick<Required<ApplyOptions>, 'force' | 'dryRun'>;
 
 /** By server-side apply. @throws KubeError */
-export function applyObject(api: Api, object: ManifestObject, { force, dryRun }: ApplyMode): Promise<LiveObject> {
-  return api.send({
-    method: 'PATCH',
-    path: objectPath(object),
-    query: { fieldManager, force, dryRun: dryRun ? 'All' : null },
-    contentType: 'application/apply-patch+yaml',
-    body: object,
-  }) as Promise<LiveObject>;
+export function applyObject(api: Api, object: ManifestObject, mode: ApplyMode): Promise<LiveObject> {
+  return api.send(serverSideApply(objectPath(object), object, { fieldManager, ...mode })) as Promise<LiveObject>;
 }
 
 /**
