@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_engine::api::{
-    AccessLogFilter, Answer, AnswerMask, Direction, Endpoint, EndpointSet, EngineOptions, Handover,
-    IdentityCertificate, InboundVerdict, LogFormat, OutboundAction, OutboundVerdict, PodSpec,
-    Protocol, Relay, ServiceDescriptor, Verdict, WantedOutcome, WorkloadDescriptor,
+    AccessLogFilter, Answer, AnswerMask, Direction, Endpoint, EndpointSet, EndpointSetReference,
+    EngineOptions, Handover, IdentityCertificate, InboundVerdict, LogFormat, OutboundAction,
+    OutboundVerdict, PodSpec, Protocol, Relay, ServiceDescriptor, Verdict, WantedOutcome,
+    WorkloadDescriptor,
 };
 
 use crate::read::{Fields, Read, Value, small};
@@ -193,7 +194,7 @@ fn outbound_verdict(fields: &Fields<'_>) -> Read<OutboundVerdict> {
             workload: fields.optional_text("workload")?,
         },
         OutboundWord::Connect => OutboundAction::Connect {
-            endpoint_set: fields.get("endpointSet", endpoint_set_name)?,
+            endpoint_set: fields.get("endpointSet", endpoint_set_reference)?,
             allow_local: fields.boolean("allowLocal")?,
             authority: fields.optional("authority", socket_address)?,
         },
@@ -206,9 +207,13 @@ fn outbound_verdict(fields: &Fields<'_>) -> Read<OutboundVerdict> {
     Ok(OutboundVerdict { action, service })
 }
 
-fn endpoint_set_name(value: Value<'_>) -> Read<(Arc<str>, u64)> {
+fn endpoint_set_reference(value: Value<'_>) -> Read<EndpointSetReference> {
     let fields = value.object()?;
-    Ok((fields.text("id")?, fields.integer("version")?))
+    Ok(EndpointSetReference {
+        id: fields.text("id")?,
+        version: fields.integer("version")?,
+        held: None,
+    })
 }
 
 fn socket_address(value: Value<'_>) -> Read<SocketAddr> {

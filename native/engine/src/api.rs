@@ -140,6 +140,15 @@ pub struct EndpointSet {
     pub endpoints: Vec<Endpoint>,
 }
 
+/// A version of a set by its name, and the set itself as soon as the engine has taken the answer in: what an answer names may
+/// be replaced before the flow that asked runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSetReference {
+    pub id: Arc<str>,
+    pub version: u64,
+    pub held: Option<Arc<EndpointSet>>,
+}
+
 pub type QuestionId = u64;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -189,7 +198,7 @@ pub enum OutboundAction {
         workload: Option<Arc<str>>,
     },
     Connect {
-        endpoint_set: (Arc<str>, u64),
+        endpoint_set: EndpointSetReference,
         allow_local: bool,
         /// What the endpoints, pods of a waypoint, are asked for instead of themselves.
         authority: Option<SocketAddr>,

@@ -5,9 +5,12 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::api::{Endpoint, EndpointSet, ServiceDescriptor, WorkloadDescriptor};
+use crate::api::{
+    Endpoint, EndpointSet, OutboundAction, OutboundVerdict, ServiceDescriptor, Verdict,
+    WorkloadDescriptor,
+};
 
-/// Versions of one endpoint set that are kept: flows decided a moment ago still name the one before.
+/// Versions of one endpoint set that are kept: answers given together may name different ones.
 const KEPT_VERSIONS: usize = 4;
 
 #[derive(Default)]
@@ -86,9 +89,19 @@ impl Directory {
         self.write().endpoint_sets.remove(id);
     }
 
+    /// Puts the endpoint set that a verdict names into it.
+    pub fn complete(&self, verdict: &mut Verdict) {
+        if let Verdict::Outbound(OutboundVerdict {
+            action: OutboundAction::Connect { endpoint_set, .. },
+            ..
+        }) = verdict
+        {
+            endpoint_set.held = self.endpoint_set(&endpoint_set.id, endpoint_set.version);
+        }
+    }
+
     /// Exactly the version that an answer named; none means that the flow is to be refused.
-    #[must_use]
-    pub fn endpoint_set(&self, id: &str, version: u64) -> Option<Arc<EndpointSet>> {
+    fn endpoint_set(&self, id: &str, version: u64) -> Option<Arc<EndpointSet>> {
         let tables = self.read();
         let versions = tables.endpoint_sets.get(id)?;
         versions
@@ -153,7 +166,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Directory, pick, pick_by};
-    use crate::api::{Endpoint, EndpointSet, Protocol, WorkloadDescriptor};
+    use crate::api::{
+        Endpoint, EndpointSet, EndpointSetReference, OutboundAction, OutboundVerdict, Protocol,
+        Verdict, WorkloadDescriptor,
+    };
 
     fn endpoint(workload: &str, weight: u32) -> Endpoint {
         Endpoint {
@@ -219,6 +235,49 @@ mod tests {
         assert_eq!(held, [3, 4, 5, 6]);
         directory.remove_endpoint_set("s");
         assert!(directory.endpoint_set("s", 6).is_none());
+    }
+
+    #[test]
+    fn a_verdict_keeps_its_endpoints_when_the_set_goes() {
+        let directory = Directory::new();
+        directory.set_endpoint_set(set(1, vec![endpoint("a", 1)]));
+        let mut verdict = connect(1);
+        directory.complete(&mut verdict);
+        directory.remove_endpoint_set("s");
+        assert_eq!(held_by(&verdict), Some(1));
+    }
+
+    #[test]
+    fn a_verdict_that_names_no_set_holds_none() {
+        let mut verdict = connect(2);
+        Directory::new().complete(&mut verdict);
+        assert_eq!(held_by(&verdict), None);
+    }
+
+    fn connect(version: u64) -> Verdict {
+        Verdict::Outbound(OutboundVerdict {
+            action: OutboundAction::Connect {
+                endpoint_set: EndpointSetReference {
+                    id: "s".into(),
+                    version,
+                    held: None,
+                },
+                allow_local: false,
+                authority: None,
+            },
+            service: None,
+        })
+    }
+
+    /// How many endpoints the verdict has with it.
+    fn held_by(verdict: &Verdict) -> Option<usize> {
+        match verdict {
+            Verdict::Outbound(OutboundVerdict {
+                action: OutboundAction::Connect { endpoint_set, .. },
+                ..
+            }) => endpoint_set.held.as_ref().map(|set| set.endpoints.len()),
+            _ => None,
+        }
     }
 
     #[test]

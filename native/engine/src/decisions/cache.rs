@@ -72,21 +72,6 @@ impl<Q: Kind> Cache<Q> {
         Some(entry.verdict.clone())
     }
 
-    /// Removes the entry that answers the question with this very verdict.
-    pub(super) fn take(
-        &mut self,
-        question: &Q,
-        verdict: &Arc<Q::Verdict>,
-    ) -> Option<(EntryId, Entry<Q>)> {
-        let find = |table: &Table<Q>| table.entries.get(&question.masked(table.mask)).copied();
-        let given = |id: &EntryId| {
-            let entry = self.entries.get(id);
-            entry.is_some_and(|entry| Arc::ptr_eq(&entry.verdict, verdict))
-        };
-        let id = self.tables.iter().filter_map(find).find(given)?;
-        self.remove(id).map(|entry| (id, entry))
-    }
-
     /// Returns the entries that had to give way: the one for the same masked question, and the evicted.
     pub(super) fn insert(&mut self, id: EntryId, entry: Entry<Q>) -> Vec<(EntryId, Entry<Q>)> {
         let replaced = self.table(entry.mask).insert(entry.question.clone(), id);

@@ -111,13 +111,6 @@ impl<Q: Kind> Lane<Q> {
         Some(entry.keys)
     }
 
-    /// Removes the entry that gave `verdict`.
-    pub(super) fn retract(&mut self, question: &Q, verdict: &Arc<Q::Verdict>, shared: &mut Shared) {
-        if let Some((id, entry)) = self.cache.take(question, verdict) {
-            shared.entry_gone(id, &entry.keys);
-        }
-    }
-
     /// Empties the lane; the senders that go with it wake their flows.
     pub(super) fn clear(&mut self, shared: &mut Shared) {
         for (id, _) in self.in_flight.drain() {

@@ -118,16 +118,6 @@ impl Decisions {
         }
     }
 
-    /// Drops a verdict that turned out to be out of date, unless another one has taken its place; who asks next asks anew.
-    pub fn retract(&self, question: &OutboundQuestion, verdict: &Arc<OutboundVerdict>) {
-        let mut state = self.lock();
-        let State { pods, shared } = &mut *state;
-        if let Some(pod) = pods.get_mut(&question.pod) {
-            let question = question.clone().canonical();
-            pod.outbound.retract(&question, verdict, shared);
-        }
-    }
-
     /// Forgets everything of a pod; its waiting flows are refused with `pod_removed`. Call it when no flow of the pod can
     /// ask any more.
     pub fn remove_pod(&self, uid: &str) {

@@ -200,8 +200,12 @@ impl Engine {
         Ok(())
     }
 
-    pub fn answer(&self, answers: Vec<Answer>) -> Result<(), EngineError> {
-        self.parts()?.decisions.answer(answers);
+    pub fn answer(&self, mut answers: Vec<Answer>) -> Result<(), EngineError> {
+        let parts = self.parts()?;
+        for answer in &mut answers {
+            parts.directory.complete(&mut answer.verdict);
+        }
+        parts.decisions.answer(answers);
         Ok(())
     }
 

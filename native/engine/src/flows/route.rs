@@ -14,7 +14,7 @@ use super::node_local::{self, Neighbour};
 use super::refusal::{Reason, Refused};
 use super::tunnel::{TunnelStream, open_stream, tunnel_address};
 use crate::api::{
-    Endpoint, OutboundAction, OutboundQuestion, OutboundVerdict, Protocol, Transport,
+    Endpoint, EndpointSetReference, OutboundAction, OutboundQuestion, Protocol, Transport,
 };
 use crate::directory::pick;
 use crate::hbone::headers::ConnectRequest;
@@ -41,7 +41,7 @@ pub async fn find(
         destination: asked.ip(),
         port: asked.port(),
     };
-    let verdict = decide(context, question).await?;
+    let verdict = context.shared.decisions.outbound(question).await?;
     description.service = verdict
         .service
         .as_ref()
@@ -58,7 +58,7 @@ pub async fn find(
             allow_local,
             authority,
         } => {
-            let endpoint = choose(context, endpoint_set)?;
+            let endpoint = choose(endpoint_set)?;
             let route = Route {
                 authority: endpoint.authority.or(*authority),
                 allow_local: *allow_local,
@@ -73,37 +73,14 @@ pub async fn find(
     }
 }
 
-/// A verdict may name endpoints that have been replaced since it was given; then it is out of date, and asked for anew.
-async fn decide(
-    context: &ThreadContext,
-    question: OutboundQuestion,
-) -> Result<Arc<OutboundVerdict>, Refused> {
-    let decisions = &context.shared.decisions;
-    let verdict = decisions.outbound(question.clone()).await?;
-    match &verdict.action {
-        OutboundAction::Connect {
-            endpoint_set: (id, version),
-            ..
-        } if context
-            .shared
-            .directory
-            .endpoint_set(id, *version)
-            .is_none() =>
-        {
-            decisions.retract(&question, &verdict);
-            Ok(decisions.outbound(question).await?)
-        }
-        _ => Ok(verdict),
-    }
-}
-
-fn choose(context: &ThreadContext, (id, version): &(Arc<str>, u64)) -> Result<Endpoint, Refused> {
-    let set = context.shared.directory.endpoint_set(id, *version);
-    let set = set.ok_or_else(|| {
-        let message = format!("version {version} of the endpoint set {id} is not here");
+fn choose(reference: &EndpointSetReference) -> Result<Endpoint, Refused> {
+    let EndpointSetReference { id, version, held } = reference;
+    let set = held.as_ref().ok_or_else(|| {
+        let message =
+            format!("version {version} of the endpoint set {id} was not here when it was named");
         Refused::new(Reason::EndpointSetUnknown, message)
     })?;
-    let endpoint = pick(&set).ok_or_else(|| {
+    let endpoint = pick(set).ok_or_else(|| {
         let message = format!("the endpoint set {id} is empty");
         Refused::new(Reason::NoEndpoint, message)
     })?;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use ambit_engine::api::{
-    Answer, AnswerMask, Handover, InboundVerdict, OutboundAction, OutboundVerdict, Question,
-    Verdict,
+    Answer, AnswerMask, EndpointSetReference, Handover, InboundVerdict, OutboundAction,
+    OutboundVerdict, Question, Verdict,
 };
 
 #[derive(Default)]
@@ -23,7 +23,11 @@ pub struct Policy {
 pub fn connect(endpoint_set: &str, allow_local: bool) -> OutboundVerdict {
     OutboundVerdict {
         action: OutboundAction::Connect {
-            endpoint_set: (endpoint_set.into(), 1),
+            endpoint_set: EndpointSetReference {
+                id: endpoint_set.into(),
+                version: 1,
+                held: None,
+            },
             allow_local,
             authority: None,
         },

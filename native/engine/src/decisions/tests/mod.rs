@@ -26,20 +26,6 @@ fn a_cached_verdict_needs_no_question_and_no_wait() {
 }
 
 #[test]
-fn a_retracted_verdict_is_asked_for_anew() {
-    let rig = Rig::new(DecisionLimits::default());
-    let question = outbound("a", "10.0.0.1", 80);
-    rig.settle(question.clone(), &["k"], mask(24, false), &pass("old"));
-    let held = rig.block_on(rig.decisions.outbound(question.clone()));
-    rig.decisions.retract(&question, &held.expect("a verdict"));
-    assert_eq!(rig.entries("a"), 0);
-    let mut flow = Box::pin(rig.decisions.outbound(question.clone()));
-    assert!(poll(&mut flow).is_pending());
-    rig.answer_all(1, &["k"], EXACT, &pass("new"));
-    assert!(poll(&mut flow).is_ready());
-}
-
-#[test]
 fn the_same_question_is_asked_once_for_all_that_wait() {
     let rig = Rig::new(DecisionLimits::default());
     let mut flows: Vec<_> = (0..50)
