@@ -78,8 +78,12 @@ export class NodePodFeed {
 
   #settings(): DocumentChange {
     const settings = this.#dependencies.settings();
-    const { trustDomainAliases, excludedNamespaces } = settings;
-    const lists = { trustDomainAliases: [...trustDomainAliases], excludedNamespaces: [...excludedNamespaces] };
+    const { trustDomainAliases, excludedNamespaces, outboundTrafficPolicy: outbound } = settings;
+    const lists = {
+      trustDomainAliases: [...trustDomainAliases],
+      excludedNamespaces: [...excludedNamespaces],
+      outboundTrafficPolicy: { ...outbound, allow: [...outbound.allow], refuse: [...outbound.refuse] },
+    };
     const spec = { ...emptyMeshSettings.spec, ...settings, ...lists };
     return { kind: 'MeshSettings', key: 'MeshSettings', document: { ...emptyMeshSettings, spec } };
   }

@@ -23,12 +23,18 @@ export function claimedAddresses(workload: Workload): readonly string[] {
 
 /** What is said of those that do not get the traffic to an address that others have too. */
 export function conflictsAt(address: string, { workloads, services }: AddressClaims): readonly Condition[] {
-  const [owner] = workloads.filter(({ hostNetwork }) => !hostNetwork).toSorted((a, b) => (outranks(a, b) ? -1 : 1));
+  const [owner] = workloads.filter(({ hostNetwork }) => !hostNetwork).toSorted((a, b) => (outranks(a, b, '') ? -1 : 1));
   if (owner === undefined) return serviceConflicts(address, services);
   const losers = workloads.filter((workload) => workload !== owner && matters(owner, workload));
+  // What is written in a namespace comes before its own services alone.
+  const isBefore = ({ service }: ServiceSource) => owner.podUid !== null || owner.namespace === service.namespace;
   return [
     ...losers.map((workload) => conflict(workloadText(workload), address, workloadText(owner))),
-    ...services.map((source) => conflict(sourceText(source), address, workloadText(owner))),
+    ...services.filter(isBefore).map((source) => conflict(sourceText(source), address, workloadText(owner))),
+    ...serviceConflicts(
+      address,
+      services.filter((source) => !isBefore(source)),
+    ),
   ];
 }
 

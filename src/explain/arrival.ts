@@ -55,7 +55,7 @@ function podsAt({ workloads }: MeshState, address: string): PodWorkload[] {
 }
 
 function bestOf(pods: readonly PodWorkload[]): PodWorkload | null {
-  return pods.reduce<PodWorkload | null>((best, pod) => (best !== null && !outranks(pod, best) ? best : pod), null);
+  return pods.reduce<PodWorkload | null>((best, pod) => (best !== null && !outranks(pod, best, '') ? best : pod), null);
 }
 
 function isMember({ workloads, localPods }: MeshState, { podUid }: Arrival): boolean {

@@ -28,6 +28,9 @@ const denyTexts: Readonly<Record<string, string>> = {
   no_control_plane: 'this node knows no control plane for its waypoints',
   unknown_source: 'the source is not a pod that its node knows',
   invalid_destination: 'the destination is no address',
+  not_in_registry: 'nobody in the mesh has the address, and outboundTrafficPolicy is REGISTRY_ONLY for the source',
+  refused_address: 'outboundTrafficPolicy refuses the address, or it is one that a waypoint never sends to',
+  waypoint_required: 'it is reached through the waypoint of its service, and by nobody past it',
 };
 
 function passedBy({ owner, address, port }: Outbound['destination']): string {

@@ -1,8 +1,11 @@
 import type { Service, Workload } from './workload.ts';
 
-/** Whether traffic to an address that both have goes to the first: pod with a tunnel > pod > tunnel > rest, then by uid. */
-export function outranks(left: Workload, right: Workload): boolean {
-  const difference = workloadRank(left) - workloadRank(right);
+/**
+ * Whether traffic to an address that both have goes to the first: pod with a tunnel > pod > what the client's own namespace has
+ * written > tunnel > rest, then by uid.
+ */
+export function outranks(left: Workload, right: Workload, namespace: string): boolean {
+  const difference = workloadRank(left, namespace) - workloadRank(right, namespace);
   return difference === 0 ? left.uid < right.uid : difference > 0;
 }
 
@@ -18,8 +21,9 @@ export function isVisibleIn({ visibility, namespace: own }: Service, namespace: 
   return visibility === 'public' || own === namespace;
 }
 
-function workloadRank({ podUid, protocol }: Workload): number {
-  return (podUid === null ? 0 : 2) + (protocol === 'hbone' ? 1 : 0);
+function workloadRank({ podUid, protocol, namespace: own }: Workload, namespace: string): number {
+  const written = own === namespace ? 2 : 0;
+  return (podUid === null ? written : 4) + (protocol === 'hbone' ? 1 : 0);
 }
 
 function serviceRank(service: Service, namespace: string): number {

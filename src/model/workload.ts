@@ -150,6 +150,21 @@ export interface MeshSettings {
   readonly excludedNamespaces: readonly string[];
   /** Whether `istio-injection: enabled` on a namespace asks for the mesh, as in the days of sidecars. */
   readonly injectionLabel: 'ignore' | 'join';
+  readonly outboundTrafficPolicy: OutboundTrafficPolicy;
+}
+
+/** What becomes of a connection to an address that nobody in the mesh has. */
+export type OutboundTrafficMode = 'ALLOW_ANY' | 'REGISTRY_ONLY';
+
+/** Addresses are canonical texts of blocks. */
+export interface OutboundTrafficPolicy {
+  readonly mode: OutboundTrafficMode;
+  /** By name, of namespaces whose pods have another one. */
+  readonly namespaces: Readonly<Record<string, OutboundTrafficMode>>;
+  /** Passed on whatever the mode; also names may resolve to them, where they are special otherwise. */
+  readonly allow: readonly string[];
+  /** Refused whatever the mode, and whoever says to have them; stands above `allow`. */
+  readonly refuse: readonly string[];
 }
 
 /** Everything that a node's decisions stand on. */

@@ -1,8 +1,9 @@
 import { create } from '@bufbuild/protobuf';
-import type { LocalPod, MeshSettings } from '../model/workload.ts';
+import type { LocalPod, MeshSettings, OutboundTrafficMode, OutboundTrafficPolicy } from '../model/workload.ts';
 import {
   LocalPodSchema,
   MeshSettingsSchema,
+  MeshSettings_OutboundTrafficPolicy_Mode as OutboundMode,
   MeshSettings_SameNode as SameNode,
   MeshSettings_ServiceEntryVisibility as ServiceEntryVisibility,
   MeshSettings_Unenforceable as Unenforceable,
@@ -10,6 +11,7 @@ import {
 import type {
   LocalPod as LocalPodMessage,
   MeshSettings as MeshSettingsMessage,
+  MeshSettings_OutboundTrafficPolicy as OutboundTrafficPolicyMessage,
 } from '../proto/gen/ambit/mesh/v1/mesh_pb.ts';
 import { parseSpiffeId } from '../model/identity.ts';
 import type { Decoded } from './decoded.ts';
@@ -27,6 +29,11 @@ const visibilities = new Enumeration<MeshSettings['serviceEntryVisibility'], Ser
   none: ServiceEntryVisibility.NONE,
 });
 
+const outboundModes = new Enumeration<OutboundTrafficMode, OutboundMode>({
+  ALLOW_ANY: OutboundMode.ALLOW_ANY,
+  REGISTRY_ONLY: OutboundMode.REGISTRY_ONLY,
+});
+
 export function encodeMeshSettings(settings: MeshSettings): MeshSettingsMessage {
   return create(MeshSettingsSchema, {
     ...settings,
@@ -36,6 +43,7 @@ export function encodeMeshSettings(settings: MeshSettings): MeshSettingsMessage 
     serviceEntryVisibility: visibilities.encode(settings.serviceEntryVisibility),
     excludedNamespaces: [...settings.excludedNamespaces],
     injectionLabelJoins: settings.injectionLabel === 'join',
+    outboundTrafficPolicy: encodeOutbound(settings.outboundTrafficPolicy),
   });
 }
 
@@ -55,8 +63,30 @@ export function decodeMeshSettings(message: MeshSettingsMessage): Decoded<MeshSe
     serviceEntryVisibility: visibilities.decode(message.serviceEntryVisibility) ?? 'none',
     excludedNamespaces: message.excludedNamespaces,
     injectionLabel: message.injectionLabelJoins ? 'join' : 'ignore',
+    outboundTrafficPolicy: decodeOutbound(message.outboundTrafficPolicy),
   };
   return { value, problems: [] };
+}
+
+function encodeOutbound({ mode, namespaces, allow, refuse }: OutboundTrafficPolicy) {
+  const modes = Object.entries(namespaces).map(([name, own]) => [name, outboundModes.encode(own)] as const);
+  return {
+    mode: outboundModes.encode(mode),
+    namespaces: Object.fromEntries(modes),
+    allow: [...allow],
+    refuse: [...refuse],
+  };
+}
+
+function decodeOutbound(message: OutboundTrafficPolicyMessage | undefined): OutboundTrafficPolicy {
+  const modeOf = (mode: OutboundMode): OutboundTrafficMode => outboundModes.decode(mode) ?? 'REGISTRY_ONLY';
+  const namespaces = Object.entries(message?.namespaces ?? {}).map(([name, mode]) => [name, modeOf(mode)] as const);
+  return {
+    mode: modeOf(message?.mode ?? OutboundMode.ALLOW_ANY),
+    namespaces: Object.fromEntries(namespaces),
+    allow: message?.allow ?? [],
+    refuse: message?.refuse ?? [],
+  };
 }
 
 export function encodeLocalPod(pod: LocalPod): LocalPodMessage {

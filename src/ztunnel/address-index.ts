@@ -42,8 +42,9 @@ export class AddressIndex {
   ownerOf(address: IpAddress, namespace: string): AddressOwner | null {
     const owners = this.#owners.get(address.text);
     if (owners === undefined) return null;
-    const workload = bestWorkload(owners.workloads);
     const service = bestService(owners.services, namespace);
+    const best = bestWorkload(owners.workloads, namespace);
+    const workload = service !== null && best !== null && isForeign(best, namespace) ? null : best;
     return workload === null && service === null ? null : { workload, service };
   }
 
@@ -83,12 +84,17 @@ export function parsedAddresses(texts: readonly string[]): readonly IpAddress[] 
   return texts.flatMap((text) => parseAddress(text) ?? []);
 }
 
-function bestWorkload(workloads: ReadonlyMap<string, Workload>): Workload | null {
+function bestWorkload(workloads: ReadonlyMap<string, Workload>, namespace: string): Workload | null {
   let best: Workload | null = null;
   for (const workload of workloads.values()) {
-    if (best === null || outranks(workload, best)) best = workload;
+    if (best === null || outranks(workload, best, namespace)) best = workload;
   }
   return best;
+}
+
+/** What is written in a namespace takes no address from what another namespace has there. */
+function isForeign({ podUid, namespace: own }: Workload, namespace: string): boolean {
+  return podUid === null && own !== namespace;
 }
 
 function bestService(services: ReadonlyMap<string, Service>, namespace: string): Service | null {

@@ -2,10 +2,12 @@ import { addressLength, parseAddress } from '../model/address.ts';
 import type { IpAddress } from '../model/address.ts';
 import type { Service, WaypointReference, Workload } from '../model/workload.ts';
 import type { AnswerMask, OutboundQuestion, Relay, SocketAddress } from '../native/binding.ts';
-import { CONTROL_PORT, isControlAddress, lengthOutsideControl } from './control-address.ts';
+import { CONTROL_PORT, isControlAddress } from './control-address.ts';
 import { serviceEndpoints, workloadEndpoint } from './endpoint-selection.ts';
 import type { CandidateTrace, EndpointSetDraft } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
+import { leadsThroughWaypoint, nobodysBlock, refusedBlock, whyNotOutside, whyNotStraight } from './outside.ts';
+import type { OutsideReason } from './outside.ts';
 import { RecordingView } from './recording-view.ts';
 import { mayJoinLocally } from './same-node.ts';
 import { hasToGoThrough, throughWaypoints } from './through-waypoints.ts';
@@ -26,7 +28,8 @@ export type OutboundDenyReason =
   /** A waypoint asks for its control plane, and this node does not know one for it. */
   | 'no_control_plane'
   /** Where addresses are asked for one by one: nobody has said yet who has this one. */
-  | 'unresolved_destination';
+  | 'unresolved_destination'
+  | OutsideReason;
 
 export type OutboundDecision = { readonly mask: AnswerMask } & (
   | { readonly action: 'passthrough'; readonly workload: Workload | null; readonly service: Service | null }
@@ -65,30 +68,23 @@ export function decideOutbound(
 ): OutboundDecision {
   const pod = view.localPod(question.pod);
   const source = pod === null ? null : view.workload(pod.workload);
-  if (source === null) return { action: 'deny', reason: 'unknown_source', service: null, mask: WHOLE_POD };
+  if (source === null) return deny('unknown_source', WHOLE_POD);
   const address = parseAddress(question.destination);
   if (address === null) {
     // Not a text that the engine writes; the family is unknown, so the answer is for every address of either.
-    return { action: 'deny', reason: 'invalid_destination', service: null, mask: WHOLE_POD };
+    return deny('invalid_destination', WHOLE_POD);
   }
   const asked: Asked = { address, port: question.port, trace };
   if (isControl(source, asked)) return toControl(view, asked);
-  if (!view.isSettled(address)) {
-    return { action: 'deny', reason: 'unresolved_destination', service: null, mask: maskOf(asked, 'any port') };
-  }
+  const refused = refusedBlock(view, source, address);
+  if (refused !== null) return deny('refused_address', blockMask(refused));
+  if (!view.isSettled(address)) return deny('unresolved_destination', maskOf(asked, 'any port'));
   const owner = view.ownerOf(address, source.namespace);
   if (owner?.workload) return toWorkload(view, source, owner.workload, asked);
   if (owner?.service) return toService(view, source, owner.service, asked);
-  const mask = { prefixLength: nobodysBlock(view, source, address), anyPort: true, anyDestination: true };
-  return { action: 'passthrough', workload: null, service: null, mask };
-}
-
-/** That one address is nobody's says nothing of its neighbours, unless all addresses are known. */
-function nobodysBlock(view: MeshView, { applicationTunnel }: Workload, address: IpAddress): number {
-  if (view.onDemand) return addressLength(address.family);
-  const hole = view.holePrefixLength(address);
-  // The control plane's address is nobody's, too.
-  return applicationTunnel === null ? hole : Math.max(hole, lengthOutsideControl(address));
+  const mask = blockMask(nobodysBlock(view, source, address));
+  const reason = whyNotOutside(view, source, address);
+  return reason === null ? { action: 'passthrough', workload: null, service: null, mask } : deny(reason, mask);
 }
 
 /** To anybody else the address is one like others. */
@@ -99,18 +95,20 @@ function isControl({ applicationTunnel }: Workload, { address, port }: Asked): b
 function toControl(view: MeshView, asked: Asked): OutboundDecision {
   const relay = view.control();
   const mask = maskOf(asked, 'this port');
-  if (relay === null) return { action: 'deny', reason: 'no_control_plane', service: null, mask };
+  if (relay === null) return deny('no_control_plane', mask);
   return { action: 'relay', relay, service: null, mask };
 }
 
 function toWorkload(view: MeshView, source: Workload, workload: Workload, asked: Asked): OutboundDecision {
-  const { waypoint } = workload;
+  const waypoint = leadsThroughWaypoint(source, workload) ? workload.waypoint : null;
   const through = waypoint !== null && hasToGoThrough(view, source, workload);
   return (through ? byWaypoint(view, source, waypoint, null, asked) : null) ?? straight(view, source, workload, asked);
 }
 
 function straight(view: MeshView, source: Workload, workload: Workload, asked: Asked): OutboundDecision {
   const mask = maskOf(asked, 'any port');
+  const reason = whyNotStraight(view, source, workload);
+  if (reason !== null) return deny(reason, mask);
   if (workload.protocol === 'tcp') return { action: 'passthrough', workload, service: null, mask };
   const target = recordTarget(view, (part) => {
     // Read again through the part: the set stands on the workload, and must go when that changes.
@@ -171,6 +169,14 @@ function connect(
   rest: Pick<Connect, 'service' | 'authority' | 'mask'>,
 ): Connect {
   return { action: 'connect', target, allowLocal: mayJoinLocally(view, source), ...rest };
+}
+
+function deny(reason: OutboundDenyReason, mask: AnswerMask): OutboundDecision {
+  return { action: 'deny', reason, service: null, mask };
+}
+
+function blockMask(prefixLength: number): AnswerMask {
+  return { prefixLength, anyPort: true, anyDestination: true };
 }
 
 function maskOf({ address }: Asked, ports: 'any port' | 'this port'): AnswerMask {

@@ -18,7 +18,7 @@ import {
 
 // Few names and addresses, close together, so that states collide: shared addresses, VIPs that are pods', holes that close.
 export const ADDRESSES = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.129', '10.0.1.1', 'fd00::1', 'fd00::2'];
-export const STRANGERS = ['10.0.0.4', '10.0.0.200', '192.168.0.1', 'fd00::3', '2001:db8::1'];
+export const STRANGERS = ['169.254.169.254', '10.0.0.4', '10.0.0.200', '192.168.0.1', 'fd00::3', '2001:db8::1'];
 const NAMES = ['a', 'b', 'c', 'd'];
 const SERVICES = ['s', 't'];
 const POLICIES = ['p', 'q', 'r'];
@@ -65,6 +65,7 @@ const anyWorkload = (name: string): fc.Arbitrary<Workload> =>
       selectedByNetworkPolicy: fc.boolean(),
       waypoint: anyWaypoint,
       applicationTunnel: fc.constantFrom(null, null, { protocol: 'proxy' as const, port: 15088 }),
+      podUid: fc.constantFrom(`uid-${name}`, `uid-${name}`, null),
     })
     .map(({ zone, services, target, ...rest }) =>
       workload(name, {
@@ -107,6 +108,20 @@ const anyPolicy = (name: string) =>
     })
     .map(({ condition, ...rest }) => policy(name, rest, condition));
 
+const anyMode = fc.constantFrom('ALLOW_ANY' as const, 'REGISTRY_ONLY' as const);
+const anyBlocks = fc.subarray(['10.0.0.0/29', '10.0.0.200/32', '192.168.0.0/16', 'fd00::/64', '169.254.169.254/32'], {
+  maxLength: 2,
+});
+const anyOutboundPolicy = fc.record({
+  mode: anyMode,
+  namespaces: fc.oneof(
+    fc.constant({}),
+    anyMode.map((other) => ({ other })),
+  ),
+  allow: anyBlocks,
+  refuse: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: anyBlocks }),
+});
+
 const present = <T>(names: readonly string[], make: (name: string) => fc.Arbitrary<T>): fc.Arbitrary<T[]> =>
   fc
     .tuple(...names.map((name) => fc.option(make(name), { nil: null, freq: 3 })))
@@ -115,19 +130,20 @@ const present = <T>(names: readonly string[], make: (name: string) => fc.Arbitra
 export const anyState: fc.Arbitrary<MeshState> = fc
   .record({
     sameNode: fc.constantFrom('auto' as const, 'local' as const, 'tls' as const),
+    outboundTrafficPolicy: anyOutboundPolicy,
     workloads: present(NAMES, anyWorkload),
     services: present(SERVICES, anyService),
     policies: present(POLICIES, anyPolicy),
     pods: fc.record({ unwanted: fc.subarray(NAMES), missing: fc.subarray(NAMES, { maxLength: 1 }) }),
   })
-  .map(({ sameNode, workloads, services, policies, pods }) =>
+  .map(({ sameNode, outboundTrafficPolicy, workloads, services, policies, pods }) =>
     meshState({
-      settings: meshSettings({ sameNode }),
+      settings: meshSettings({ sameNode, outboundTrafficPolicy }),
       workloads,
       services,
       policies,
       localPods: workloads
-        .filter((value) => value.node === NODE && !pods.missing.includes(value.name))
+        .filter((value) => value.node === NODE && value.podUid !== null && !pods.missing.includes(value.name))
         .map((value) => localPod(value, { wanted: !pods.unwanted.includes(value.name) })),
     }),
   );

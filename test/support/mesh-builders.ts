@@ -16,6 +16,7 @@ export function meshSettings(overrides: Partial<MeshSettings> = {}): MeshSetting
     serviceEntryVisibility: 'public',
     excludedNamespaces: ['kube-system'],
     injectionLabel: 'ignore',
+    outboundTrafficPolicy: { mode: 'ALLOW_ANY', namespaces: {}, allow: [], refuse: [] },
     ...overrides,
   };
 }

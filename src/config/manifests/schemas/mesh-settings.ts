@@ -4,6 +4,7 @@ import { isTrustDomain } from '../../../model/identity.ts';
 import type { MeshSettings } from '../../../model/workload.ts';
 import { clusterMetadata, closed, namespaceName, optionalObject, resourceName, text } from './common.ts';
 import { extensionProvider } from './extension-providers.ts';
+import { outboundTrafficPolicy } from './outbound-traffic-policy.ts';
 
 const trustDomain = text.refine(isTrustDomain, {
   error: 'must be a SPIFFE trust domain: lower-case letters, digits, `.`, `-` and `_`',
@@ -46,6 +47,11 @@ export const meshSettingsSpec = closed({
   injectionLabel: choice(['ignore', 'join'])
     .default('ignore')
     .describe('`join`: a namespace with `istio-injection: enabled` joins, as one with the label of ambient does.'),
+  outboundTrafficPolicy: outboundTrafficPolicy
+    .prefault({})
+    .describe(
+      'Where pods may go that nobody in the mesh has: `mode` ALLOW_ANY or REGISTRY_ONLY, `namespaces` with another one, blocks to `allow` and to `refuse`: see [egress.md](egress.md).',
+    ),
   extensionProviders: z
     .array(extensionProvider)
     .default([])

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file ambit/mesh/v1/mesh.proto.
  */
 export const file_ambit_mesh_v1_mesh: GenFile = /*@__PURE__*/
-  fileDesc("ChhhbWJpdC9tZXNoL3YxL21lc2gucHJvdG8SDWFtYml0Lm1lc2gudjEimAEKDVdvcmtsb2FkRmFjdHMSDwoHcG9kX3VpZBgBIAEoCRIiChpzZWxlY3RlZF9ieV9uZXR3b3JrX3BvbGljeRgCIAEoCBILCgNhcHAYAyABKAkSDwoHdmVyc2lvbhgEIAEoCRI0Cg53YXlwb2ludF90ZXJtcxgFIAEoCzIcLmFtYml0Lm1lc2gudjEuV2F5cG9pbnRUZXJtcyJECgxTZXJ2aWNlRmFjdHMSNAoOd2F5cG9pbnRfdGVybXMYASABKAsyHC5hbWJpdC5tZXNoLnYxLldheXBvaW50VGVybXMiPgoNV2F5cG9pbnRUZXJtcxIQCghyZXF1aXJlZBgBIAEoCBIbChNkaXJlY3Rfd2hlbl91bnJlYWR5GAIgASgIIroFCgxNZXNoU2V0dGluZ3MSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhwKFHRydXN0X2RvbWFpbl9hbGlhc2VzGAIgAygJEhYKDnJvb3RfbmFtZXNwYWNlGAMgASgJEhYKDmNsdXN0ZXJfZG9tYWluGAQgASgJEhIKCmNsdXN0ZXJfaWQYBSABKAkSDwoHbmV0d29yaxgGIAEoCRI3CglzYW1lX25vZGUYByABKA4yJC5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TYW1lTm9kZRJACg11bmVuZm9yY2VhYmxlGAggASgOMikuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuVW5lbmZvcmNlYWJsZRJUChhzZXJ2aWNlX2VudHJ5X3Zpc2liaWxpdHkYCSABKA4yMi5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TZXJ2aWNlRW50cnlWaXNpYmlsaXR5EhsKE2V4Y2x1ZGVkX25hbWVzcGFjZXMYCiADKAkSHQoVaW5qZWN0aW9uX2xhYmVsX2pvaW5zGAsgASgIIkYKCFNhbWVOb2RlEhIKDlNBTUVfTk9ERV9BVVRPEAASEwoPU0FNRV9OT0RFX0xPQ0FMEAESEQoNU0FNRV9OT0RFX1RMUxACIkEKDVVuZW5mb3JjZWFibGUSFgoSVU5FTkZPUkNFQUJMRV9ERU5ZEAASGAoUVU5FTkZPUkNFQUJMRV9JR05PUkUQASKIAQoWU2VydmljZUVudHJ5VmlzaWJpbGl0eRIjCh9TRVJWSUNFX0VOVFJZX1ZJU0lCSUxJVFlfUFVCTElDEAASJgoiU0VSVklDRV9FTlRSWV9WSVNJQklMSVRZX05BTUVTUEFDRRABEiEKHVNFUlZJQ0VfRU5UUllfVklTSUJJTElUWV9OT05FEAIitQEKCExvY2FsUG9kEgsKA3VpZBgBIAEoCRIQCgh3b3JrbG9hZBgCIAEoCRIRCgluYW1lc3BhY2UYAyABKAkSDAoEbmFtZRgEIAEoCRINCgVuZXRucxgFIAEoCRIRCglhZGRyZXNzZXMYBiADKAkSEAoIaWRlbnRpdHkYByABKAkSEwoLcHJvYmVfcG9ydHMYCCADKA0SDgoGd2FudGVkGAkgASgIEhAKCGhhbmRvdmVyGAogASgIYgZwcm90bzM");
+  fileDesc("ChhhbWJpdC9tZXNoL3YxL21lc2gucHJvdG8SDWFtYml0Lm1lc2gudjEimAEKDVdvcmtsb2FkRmFjdHMSDwoHcG9kX3VpZBgBIAEoCRIiChpzZWxlY3RlZF9ieV9uZXR3b3JrX3BvbGljeRgCIAEoCBILCgNhcHAYAyABKAkSDwoHdmVyc2lvbhgEIAEoCRI0Cg53YXlwb2ludF90ZXJtcxgFIAEoCzIcLmFtYml0Lm1lc2gudjEuV2F5cG9pbnRUZXJtcyJECgxTZXJ2aWNlRmFjdHMSNAoOd2F5cG9pbnRfdGVybXMYASABKAsyHC5hbWJpdC5tZXNoLnYxLldheXBvaW50VGVybXMiPgoNV2F5cG9pbnRUZXJtcxIQCghyZXF1aXJlZBgBIAEoCBIbChNkaXJlY3Rfd2hlbl91bnJlYWR5GAIgASgIIoMJCgxNZXNoU2V0dGluZ3MSFAoMdHJ1c3RfZG9tYWluGAEgASgJEhwKFHRydXN0X2RvbWFpbl9hbGlhc2VzGAIgAygJEhYKDnJvb3RfbmFtZXNwYWNlGAMgASgJEhYKDmNsdXN0ZXJfZG9tYWluGAQgASgJEhIKCmNsdXN0ZXJfaWQYBSABKAkSDwoHbmV0d29yaxgGIAEoCRI3CglzYW1lX25vZGUYByABKA4yJC5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TYW1lTm9kZRJACg11bmVuZm9yY2VhYmxlGAggASgOMikuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuVW5lbmZvcmNlYWJsZRJUChhzZXJ2aWNlX2VudHJ5X3Zpc2liaWxpdHkYCSABKA4yMi5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5TZXJ2aWNlRW50cnlWaXNpYmlsaXR5EhsKE2V4Y2x1ZGVkX25hbWVzcGFjZXMYCiADKAkSHQoVaW5qZWN0aW9uX2xhYmVsX2pvaW5zGAsgASgIElIKF291dGJvdW5kX3RyYWZmaWNfcG9saWN5GAwgASgLMjEuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuT3V0Ym91bmRUcmFmZmljUG9saWN5GvICChVPdXRib3VuZFRyYWZmaWNQb2xpY3kSRAoEbW9kZRgBIAEoDjI2LmFtYml0Lm1lc2gudjEuTWVzaFNldHRpbmdzLk91dGJvdW5kVHJhZmZpY1BvbGljeS5Nb2RlElUKCm5hbWVzcGFjZXMYAiADKAsyQS5hbWJpdC5tZXNoLnYxLk1lc2hTZXR0aW5ncy5PdXRib3VuZFRyYWZmaWNQb2xpY3kuTmFtZXNwYWNlc0VudHJ5Eg0KBWFsbG93GAMgAygJEg4KBnJlZnVzZRgEIAMoCRppCg9OYW1lc3BhY2VzRW50cnkSCwoDa2V5GAEgASgJEkUKBXZhbHVlGAIgASgOMjYuYW1iaXQubWVzaC52MS5NZXNoU2V0dGluZ3MuT3V0Ym91bmRUcmFmZmljUG9saWN5Lk1vZGU6AjgBIjIKBE1vZGUSEgoOTU9ERV9BTExPV19BTlkQABIWChJNT0RFX1JFR0lTVFJZX09OTFkQASJGCghTYW1lTm9kZRISCg5TQU1FX05PREVfQVVUTxAAEhMKD1NBTUVfTk9ERV9MT0NBTBABEhEKDVNBTUVfTk9ERV9UTFMQAiJBCg1VbmVuZm9yY2VhYmxlEhYKElVORU5GT1JDRUFCTEVfREVOWRAAEhgKFFVORU5GT1JDRUFCTEVfSUdOT1JFEAEiiAEKFlNlcnZpY2VFbnRyeVZpc2liaWxpdHkSIwofU0VSVklDRV9FTlRSWV9WSVNJQklMSVRZX1BVQkxJQxAAEiYKIlNFUlZJQ0VfRU5UUllfVklTSUJJTElUWV9OQU1FU1BBQ0UQARIhCh1TRVJWSUNFX0VOVFJZX1ZJU0lCSUxJVFlfTk9ORRACIrUBCghMb2NhbFBvZBILCgN1aWQYASABKAkSEAoId29ya2xvYWQYAiABKAkSEQoJbmFtZXNwYWNlGAMgASgJEgwKBG5hbWUYBCABKAkSDQoFbmV0bnMYBSABKAkSEQoJYWRkcmVzc2VzGAYgAygJEhAKCGlkZW50aXR5GAcgASgJEhMKC3Byb2JlX3BvcnRzGAggAygNEg4KBndhbnRlZBgJIAEoCBIQCghoYW5kb3ZlchgKIAEoCGIGcHJvdG8z");
 
 /**
  * Extension `ambit.mesh.v1.WorkloadFacts` of istio.workload.Workload.
@@ -164,6 +164,11 @@ export type MeshSettings = Message<"ambit.mesh.v1.MeshSettings"> & {
    * @generated from field: bool injection_label_joins = 11;
    */
   injectionLabelJoins: boolean;
+
+  /**
+   * @generated from field: ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy outbound_traffic_policy = 12;
+   */
+  outboundTrafficPolicy?: MeshSettings_OutboundTrafficPolicy | undefined;
 };
 
 /**
@@ -172,6 +177,70 @@ export type MeshSettings = Message<"ambit.mesh.v1.MeshSettings"> & {
  */
 export const MeshSettingsSchema: GenMessage<MeshSettings> = /*@__PURE__*/
   messageDesc(file_ambit_mesh_v1_mesh, 3);
+
+/**
+ * What becomes of connections to addresses that nobody in the mesh has.
+ *
+ * @generated from message ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy
+ */
+export type MeshSettings_OutboundTrafficPolicy = Message<"ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy"> & {
+  /**
+   * @generated from field: ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy.Mode mode = 1;
+   */
+  mode: MeshSettings_OutboundTrafficPolicy_Mode;
+
+  /**
+   * By name, of namespaces that have another one.
+   *
+   * @generated from field: map<string, ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy.Mode> namespaces = 2;
+   */
+  namespaces: { [key: string]: MeshSettings_OutboundTrafficPolicy_Mode };
+
+  /**
+   * Blocks of addresses, canonical text: passed on, and refused, whatever the mode.
+   *
+   * @generated from field: repeated string allow = 3;
+   */
+  allow: string[];
+
+  /**
+   * @generated from field: repeated string refuse = 4;
+   */
+  refuse: string[];
+};
+
+/**
+ * Describes the message ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy.
+ * Use `create(MeshSettings_OutboundTrafficPolicySchema)` to create a new message.
+ */
+export const MeshSettings_OutboundTrafficPolicySchema: GenMessage<MeshSettings_OutboundTrafficPolicy> = /*@__PURE__*/
+  messageDesc(file_ambit_mesh_v1_mesh, 3, 0);
+
+/**
+ * @generated from enum ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy.Mode
+ */
+export const MeshSettings_OutboundTrafficPolicy_Mode = {
+  /**
+   * @generated from enum value: MODE_ALLOW_ANY = 0;
+   */
+  ALLOW_ANY: 0,
+
+  /**
+   * @generated from enum value: MODE_REGISTRY_ONLY = 1;
+   */
+  REGISTRY_ONLY: 1,
+} as const;
+
+/**
+ * @generated from enum ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy.Mode
+ */
+export type MeshSettings_OutboundTrafficPolicy_Mode = (typeof MeshSettings_OutboundTrafficPolicy_Mode)[keyof typeof MeshSettings_OutboundTrafficPolicy_Mode] | UnknownEnum;
+
+/**
+ * Describes the enum ambit.mesh.v1.MeshSettings.OutboundTrafficPolicy.Mode.
+ */
+export const MeshSettings_OutboundTrafficPolicy_ModeSchema: GenEnum<MeshSettings_OutboundTrafficPolicy_Mode> = /*@__PURE__*/
+  enumDesc(file_ambit_mesh_v1_mesh, 3, 0, 0);
 
 /**
  * @generated from enum ambit.mesh.v1.MeshSettings.SameNode

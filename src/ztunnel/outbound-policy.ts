@@ -1,0 +1,63 @@
+import { cidrContains, parseCidr } from '../model/address.ts';
+import type { Cidr, IpAddress } from '../model/address.ts';
+import { PrefixTree } from '../model/prefix-tree.ts';
+import type { MeshSettings, OutboundTrafficPolicy } from '../model/workload.ts';
+
+/** `outboundTrafficPolicy` of the mesh, for decisions. */
+export class OutboundPolicy {
+  readonly #policy: OutboundTrafficPolicy;
+  readonly #allow: readonly Cidr[];
+  readonly #refuse: readonly Cidr[];
+  readonly #blocks = new PrefixTree();
+
+  constructor(policy: OutboundTrafficPolicy) {
+    this.#policy = policy;
+    this.#allow = policy.allow.flatMap((text) => parseCidr(text) ?? []);
+    this.#refuse = policy.refuse.flatMap((text) => parseCidr(text) ?? []);
+    for (const block of [...this.#allow, ...this.#refuse]) this.#blocks.insert(block);
+  }
+
+  isRegistryOnly(namespace: string): boolean {
+    const { namespaces, mode } = this.#policy;
+    const own = Object.hasOwn(namespaces, namespace) ? namespaces[namespace] : undefined;
+    return (own ?? mode) === 'REGISTRY_ONLY';
+  }
+
+  allows(address: IpAddress): boolean {
+    return this.#allow.some((block) => cidrContains(block, address));
+  }
+
+  refuses(address: IpAddress): boolean {
+    return this.#refuse.some((block) => cidrContains(block, address));
+  }
+
+  /** Length of a block around the address in which the settings allow and refuse all alike. */
+  prefixLength(address: IpAddress): number {
+    return this.#blocks.holePrefixLength(address);
+  }
+}
+
+const linkLocal: readonly Cidr[] = ['169.254.0.0/16', 'fe80::/10'].flatMap((text) => parseCidr(text) ?? []);
+const linkLocalBlocks = new PrefixTree();
+for (const block of linkLocal) linkLocalBlocks.insert(block);
+
+/** Where nodes and clouds serve whoever asks from there, and take a proxy for themselves. */
+export function isLinkLocal(address: IpAddress): boolean {
+  return linkLocal.some((block) => cidrContains(block, address));
+}
+
+/** Length of a block around the address that is link-local as a whole, or not at all. */
+export function linkLocalLength(address: IpAddress): number {
+  return linkLocalBlocks.holePrefixLength(address);
+}
+
+const compiled = new WeakMap<OutboundTrafficPolicy, OutboundPolicy>();
+
+/** Settings change seldom, and decisions are many. */
+export function outboundPolicyOf({ outboundTrafficPolicy }: MeshSettings): OutboundPolicy {
+  const known = compiled.get(outboundTrafficPolicy);
+  if (known !== undefined) return known;
+  const policy = new OutboundPolicy(outboundTrafficPolicy);
+  compiled.set(outboundTrafficPolicy, policy);
+  return policy;
+}

@@ -1,0 +1,86 @@
+import { addressLength } from '../model/address.ts';
+import type { IpAddress } from '../model/address.ts';
+import { isVisibleIn } from '../model/address-precedence.ts';
+import type { Workload } from '../model/workload.ts';
+import { lengthOutsideControl } from './control-address.ts';
+import type { MeshView } from './mesh-view.ts';
+import { isLinkLocal, linkLocalLength, outboundPolicyOf } from './outbound-policy.ts';
+import type { OutboundPolicy } from './outbound-policy.ts';
+import { isPodOf, waypointsBefore } from './waypoints.ts';
+
+export type OutsideReason =
+  /** Nobody in the mesh has the address, and `outboundTrafficPolicy` is REGISTRY_ONLY for the source. */
+  | 'not_in_registry'
+  /** The address is among those that `outboundTrafficPolicy` refuses, or one that a waypoint never sends to. */
+  | 'refused_address'
+  /** Only a waypoint may send there, and the source is none of its pods. */
+  | 'waypoint_required';
+
+/** Length of the block around the address that is refused as a whole, whoever has it; null: it is not refused. */
+export function refusedBlock(view: MeshView, source: Workload, address: IpAddress): number | null {
+  const policy = policyOf(view);
+  return policy.refuses(address) ? Math.max(policy.prefixLength(address), outsideControl(source, address)) : null;
+}
+
+/** Length of the block around an address that nobody has in which nothing else can be decided. */
+export function nobodysBlock(view: MeshView, source: Workload, address: IpAddress): number {
+  // That one address is nobody's says nothing of its neighbours, unless all addresses are known.
+  if (view.onDemand) return addressLength(address.family);
+  const special = source.applicationTunnel === null ? 0 : linkLocalLength(address);
+  const lengths = [view.holePrefixLength(address), policyOf(view).prefixLength(address), special];
+  return Math.max(...lengths, outsideControl(source, address));
+}
+
+/**
+ * Why an address that nobody has is not for the source; null: it is. What a waypoint sends to, its control plane has told it, and that
+ * names only what is registered; but names that its proxy looks up may lead anywhere, such as to who takes it for the node.
+ */
+export function whyNotOutside(view: MeshView, source: Workload, address: IpAddress): OutsideReason | null {
+  const policy = policyOf(view);
+  if (policy.allows(address)) return null;
+  if (isWaypoint(source)) return isLinkLocal(address) ? 'refused_address' : null;
+  return policy.isRegistryOnly(source.namespace) ? 'not_in_registry' : null;
+}
+
+/**
+ * Whoever may write a place of traffic that is no pod chooses its address, which may be anybody's on the internet: to the waypoint
+ * that he has for it he leads his own namespace, and nobody else.
+ */
+export function leadsThroughWaypoint(source: Workload, { podUid, namespace }: Workload): boolean {
+  return podUid !== null || namespace === source.namespace;
+}
+
+/**
+ * Why a workload is not to be reached by its own address; null: it is. What lies outside of the mesh has no node proxy that could ask
+ * who comes, so the source's has to: what shall be reached through the waypoint of its service is not reached past it.
+ */
+export function whyNotStraight(view: MeshView, source: Workload, workload: Workload): OutsideReason | null {
+  if (workload.podUid !== null || workload.protocol === 'hbone' || isWaypoint(source)) return null;
+  const registryOnly = policyOf(view).isRegistryOnly(source.namespace);
+  const ours = [source.namespace, view.settings().rootNamespace].includes(workload.namespace);
+  const before = waypointsBefore(view, workload);
+  const guarded = before.some(({ required }) => registryOnly || (required && ours));
+  if (guarded && !before.some((waypoint) => isPodOf(view, source, waypoint))) return 'waypoint_required';
+  return registryOnly && !ours && !isRegistered(view, source, workload) ? 'not_in_registry' : null;
+}
+
+/** By a service that the source sees. */
+function isRegistered(view: MeshView, { namespace }: Workload, { services }: Workload): boolean {
+  return [...services.keys()].some((key) => {
+    const service = view.service(key);
+    return service !== null && isVisibleIn(service, namespace);
+  });
+}
+
+function isWaypoint({ applicationTunnel }: Workload): boolean {
+  return applicationTunnel !== null;
+}
+
+/** The control plane's address is nobody's, too. */
+function outsideControl(source: Workload, address: IpAddress): number {
+  return isWaypoint(source) ? lengthOutsideControl(address) : 0;
+}
+
+function policyOf(view: MeshView): OutboundPolicy {
+  return outboundPolicyOf(view.settings());
+}
