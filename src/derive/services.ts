@@ -9,12 +9,10 @@ import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
 import { sourceMetadata, withoutDuplicates } from './service-sources.ts';
 import type { NamedPorts, ServiceSource, SourcePort } from './service-sources.ts';
-import { exportedTo } from './visibility.ts';
+import { exportedTo, exportWords } from './visibility.ts';
 import type { Exported } from './visibility.ts';
 import { serviceWaypoint } from './waypoints/binding.ts';
 import type { Bindable } from './waypoints/binding.ts';
-
-const exportAnnotation = 'networking.istio.io/exportTo';
 
 /** A Service of Kubernetes; null where it is none to the mesh: an alias in DNS, or exported to nobody. */
 export function serviceSource(document: ServiceDocument, context: Context): ServiceSource | null {
@@ -116,11 +114,7 @@ function numericTarget(port: ServicePortDocument): number {
 }
 
 function exportOf({ metadata }: ServiceDocument): Exported {
-  const words = (metadata.annotations[exportAnnotation] ?? '').split(',').map((word) => word.trim());
-  return exportedTo(
-    words.filter((word) => word !== ''),
-    metadata.namespace,
-  );
+  return exportedTo(exportWords(metadata.annotations), metadata.namespace);
 }
 
 /** As written, `None` included, so that a headless service differs from one without an address. */

@@ -9,6 +9,14 @@ export interface Exported {
   readonly problem: Problem | null;
 }
 
+const exportAnnotation = 'networking.istio.io/exportTo';
+
+/** `exportTo` as Services have it. */
+export function exportWords(annotations: Readonly<Record<string, string>>): readonly string[] {
+  const words = (annotations[exportAnnotation] ?? '').split(',').map((word) => word.trim());
+  return words.filter((word) => word !== '');
+}
+
 const width: Readonly<Record<Circle, number>> = { none: 0, namespace: 1, public: 2 };
 
 /** What `exportTo` means: `.` and the own namespace that one, `*` all, `~` none; nothing said: all. */

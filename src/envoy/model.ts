@@ -79,6 +79,8 @@ export interface ConnectionTarget {
 
 /** Which endpoints: those of a service's port, or of a subset of them. */
 export interface DestinationName {
+  /** Of the service that is meant, for several may have one hostname; null: the one that the waypoint knows by it. */
+  readonly namespace: string | null;
   readonly hostname: string;
   readonly port: number;
   /** null: all. */

@@ -89,7 +89,8 @@ function planHttp(service: BoundService, port: BoundPort, { http }: WaypointInpu
 
 function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, policies: PolicyLookup): PortPlan {
   const base = chainName(service, port, 'tcp');
-  const own: DestinationName = { hostname: service.hostname, port: port.number, subset: null };
+  const { namespace, hostname } = service;
+  const own: DestinationName = { namespace, hostname, port: port.number, subset: null };
   const chain = (name: string, targets: readonly ConnectionTarget[]) =>
     tcpChain(name, tcpTargets(targets), {
       accessLog: input.http.accessLog,

@@ -52,7 +52,8 @@ function configuration(name: string, routes: Route[], security: Record<string, A
 }
 
 function routesOf(service: BoundService, port: BoundPort, policies: PolicyLookup): Route[] {
-  const own: DestinationName = { hostname: service.hostname, port: port.number, subset: null };
+  const { namespace, hostname } = service;
+  const own: DestinationName = { namespace, hostname, port: port.number, subset: null };
   const rules = port.rules ?? [ruleTo('default', own)];
   const limited = new Set(service.security.limits.flatMap((limit) => limitedRoute(limit) ?? []));
   return rules.map((rule) => ({ ...route(rule, policies), ...limitedBy(rule, limited) }));

@@ -124,7 +124,7 @@ const serve = async () => {
   };
 };
 
-const granted = { ...mesh, granted: () => true };
+const granted = { ...mesh, granted: () => true, permitted: () => true };
 
 envoySuite(
   'routes of the Gateway API',

@@ -7,15 +7,17 @@ import { limited } from '../../derive/limited.ts';
 import { sourceKey, sourceText } from '../../derive/service-sources.ts';
 import type { ServiceSource, SettledHostname } from '../../derive/service-sources.ts';
 import type { Waypoint } from '../../derive/waypoints/waypoint.ts';
-import type { BoundService } from '../../envoy/model.ts';
+import type { BoundService, DestinationName } from '../../envoy/model.ts';
 import type { Condition } from '../../model/workload.ts';
 import type { AttachedRoutes } from './attached-routes.ts';
+import type { HostChoice } from './host-choice.ts';
 import type { HostedRules } from './hosted-rules.ts';
+import { isMeantBy, withMeantOnly } from './meant-destinations.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
 import { boundPorts } from './port-rules.ts';
 import { hostnamesNamed } from './named-destinations.ts';
 import type { SecurityParts } from './security-parts.ts';
-import { placeKey, waypointKey } from './waypoint-places.ts';
+import { waypointKey } from './waypoint-places.ts';
 import type { WaypointPlaces } from './waypoint-places.ts';
 
 /** A service whose traffic goes through a waypoint, with all that is asked for it there. */
@@ -32,6 +34,7 @@ export interface ServiceAtWaypoint {
 
 export interface BoundServiceInputs {
   readonly lookups: MeshLookups;
+  readonly choice: HostChoice;
   readonly routes: AttachedRoutes;
   readonly hosted: HostedRules;
   readonly places: WaypointPlaces;
@@ -75,30 +78,40 @@ export class BoundServices {
     const place = source?.service.waypoint;
     const waypoint = place == null ? null : this.#inputs.places.at(place, read);
     if (source === undefined || waypoint === null) return undefined;
-    const rival = chosen.find((other) => isBound(other) && sharesWaypoint(other, source));
-    return rival === undefined || rival === source
+    const known = this.#inputs.choice.at(waypointKey(waypoint), source.service.hostname, read);
+    return known === undefined || sourceKey(known) === key
       ? this.#serviceAt(waypoint, source, read)
-      : beaten(waypoint, source, rival);
+      : beaten(waypoint, source, known);
   }
 
   #serviceAt(waypoint: Waypoint, source: ServiceSource, read: Read): ServiceAtWaypoint {
     const { service } = source;
     const { ports, conditions, origins } = boundPorts(source, waypoint, this.#inputs, read);
     const guarded = this.#inputs.security.ofService(source, waypoint, origins, read);
-    const bound: BoundService = {
+    const asked: BoundService = {
       namespace: service.namespace,
       hostname: service.hostname,
       addresses: service.vips,
       ports,
       security: guarded.security,
     };
+    const others = new Map<string, ServiceSource>();
+    const bound = withMeantOnly(asked, (name) => this.#isMeant(name, waypoint, others, read));
     return {
       waypoint: waypointKey(waypoint),
       service: bound,
       hostnames: hostnamesNamed(bound),
       origins: [sourceText(source), ...origins, ...guarded.origins],
-      conditions: limited(conditions),
+      conditions: limited([...conditions, ...misnamed(waypoint, source, others)]),
     };
+  }
+
+  /** @param others is told what the waypoint knows instead */
+  #isMeant(name: DestinationName, waypoint: Waypoint, others: Map<string, ServiceSource>, read: Read): boolean {
+    const known = this.#inputs.choice.at(waypointKey(waypoint), name.hostname, read);
+    if (known === undefined || isMeantBy(name, known)) return true;
+    others.set(name.hostname, known);
+    return false;
   }
 }
 
@@ -107,9 +120,15 @@ function isBound({ service, kind }: ServiceSource): boolean {
   return service.waypoint !== null && kind !== 'Gateway';
 }
 
-function sharesWaypoint(left: ServiceSource, right: ServiceSource): boolean {
-  const [one, other] = [left.service.waypoint, right.service.waypoint];
-  return one !== null && other !== null && placeKey(one) === placeKey(other);
+function misnamed(
+  waypoint: Waypoint,
+  source: ServiceSource,
+  others: ReadonlyMap<string, ServiceSource>,
+): readonly Condition[] {
+  return [...others].map(([hostname, known]) => {
+    const message = `what its rules send to ${hostname} is refused: the waypoint ${waypointKey(waypoint)} knows that name as ${sourceText(known)}`;
+    return condition(sourceText(source), 'Accepted', 'HostnameConflict', message);
+  });
 }
 
 /** Envoy's names hold no namespace: of two services with one hostname it can know one. */

@@ -2,8 +2,10 @@ import type { CollectionIndex } from '../../derive/collections/collection-index.
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import type { DerivedWorkloads } from '../../derive/service-entry-endpoints.ts';
-import type { BoundWorkload } from '../../envoy/model.ts';
+import type { BoundWorkload, DestinationName } from '../../envoy/model.ts';
 import type { AppProtocol, Workload } from '../../model/workload.ts';
+import type { HostChoice } from './host-choice.ts';
+import { isMeantBy, securityWithMeantOnly } from './meant-destinations.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
 import type { SecurityParts } from './security-parts.ts';
 import { placeKey, waypointKey } from './waypoint-places.ts';
@@ -18,6 +20,7 @@ export interface WorkloadsAtWaypoint {
 
 interface BoundWorkloadInputs {
   readonly lookups: MeshLookups;
+  readonly choice: HostChoice;
   readonly places: WaypointPlaces;
   readonly security: SecurityParts;
 }
@@ -25,7 +28,7 @@ interface BoundWorkloadInputs {
 /** By the place of the waypoint. */
 export function createBoundWorkloads(
   { graph, services, workloads: { pods, external } }: DerivationParts,
-  { lookups, places, security }: BoundWorkloadInputs,
+  { lookups, choice, places, security }: BoundWorkloadInputs,
 ): DerivedCollection<WorkloadsAtWaypoint> {
   const podsAt = pods.index(({ workload }) => placesOf([workload]));
   const externalAt = external.map((collection) => collection.index(({ workloads }) => placesOf(workloads)));
@@ -33,7 +36,7 @@ export function createBoundWorkloads(
     name: 'workloads at waypoints',
     from: [podsAt, ...externalAt],
     ofMembers: true,
-    reads: [...lookups.collections, ...places.collections, ...security.collections, services.hostnames],
+    reads: [...choice.collections, ...security.collections, services.hostnames],
     compute: (place, read) => {
       const here = [
         ...read.byIndex(podsAt, place).map(({ workload }) => workload),
@@ -42,11 +45,15 @@ export function createBoundWorkloads(
       const [first] = here;
       const waypoint = first?.waypoint == null ? null : places.at(first.waypoint, read);
       if (waypoint === null) return undefined;
+      const isMeant = (name: DestinationName): boolean => {
+        const known = choice.at(waypointKey(waypoint), name.hostname, read);
+        return known === undefined || isMeantBy(name, known);
+      };
       return {
         waypoint: waypointKey(waypoint),
         workloads: here.map((workload) => ({
           ...bound(workload, lookups, read),
-          security: security.ofWorkload(workload, waypoint, read),
+          security: securityWithMeantOnly(security.ofWorkload(workload, waypoint, read), isMeant),
         })),
       };
     },

@@ -1,6 +1,6 @@
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
-import { condition, resourceText } from '../../derive/context.ts';
+import { resourceText } from '../../derive/context.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import { limited } from '../../derive/limited.ts';
 import { matchesLabels } from '../../derive/selectors.ts';
@@ -17,12 +17,13 @@ import type { Condition, Locality, Workload } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../../proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
 import type { ServiceAtWaypoint } from './bound-services.ts';
+import { refusalsOf } from './endpoint-guard.ts';
+import type { EndpointGuard } from './endpoint-guard.ts';
 import type { EndpointSource } from './endpoint-source.ts';
 import type { HostedRules } from './hosted-rules.ts';
-import type { MeshLookups } from './mesh-lookups.ts';
+import type { HostChoice } from './host-choice.ts';
 import { resourceTypes } from './resource-types.ts';
 import { emptyWaypoint } from './empty-waypoint.ts';
-import { waypointKey } from './waypoint-places.ts';
 import type { WaypointPlaces } from './waypoint-places.ts';
 import { waypointResource } from './waypoint-resource.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
@@ -51,11 +52,12 @@ export interface WaypointResources {
 }
 
 export interface DestinationInputs {
-  readonly lookups: MeshLookups;
+  readonly choice: HostChoice;
   readonly hosted: HostedRules;
   readonly places: WaypointPlaces;
   readonly bound: DerivedCollection<ServiceAtWaypoint>;
   readonly endpoints: EndpointSource;
+  readonly guard: EndpointGuard;
 }
 
 /** By waypoint and hostname: what rules send to. */
@@ -66,20 +68,20 @@ export class Destinations {
 
   constructor(parts: DerivationParts, inputs: DestinationInputs) {
     const { graph, contexts } = parts;
-    const { lookups, hosted, places, bound, endpoints } = inputs;
+    const { choice, hosted, bound, endpoints, guard } = inputs;
     const named = bound.index(({ waypoint, hostnames }) => hostnames.map((hostname) => hostKey(waypoint, hostname)));
     this.hosts = graph.group<HostAtWaypoint>({
       name: 'hosts at waypoints',
       from: [named],
-      reads: [...lookups.collections, ...hosted.collections, ...places.collections, ...contexts.collections],
+      reads: [...choice.collections, ...hosted.collections, ...contexts.collections],
       compute: (key, read) => hostAtWaypoint(key, inputs, parts, read),
     });
     this.#byWaypoint = this.hosts.index(({ waypoint }) => [waypoint]);
     this.resources = graph.derive<HostAtWaypoint, WaypointResources>({
       name: 'clusters of waypoints',
       from: this.hosts,
-      reads: endpoints.collections,
-      compute: (host, read) => resourcesOf(host, endpoints, read),
+      reads: [...endpoints.collections, ...guard.collections],
+      compute: (host, read) => resourcesOf(host, inputs, read),
     });
   }
 
@@ -102,12 +104,12 @@ function hostKey(waypoint: string, hostname: string): string {
 
 function hostAtWaypoint(
   key: string,
-  { lookups, hosted, places }: DestinationInputs,
+  { choice, hosted, places }: DestinationInputs,
   { contexts }: DerivationParts,
   read: Read,
 ): HostAtWaypoint | undefined {
   const [waypoint = '', hostname = ''] = key.split(' ');
-  const source = chosenFor(waypoint, lookups.sourcesOf(hostname, read), places, read);
+  const source = choice.at(waypoint, hostname, read);
   if (source === undefined) return undefined;
   const { namespace } = source.service;
   const { rootNamespace } = contexts.settingsFor(read);
@@ -126,20 +128,6 @@ function hostAtWaypoint(
     origins: [sourceText(source), ...(rule.document === null ? [] : [resourceText('DestinationRule', rule.document)])],
     conditions: limited(unique([...rule.conditions, ...ports.flatMap(({ converted }) => converted?.conditions ?? [])])),
   };
-}
-
-/** The service that is bound to the waypoint itself, else the one that everybody sees. */
-function chosenFor(
-  waypoint: string,
-  sources: readonly ServiceSource[],
-  places: WaypointPlaces,
-  read: Read,
-): ServiceSource | undefined {
-  const isOwn = ({ service }: ServiceSource): boolean => {
-    const found = service.waypoint === null ? null : places.at(service.waypoint, read);
-    return found !== null && waypointKey(found) === waypoint;
-  };
-  return sources.find(isOwn) ?? sources.find(({ service }) => service.canonical) ?? sources[0];
 }
 
 function destinationsOf(
@@ -165,19 +153,21 @@ function destinationsOf(
   ];
 }
 
-function resourcesOf(host: HostAtWaypoint, endpoints: EndpointSource, read: Read): WaypointResources {
+function resourcesOf(host: HostAtWaypoint, { endpoints, guard }: DestinationInputs, read: Read): WaypointResources {
   const { waypoint, source, locality, origins } = host;
   const workloads = endpoints.workloadsOf(source, read);
   const complete = host.destinations.map(({ destination, labels }): Destination => {
     const chosen = labels === null ? workloads : workloads.filter(hasLabels(labels, endpoints, read));
     return { ...destination, endpoints: endpoints.endpointsOf(source, destination.port, chosen, read) };
   });
-  const forbidden = complete.flatMap((destination) => endpoints.ofNodes(destination.endpoints, read));
+  const addresses = complete.flatMap((destination) => destination.endpoints.list.map(({ address }) => address));
+  const pods = workloads.filter(({ podUid }) => podUid !== null);
+  const refused = guard.refused({ waypoint, source, addresses, pods }, read);
   const input = {
     ...emptyWaypoint,
     destinations: complete,
     locality,
-    forbiddenAddresses: new Set(forbidden),
+    forbiddenAddresses: new Set(refused.map(({ address }) => address)),
   };
   const { clusters, endpoints: type } = resourceTypes;
   return {
@@ -190,18 +180,12 @@ function resourcesOf(host: HostAtWaypoint, endpoints: EndpointSource, read: Read
         waypointResource(type, ClusterLoadAssignmentSchema, assignment.clusterName, assignment, origins),
       ),
     ],
-    conditions: forbidden.length === 0 ? [] : [refusedEndpoints(source, forbidden)],
+    conditions: refusalsOf(source, refused),
   };
 }
 
 function hasLabels(labels: Labels, endpoints: EndpointSource, read: Read): (workload: Workload) => boolean {
   return (workload) => matchesLabels(labels, endpoints.labelsOf(workload, read));
-}
-
-function refusedEndpoints(source: ServiceSource, addresses: readonly string[]): Condition {
-  const shown = [...new Set(addresses)].sort().slice(0, 5).join(', ');
-  const message = `its waypoint sends nothing to ${shown}: an address of a node is no endpoint for a proxy`;
-  return condition(sourceText(source), 'Accepted', 'EndpointNotAllowed', message);
 }
 
 function unique(conditions: readonly Condition[]): readonly Condition[] {

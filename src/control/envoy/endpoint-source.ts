@@ -1,13 +1,10 @@
 import type { ServiceEntryDocument } from '../../config/manifests/schemas/service-entry.ts';
 import { canonicalAddress } from '../../model/address.ts';
 import type { Locality, Workload } from '../../model/workload.ts';
-import type { PodDocument } from '../../config/manifests/schemas/pod.ts';
 import { groupNameOf, completeEntry } from '../../derive/workload-entries.ts';
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { AnyCollection } from '../../derive/collections/collection.ts';
 import type { Read } from '../../derive/collections/derived-collection.ts';
-import type { AnyPresence } from '../../derive/collections/presence-index.ts';
-import { isRunning } from '../../derive/context.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import type { PodWorkload } from '../../derive/pod-collections.ts';
 import type { Labels } from '../../derive/selectors.ts';
@@ -22,7 +19,6 @@ export class EndpointSource {
   readonly #parts: DerivationParts;
   readonly #pods: CollectionIndex<PodWorkload>;
   readonly #external: readonly CollectionIndex<DerivedWorkloads>[];
-  readonly #ofNodes: AnyPresence;
 
   constructor(parts: DerivationParts) {
     this.#parts = parts;
@@ -31,7 +27,6 @@ export class EndpointSource {
     this.#external = external.map((collection) =>
       collection.index(({ workloads }) => [...new Set(workloads.flatMap(({ services }) => [...services.keys()]))]),
     );
-    this.#ofNodes = parts.sources.Pod.presence(nodeAddresses);
   }
 
   get collections(): readonly AnyCollection[] {
@@ -59,11 +54,6 @@ export class EndpointSource {
       return target === undefined || address === undefined ? [] : [endpoint(source, workload, address, target)];
     });
     return { kind: 'known', list };
-  }
-
-  /** Of these addresses the ones that are a node's: what runs there is no endpoint for a proxy. */
-  ofNodes(endpoints: Endpoints, read: Read): readonly string[] {
-    return endpoints.list.map(({ address }) => address).filter((address) => read.has(this.#ofNodes, address));
   }
 
   /** By what subsets choose. */
@@ -123,9 +113,4 @@ function namedEndpoints(source: ServiceSource, { spec }: ServiceEntryDocument, p
 function writtenLabels({ spec }: ServiceEntryDocument, { addresses }: Workload): Labels {
   const written = spec.endpoints.find(({ address }) => addresses.includes(canonicalAddress(address ?? '') ?? ''));
   return written?.labels ?? {};
-}
-
-function nodeAddresses(pod: PodDocument): readonly string[] {
-  const { spec, status } = pod;
-  return spec.hostNetwork && isRunning(pod) ? status.addresses : [];
 }

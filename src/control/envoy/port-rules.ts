@@ -12,6 +12,7 @@ import { mergeConnectionRoutes, mergeRoutes } from '../../envoy/routes/precedenc
 import { convertVirtualService } from '../../envoy/routes/virtual-service.ts';
 import type { Condition } from '../../model/workload.ts';
 import type { BoundServiceInputs } from './bound-services.ts';
+import { knownService } from './mesh-lookups.ts';
 
 /** The ports of a service as its waypoint takes them. */
 export interface BoundPorts {
@@ -63,7 +64,7 @@ class PortReader {
     this.#source = source;
     this.#virtual = virtual;
     this.#inputs = inputs;
-    this.#lookups = inputs.lookups.lookupsFor(read);
+    this.#lookups = withOwn(inputs.lookups.lookupsFor(read), source);
     this.#read = read;
   }
 
@@ -83,7 +84,7 @@ class PortReader {
     // Routes of other namespaces change nothing of what the service's own namespace has said.
     const isReplaced = attached.some((route) => route.namespace === namespace);
     const below = isReplaced ? nothingSaid : this.#ofVirtualService(port);
-    const own: DestinationName = { hostname, port: port.port, subset: null };
+    const own: DestinationName = { namespace, hostname, port: port.port, subset: null };
     const merged = mergeRoutes(requests, namespace, below.rules ?? [ruleTo('default', own)]);
     const mergedConnections = mergeConnectionRoutes(connections, namespace);
     return {
@@ -111,6 +112,16 @@ class PortReader {
     const converted = convertVirtualService(document, { number: port }, this.#lookups);
     return { ...converted, origins: [resourceText('VirtualService', document)] };
   }
+}
+
+/** Whoever may say what becomes of a service's requests may send them on to it: they are its own. */
+function withOwn(lookups: RouteLookups, source: ServiceSource): RouteLookups {
+  const own = knownService(source);
+  return {
+    ...lookups,
+    service: (hostname, namespace) => (hostname === own.hostname ? own : lookups.service(hostname, namespace)),
+    permitted: (from, service) => service === own || lookups.permitted(from, service),
+  };
 }
 
 const nothingSaid: PortRules = { rules: null, connections: null, origins: [], conditions: [] };

@@ -12,6 +12,7 @@ import type { Condition } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
+import { AddressOwners } from './address-owners.ts';
 import { AttachedRoutes } from './attached-routes.ts';
 import { BoundServices } from './bound-services.ts';
 import type { ServiceAtWaypoint } from './bound-services.ts';
@@ -20,12 +21,16 @@ import type { WorkloadsAtWaypoint } from './bound-workloads.ts';
 import { Destinations } from './destinations.ts';
 import type { WaypointResources } from './destinations.ts';
 import { emptyWaypoint } from './empty-waypoint.ts';
+import { EndpointGuard } from './endpoint-guard.ts';
 import { EndpointSource } from './endpoint-source.ts';
+import { Grants } from './grants.ts';
+import { HostChoice } from './host-choice.ts';
 import { HostedRules } from './hosted-rules.ts';
 import { MeshLookups } from './mesh-lookups.ts';
 import { resourceTypes } from './resource-types.ts';
 import { SecurityParts } from './security-parts.ts';
 import { WaypointPlaces } from './waypoint-places.ts';
+import { WaypointTenants } from './waypoint-tenants.ts';
 import type { WaypointPods } from './waypoint-places.ts';
 import { resourceKey, waypointResource } from './waypoint-resource.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
@@ -50,15 +55,20 @@ export class WaypointDerivation implements DerivationExtension {
 
   constructor(parts: DerivationParts, store: WaypointStore) {
     this.#store = store;
-    const lookups = new MeshLookups(parts);
+    const owners = new AddressOwners(parts);
+    const grants = new Grants(parts, owners);
+    const lookups = new MeshLookups(parts, grants);
     const routes = new AttachedRoutes(parts, lookups);
     const hosted = new HostedRules(parts, lookups);
     const places = new WaypointPlaces(parts);
+    const choice = new HostChoice(lookups, places);
     const endpoints = new EndpointSource(parts);
     const security = new SecurityParts(parts, endpoints);
-    const bound = new BoundServices(parts, { lookups, routes, hosted, places, security }).collection;
-    const workloads = createBoundWorkloads(parts, { lookups, places, security });
-    const destinations = new Destinations(parts, { lookups, hosted, places, bound, endpoints });
+    const bound = new BoundServices(parts, { lookups, choice, routes, hosted, places, security }).collection;
+    const workloads = createBoundWorkloads(parts, { lookups, choice, places, security });
+    const tenants = new WaypointTenants(parts);
+    const guard = new EndpointGuard(parts, { owners, grants, tenants });
+    const destinations = new Destinations(parts, { choice, hosted, places, bound, endpoints, guard });
     const made = [
       destinations.resources,
       createRoutes(parts.graph, bound, destinations),

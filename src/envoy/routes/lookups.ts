@@ -8,9 +8,14 @@ export interface RouteLookups {
   readonly service: (hostname: string, namespace: string) => KnownService | undefined;
   /** A ReferenceGrant lets routes of that kind and namespace name the service. */
   readonly granted: (from: GrantedFrom, to: GrantedTo) => boolean;
+  /** The service's own namespace lets manifests of that kind and namespace send to it, or it leads out of the mesh. */
+  readonly permitted: (from: GrantedFrom, service: KnownService) => boolean;
 }
 
 export interface KnownService {
+  /** Of the document that describes it. */
+  readonly kind: 'Service' | 'ServiceEntry';
+  readonly name: string;
   readonly namespace: string;
   readonly hostname: string;
   readonly ports: ReadonlySet<number>;
@@ -30,7 +35,24 @@ export interface GrantedTo {
 }
 
 export const gatewayGroup = 'gateway.networking.k8s.io';
-const istioGroup = 'networking.istio.io';
+export const istioGroup = 'networking.istio.io';
+
+/** Of the document that describes a service. */
+export function groupOfService({ kind }: Pick<KnownService, 'kind'>): string {
+  return kind === 'Service' ? '' : istioGroup;
+}
+
+/**
+ * Whether what a manifest says may lead to the service. The waypoint goes there under its own name, and asks nothing of what the
+ * service asks of its clients: so the service's namespace has to want it.
+ */
+export function mayLeadTo(service: KnownService, from: GrantedFrom, lookups: Pick<RouteLookups, 'permitted'>): boolean {
+  return service.namespace === from.namespace || lookups.permitted(from, service);
+}
+
+export function notPermitted({ hostname, namespace }: KnownService, from: GrantedFrom): string {
+  return `the namespace ${namespace} of ${hostname} lets no ${from.kind} of ${from.namespace} send to it: a ReferenceGrant there, or the namespace's name in its exportTo, would`;
+}
 
 interface BackendReference {
   readonly group: string;
@@ -54,13 +76,13 @@ export class Backends {
 
   /** null: it does not exist or may not be named, which has been told. */
   resolve(reference: BackendReference, field: string): DestinationName | null {
+    const { kind, group, name, port } = reference;
     const host = this.#hostname(reference);
     if (host === null) {
-      const asked = `${reference.kind}${reference.group === '' ? '' : ` of ${reference.group}`}`;
+      const asked = `${kind}${group === '' ? '' : ` of ${group}`}`;
       return this.#refuse('InvalidKind', field, `${asked} is nothing to send to: it must be a Service`);
     }
     const namespace = reference.namespace ?? this.#from.namespace;
-    const { group, kind, name, port } = reference;
     if (namespace !== this.#from.namespace && !this.#lookups.granted(this.#from, { group, kind, namespace, name })) {
       return this.#refuse(
         'RefNotPermitted',
@@ -69,12 +91,21 @@ export class Backends {
       );
     }
     if (port === null) return this.#refuse('UnsupportedValue', field, `a port of ${name} is needed`);
-    const service = this.#lookups.service(host, namespace);
+    const service = this.#service(reference, host, namespace);
     if (service?.ports.has(port) !== true) {
       const what = service === undefined ? `there is no ${kind} ${namespace}/${name}` : `${name} has no port ${port}`;
       return this.#refuse('BackendNotFound', field, what);
     }
-    return { hostname: service.hostname, port, subset: null };
+    // A name may be anybody's, whatever namespace it was looked for in.
+    if (service.namespace !== namespace && !mayLeadTo(service, this.#from, this.#lookups))
+      return this.#refuse('RefNotPermitted', field, notPermitted(service, this.#from));
+    return { namespace: service.namespace, hostname: service.hostname, port, subset: null };
+  }
+
+  /** A Service is one of its own namespace, or none. */
+  #service({ kind }: BackendReference, host: string, namespace: string): KnownService | undefined {
+    const found = this.#lookups.service(host, namespace);
+    return kind === 'Service' && found?.namespace !== namespace ? undefined : found;
   }
 
   #hostname({ group, kind, namespace, name }: BackendReference): string | null {

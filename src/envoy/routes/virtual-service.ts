@@ -9,6 +9,7 @@ import { noChanges } from '../http-rules.ts';
 import type { ForwardAction, HeaderChanges, HttpAction, HttpRule, HttpTarget, Mirror } from '../http-rules.ts';
 import type { ConnectionRule, DestinationName } from '../model.ts';
 import { fullHostname } from './hosts.ts';
+import { istioGroup, mayLeadTo, notPermitted } from './lookups.ts';
 import type { RouteLookups } from './lookups.ts';
 import { appliesToMesh } from './mesh-gateway.ts';
 import type { VirtualPort } from './mesh-gateway.ts';
@@ -88,17 +89,20 @@ class Conversion {
     return matches.map((match) => ({ ...common, match: matchOf(match), statPrefix: match?.statPrefix ?? null }));
   }
 
-  /** null: it does not exist, which has been told. */
+  /** null: it does not exist or may not be sent to, which has been told. */
   resolve({ host, subset, port }: DestinationDocument, field: string): DestinationName | null {
     const { namespace } = this.#document.metadata;
     const hostname = fullHostname(host, namespace, this.#lookups.clusterDomain);
     const service = this.#lookups.service(hostname, namespace);
     if (service === undefined) return this.#missing(field, `there is no service ${hostname}`);
+    const from = { group: istioGroup, kind, namespace };
+    if (!mayLeadTo(service, from, this.#lookups))
+      return this.#refused('RefNotPermitted', field, notPermitted(service, from));
     // Where nobody says: the only one that there is, or the one that was asked for.
     const [only] = service.ports.size === 1 ? service.ports : [];
     const number = port?.number ?? only ?? this.#port.number;
     if (!service.ports.has(number)) return this.#missing(field, `${hostname} has no port ${number}`);
-    return { hostname: service.hostname, port: number, subset };
+    return { namespace: service.namespace, hostname: service.hostname, port: number, subset };
   }
 
   #concerns({ gateways, port }: VirtualHttpMatch): boolean {
@@ -164,7 +168,11 @@ class Conversion {
   }
 
   #missing(field: string, what: string): null {
-    this.#notes.add('ResolvedRefs', 'BackendNotFound', `${field}: ${what}: its share is refused`);
+    return this.#refused('BackendNotFound', field, what);
+  }
+
+  #refused(reason: string, field: string, what: string): null {
+    this.#notes.add('ResolvedRefs', reason, `${field}: ${what}: its share is refused`);
     return null;
   }
 }

@@ -29,10 +29,12 @@ function externalAuthorizer({ name, ...kinds }: ExtensionProviderDocument): Exte
 function common(name: string, document: Common) {
   const { service, port, timeout, failOpen, statusOnError, includeRequestBodyInCheck: body } = document;
   // A namespace may stand before the host.
-  const hostname = service.slice(service.indexOf('/') + 1);
+  const slash = service.indexOf('/');
+  const hostname = service.slice(slash + 1);
+  const namespace = slash < 0 ? null : service.slice(0, slash);
   return {
     name,
-    destination: { hostname, port, subset: null },
+    destination: { namespace, hostname, port, subset: null },
     timeout: timeout ?? defaultTimeout,
     failOpen: failOpen ?? false,
     statusOnError: statusOnError === null ? defaultStatus : Number(statusOnError),

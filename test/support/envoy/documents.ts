@@ -26,10 +26,17 @@ export function lookups(services: Readonly<Record<string, readonly number[]>>, g
     Object.entries(services).map(([written, ports]): [string, KnownService] => {
       const [namespace, name] = written.includes('/') ? written.split('/') : ['default', written];
       const hostname = `${name ?? ''}.${namespace ?? ''}.svc.cluster.local`;
-      return [hostname, { namespace: namespace ?? '', hostname, ports: new Set(ports) }];
+      const service = { kind: 'Service' as const, name: name ?? '', namespace: namespace ?? '', hostname };
+      return [hostname, { ...service, ports: new Set(ports) }];
     }),
   );
-  return { clusterDomain: 'cluster.local', service: (hostname) => known.get(hostname), granted: () => granted };
+  const isGranted = (): boolean => granted;
+  return {
+    clusterDomain: 'cluster.local',
+    service: (hostname) => known.get(hostname),
+    granted: isGranted,
+    permitted: isGranted,
+  };
 }
 
 /** A waypoint of one service `web` with the port, and endpoints for it and for others. */

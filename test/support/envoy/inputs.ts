@@ -82,5 +82,5 @@ export function policy(given: Partial<TrafficPolicy>): TrafficPolicy {
 
 /** A rule that sends everything to the service's port, changed as given. */
 export function rule(name: string, at: number, given: Partial<HttpRule> = {}): HttpRule {
-  return { ...ruleTo(name, { hostname: hostOf(name), port: at, subset: null }), ...given };
+  return { ...ruleTo(name, { namespace: null, hostname: hostOf(name), port: at, subset: null }), ...given };
 }
