@@ -25,6 +25,10 @@ sed -i -e 's/^message RouteMatch {/& repeated type.matcher.v3.FilterStateMatcher
 sed -i -e 's/^message LocalRateLimit {/& repeated config.route.v3.RateLimit rate_limits = 17; google.protobuf.UInt32Value max_dynamic_descriptors = 18;/' \
   -e 's|^import "envoy/config/core/v3/base.proto";|&\nimport "envoy/config/route/v3/route_components.proto";|' \
   "$api/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.proto"
+# Likewise: what the header of a connection says where chains are chosen.
+sed -i 's/^message FilterStateInput {/& string field = 2;/' "$api/envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto"
+sed -i 's/^message ProxyProtocol {/& enum TlvLocation { DYNAMIC_METADATA = 0; FILTER_STATE = 1; } TlvLocation tlv_location = 6;/' \
+  "$api/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto"
 # Newer, too, and whole files.
 cp -r proto/envoy-api/. "$api/"
 echo 'version: v2' >"$api/buf.yaml"

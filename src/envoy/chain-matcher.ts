@@ -7,10 +7,11 @@ import {
 } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts';
 import type {
   Matcher_MatcherList_FieldMatcherSchema,
-  Matcher_MatcherList_PredicateSchema,
   Matcher_OnMatchSchema,
   MatcherSchema,
 } from '../proto/gen/envoy-api/xds/type/matcher/v3/matcher_pb.ts';
+import { anyOf, ofText } from './predicates.ts';
+import type { Predicate } from './predicates.ts';
 import { packed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -46,33 +47,25 @@ export function byServerName(
   branches: readonly { readonly names: readonly string[]; readonly branch: Branch }[],
   otherwise?: Branch,
 ): Branch {
-  const matchers = branches.map(({ names, branch }): Init<typeof Matcher_MatcherList_FieldMatcherSchema> => ({
-    predicate: anyOf(names.map(namePredicate)),
-    onMatch: branch,
-  }));
+  const matchers = branches.flatMap(({ names, branch }): Init<typeof Matcher_MatcherList_FieldMatcherSchema>[] => {
+    const predicate = anyOf(names.map(namePredicate));
+    return typeof predicate === 'boolean' ? [] : [{ predicate, onMatch: branch }];
+  });
   return nested({ matcherType: { case: 'matcherList', value: { matchers } }, ...fallback(otherwise) });
 }
 
-type Predicate = Init<typeof Matcher_MatcherList_PredicateSchema>;
-
-function anyOf(predicates: readonly Predicate[]): Predicate {
-  const [first] = predicates;
-  // Envoy refuses a list of one.
-  if (predicates.length === 1 && first !== undefined) return first;
-  return { matchType: { case: 'orMatcher', value: { predicate: [...predicates] } } };
+/** @param gate a boolean where it is the same for everybody */
+export function guarded(gate: Predicate | boolean, branch: Branch, refused: Branch): Branch {
+  if (typeof gate === 'boolean') return gate ? branch : refused;
+  const matchers = [{ predicate: gate, onMatch: branch }];
+  return nested({ matcherType: { case: 'matcherList', value: { matchers } }, onNoMatch: refused });
 }
 
 /** `*.example.com` stands for one label or more before it, never for the name itself. */
 function namePredicate(name: string): Predicate {
-  const matchPattern = name.startsWith('*.')
-    ? ({ case: 'suffix', value: name.slice(1) } as const)
-    : ({ case: 'exact', value: name } as const);
-  return {
-    matchType: {
-      case: 'singlePredicate',
-      value: { input: serverNameInput, matcher: { case: 'valueMatch', value: { matchPattern } } },
-    },
-  };
+  return name.startsWith('*.')
+    ? ofText(serverNameInput, { kind: 'suffix', value: name.slice(1), ignoreCase: false })
+    : ofText(serverNameInput, { kind: 'exact', value: name, ignoreCase: false });
 }
 
 function tree(of: ReturnType<typeof input>, branches: ReadonlyMap<string, Branch>, otherwise?: Branch): Tree {

@@ -21,7 +21,7 @@ import { asksForHttp, planPort } from './port-plan.ts';
 import type { Inspection } from './port-plan.ts';
 import { connectionFilters } from './security/connection-rules.ts';
 import { requestFilters } from './security/request-filters.ts';
-import { tcpChain } from './tcp-chain.ts';
+import { gatedTcp, tcpChain } from './tcp-chain.ts';
 import { workloadTelemetry } from './metrics/chain.ts';
 import { duration, typed } from './values.ts';
 import type { Init } from './values.ts';
@@ -63,33 +63,31 @@ function addWorkloads(
     requests: requestFilters(security, policies),
     bytes: connectionFilters(security.policies, names.tcp),
   };
+  const settings = { accessLog: http.accessLog, telemetry };
+  const tcp = gatedTcp(names.tcp, toChain(names.tcp), security.policies, settings);
   table.addChains([
     httpChain(names.http, { http, telemetry, routes: names.routes, grpc: true, security: filters.requests }),
-    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], {
-      accessLog: http.accessLog,
-      telemetry,
-      hash: [],
-      security: filters.bytes,
-    }),
+    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], { ...settings, hash: [], security: filters.bytes }),
+    ...tcp.chains,
   ]);
+  const branches = { http: toChain(names.http), tcp: tcp.branch };
   for (const workload of group.workloads) {
-    for (const address of workload.addresses) addWorkload(table, workload, address, group);
+    for (const address of workload.addresses) addWorkload(table, workload, address, branches);
   }
 }
 
 function addWorkload(
   table: ConnectionTable,
-  { protocols }: BoundWorkload,
+  { protocols, security }: BoundWorkload,
   address: string,
-  { names, security }: WorkloadGroup,
+  { http, tcp }: { readonly http: Branch; readonly tcp: Branch },
 ): void {
   for (const [port, protocol] of protocols) {
     const bytes = protocol === 'tcp' || protocol === 'tls';
-    table.addPort(address, port, toChain(bytes ? names.tcp : names.http));
+    table.addPort(address, port, bytes ? tcp : http);
     table.inspect(port, [], bytes);
   }
-  const http = toChain(names.http);
-  table.addRest(address, asksForHttp(security) ? http : byFirstBytes(http, toChain(names.tcp)));
+  table.addRest(address, asksForHttp(security) ? http : byFirstBytes(http, tcp));
 }
 
 type Chain = Init<typeof FilterChainSchema>;

@@ -14,6 +14,11 @@ export const directCluster = 'direct';
 /** A name of no cluster: what is sent there is answered 500, connections are closed. */
 export const missingCluster = 'missing';
 
+/** The chain of those who may not connect, which closes at once. */
+export function refusedChain(name: string): string {
+  return `${name}|refused`;
+}
+
 /** `inbound-vip|80|http|web.default.svc.cluster.local`, with a subset `inbound-vip|80|http/v1|…`. */
 export function clusterName({ hostname, port, subset }: DestinationName): string {
   return `inbound-vip|${port}|http${subset === null ? '' : `/${subset}`}|${hostname}`;

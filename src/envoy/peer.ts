@@ -2,7 +2,10 @@ import type {
   FilterSchema,
   ListenerFilterSchema,
 } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
-import { ProxyProtocolSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts';
+import {
+  ProxyProtocolSchema,
+  ProxyProtocol_TlvLocation,
+} from '../proto/gen/envoy-api/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts';
 import type { FilterStateValueSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/common/set_filter_state/v3/value_pb.ts';
 import { ConfigSchema as SetFilterStateSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.ts';
 import { formatLiteral, typed } from './values.ts';
@@ -35,26 +38,28 @@ const peerFacts: readonly PeerFact[] = [
   { tlv: 0xea, filterState: 'ambit.peer.version' },
 ];
 
-const headerMetadata = 'envoy.filters.listener.proxy_protocol';
+/** Where Envoy keeps what the header says, each fact in a field of its own; chains are chosen by it, too. */
+export const headerState = 'envoy.network.proxy_protocol.tlv';
 
 /** Reads the header; a connection without one is closed. */
 export function proxyHeaderFilter(): Init<typeof ListenerFilterSchema> {
   return typed('envoy.filters.listener.proxy_protocol', ProxyProtocolSchema, {
     rules: peerFacts.map(({ tlv, filterState }) => ({
       tlvType: tlv,
-      onTlvPresent: { metadataNamespace: headerMetadata, key: filterState },
+      onTlvPresent: { key: filterState },
     })),
+    tlvLocation: ProxyProtocol_TlvLocation.FILTER_STATE,
   });
 }
 
 /**
- * Metadata of the header is the connection's, which requests do not see; filter state they do.
+ * Under names of their own, which routes, policies and logs ask for.
  *
  * @param known further states of every connection, by their keys
  */
 export function connectionStateFilter(known: Readonly<Record<string, string>>): Init<typeof FilterSchema> {
   const peer = peerFacts.map(({ filterState }) =>
-    state(filterState, `%DYNAMIC_METADATA(${headerMetadata}:${filterState})%`),
+    state(filterState, `%FILTER_STATE(${headerState}:FIELD:${filterState})%`),
   );
   const others = Object.entries(known).map(([key, value]) => state(key, formatLiteral(value)));
   return typed('envoy.filters.network.set_filter_state', SetFilterStateSchema, {

@@ -16,7 +16,7 @@ import type { PolicyLookup } from './policies.ts';
 import { asksForServerName, connectionFilters } from './security/connection-rules.ts';
 import type { Security } from './security/model.ts';
 import { requestFilters } from './security/request-filters.ts';
-import { tcpChain } from './tcp-chain.ts';
+import { gatedTcp, tcpChain } from './tcp-chain.ts';
 import type { TcpTarget } from './tcp-chain.ts';
 import { serviceTelemetry } from './metrics/chain.ts';
 import type { Init } from './values.ts';
@@ -88,6 +88,20 @@ function planHttp(service: BoundService, port: BoundPort, { http }: WaypointInpu
 }
 
 function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, policies: PolicyLookup): PortPlan {
+  const base = chainName(service, port, 'tcp');
+  const plan = planConnections(service, port, input, policies);
+  const settings = { accessLog: input.http.accessLog, telemetry: serviceTelemetry(service) };
+  const { chains, branch } = gatedTcp(base, plan.branch, service.security.policies, settings);
+  return { ...plan, chains: [...plan.chains, ...chains], branch };
+}
+
+/** Of those who may connect. */
+function planConnections(
+  service: BoundService,
+  port: BoundPort,
+  input: WaypointInput,
+  policies: PolicyLookup,
+): PortPlan {
   const base = chainName(service, port, 'tcp');
   const { namespace, hostname } = service;
   const own: DestinationName = { namespace, hostname, port: port.number, subset: null };

@@ -23,6 +23,7 @@ import { file_envoy_extensions_upstreams_http_v3_http_protocol_options } from '.
 import { file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts } from '../proto/gen/envoy-api/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts';
 import { file_envoy_extensions_matching_actions_transform_stat_v3_transform_stat } from '../proto/gen/envoy-api/envoy/extensions/matching/actions/transform_stat/v3/transform_stat_pb.ts';
 import { file_envoy_extensions_matching_common_inputs_stats_v3_stats } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/stats/v3/stats_pb.ts';
+import { file_envoy_extensions_matching_input_matchers_ip_v3_ip } from '../proto/gen/envoy-api/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts';
 import { file_envoy_extensions_matching_common_inputs_network_v3_network_inputs } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts';
 
 /** Everything that our resources hold in an `Any`, for whoever prints or reads them as JSON. */
@@ -49,6 +50,7 @@ export const envoyTypes: Registry = createRegistry(
   file_envoy_extensions_upstreams_http_v3_http_protocol_options,
   file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts,
   file_envoy_extensions_matching_common_inputs_network_v3_network_inputs,
+  file_envoy_extensions_matching_input_matchers_ip_v3_ip,
   file_envoy_extensions_matching_common_inputs_stats_v3_stats,
   file_envoy_extensions_matching_actions_transform_stat_v3_transform_stat,
 );

@@ -5,10 +5,14 @@ import type {
 import { TcpProxySchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
 import type { HashPolicySchema } from '../proto/gen/envoy-api/envoy/type/v3/hash_policy_pb.ts';
 import { accessLogs } from './access-log.ts';
-import { statisticsName } from './names.ts';
+import { guarded, toChain } from './chain-matcher.ts';
+import type { Branch } from './chain-matcher.ts';
+import { missingCluster, refusedChain, statisticsName } from './names.ts';
 import { connectionStateFilter } from './peer.ts';
 import type { ChainTelemetry } from './metrics/chain.ts';
 import { connectionMetrics } from './metrics/traffic-metrics.ts';
+import { connectionGate } from './security/connection-gate.ts';
+import type { AccessPolicy } from './security/model.ts';
 import { duration, typed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -51,6 +55,23 @@ export function tcpChain(
       }),
     ],
   };
+}
+
+/**
+ * The same connections where some may not come: those go to a chain that leads nowhere, so that they are counted and ended before
+ * the server has said a word.
+ */
+export function gatedTcp(
+  name: string,
+  branch: Branch,
+  policies: readonly AccessPolicy[],
+  settings: Omit<TcpChainSettings, 'security' | 'hash'>,
+): { readonly chains: readonly Init<typeof FilterChainSchema>[]; readonly branch: Branch } {
+  const gate = connectionGate(policies);
+  if (gate === true) return { chains: [], branch };
+  const refused = refusedChain(name);
+  const chain = tcpChain(refused, [{ cluster: missingCluster, weight: 1 }], { ...settings, security: [], hash: [] });
+  return { chains: [chain], branch: guarded(gate, branch, toChain(refused)) };
 }
 
 type Specifier = NonNullable<Init<typeof TcpProxySchema>['clusterSpecifier']>;

@@ -3,10 +3,11 @@ import { test } from 'node:test';
 
 import type { SecurityPart } from '../../src/envoy/security/part.ts';
 import { destination, endpoint, input, port, service } from '../support/envoy/inputs.ts';
-import { ask, readFirst } from '../support/envoy/requests.ts';
+import { ask, readAll, readFirst } from '../support/envoy/requests.ts';
 import type { Asked } from '../support/envoy/requests.ts';
 import { policy, securityOfWeb } from '../support/envoy/security.ts';
 import { echoServer, greeter, httpServer } from '../support/envoy/servers.ts';
+import { escapeRegex } from '../../src/envoy/values.ts';
 import { envoySuite } from '../support/envoy/suite.ts';
 
 type Rule = Readonly<Record<string, unknown>>;
@@ -167,7 +168,7 @@ envoySuite(
 
 const fromClient = source({ principals: ['cluster.local/ns/default/sa/client'] });
 
-/** What a port of bytes asks, by its number. */
+/** What a port of bytes asks, by its number. The client is at 10.1.0.1. */
 const connections: Readonly<Record<number, readonly SecurityPart[]>> = {
   1: [],
   2: [policy({ rules: fromClient })],
@@ -218,12 +219,96 @@ envoySuite(
       assert.equal(await says(3), 'nothing');
     });
 
+    test('lets whom they deny hear nothing of a server that speaks first', async () => {
+      const hears = async (index: number) => readAll(await waypoint().envoy.connect(`10.96.2.${index}`, 25), 2_000);
+      assert.deepEqual(await Promise.all([3, 4, 5].map(hears)), ['', '', '']);
+      const greeted = await Promise.all(
+        [1, 2, 6].map(async (index) => readFirst(await waypoint().envoy.connect(`10.96.2.${index}`, 25))),
+      );
+      assert.deepEqual(new Set(greeted), new Set(['220 hello\r\n']));
+    });
+
+    test('counts those who are not let in', async () => {
+      const refused = 'tcp.inbound-vip|25|tcp|b3;example|refused.downstream_cx_total';
+      assert.match(await waypoint().envoy.admin('/stats'), new RegExp(`^${escapeRegex(refused)}: [1-9]`, 'm'));
+    });
+
     test('allows nothing by a rule that asks for HTTP', async () => {
       assert.equal(await says(4), 'nothing');
     });
 
     test('denies by what is left of a rule that asks for HTTP', async () => {
       assert.deepEqual([await says(5), await says(6)], ['nothing', 'bytes:ping']);
+    });
+  },
+);
+
+/** Rules that a connection is known by before it says anything, and whether those of the client at 10.9.0.9 match. */
+const ofConnections: readonly (readonly [unknown, boolean])[] = [
+  [source({ principals: ['cluster.local/ns/default/sa/client'] }), true],
+  [source({ principals: ['*/sa/client'] }), true],
+  [source({ principals: ['cluster.local/*'] }), true],
+  [source({ principals: ['*'] }), true],
+  [source({ principals: ['cluster.local/ns/default/sa/other'] }), false],
+  [source({ notPrincipals: ['cluster.local/ns/default/sa/client'] }), false],
+  [source({ notPrincipals: ['*/sa/other'] }), true],
+  [source({ namespaces: ['def*'] }), true],
+  [source({ notNamespaces: ['default'] }), false],
+  [source({ serviceAccounts: ['default/client'] }), true],
+  [source({ notServiceAccounts: ['client'] }), false],
+  [source({ ipBlocks: ['10.9.0.0/24', 'fd00::/64'] }), true],
+  [source({ ipBlocks: ['10.9.1.0/24'] }), false],
+  [source({ notIpBlocks: ['10.9.0.9'] }), false],
+  [source({ remoteIpBlocks: ['10.9.0.9'] }), true],
+  [operation({ ports: ['25'] }), true],
+  [operation({ ports: ['80', '443'] }), false],
+  [operation({ notPorts: ['25'] }), false],
+  [when('source.ip', '10.9.0.9'), true],
+  [when('source.principal', 'cluster.local/ns/default/sa/client'), true],
+  [when('destination.ip', '10.96.0.0/16'), true],
+  [when('destination.ip', '10.97.0.0/16'), false],
+  [when('destination.port', '25'), true],
+  [[{ from: [{ source: { namespaces: ['default'] } }], to: [{ operation: { ports: ['26'] } }] }], false],
+  [[{}], true],
+  [[], false],
+];
+
+const decided = ofConnections.flatMap(([rules, matches], index) =>
+  (['ALLOW', 'DENY'] as const).map((action, side) => {
+    const [address, hostname] = [`10.96.${3 + side}.${index + 1}`, `d${index}-${side}.example`];
+    return { address, hostname, heard: matches === (action === 'ALLOW'), parts: [policy({ action, rules })] };
+  }),
+);
+
+envoySuite(
+  'a waypoint before a server that speaks first',
+  async () => ({ greeter: await greeter('220 hello\r\n') }),
+  ({ greeter: { port: to } }) =>
+    input({
+      services: decided.map(({ address, hostname, parts }) => ({
+        ...service('web', address, port(25, 'tcp')),
+        hostname,
+        security: securityOfWeb(parts),
+      })),
+      destinations: decided.map(({ hostname }) => ({
+        ...destination('web', 25, 'tcp', [endpoint('10.0.0.1', to)]),
+        hostname,
+      })),
+    }),
+  (waypoint) => {
+    test('lets those hear it whom every rule about connections lets in, and nobody else', async () => {
+      const heard = await Promise.all(
+        decided.map(async ({ address }) => {
+          const socket = await waypoint().envoy.connect(address, 25);
+          const first = await readFirst(socket, 3_000).catch(() => '');
+          socket.destroy();
+          return first !== '';
+        }),
+      );
+      assert.deepEqual(
+        heard,
+        decided.map((each) => each.heard),
+      );
     });
   },
 );

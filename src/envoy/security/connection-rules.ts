@@ -29,7 +29,7 @@ function connectionFilter(
 }
 
 /** Nobody is asked about a connection, so what would be asked of is denied. */
-function ofConnections(policy: AccessPolicy): AccessPolicy {
+export function ofConnections(policy: AccessPolicy): AccessPolicy {
   const { action, rules } = policy;
   if (action === 'allow') return { ...policy, rules: rules.filter((rule) => !asksForRequests(rule)) };
   return { ...policy, action: action === 'custom' ? 'deny' : action, provider: null, rules: rules.map(widened) };

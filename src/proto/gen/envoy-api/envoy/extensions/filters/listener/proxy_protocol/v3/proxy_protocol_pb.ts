@@ -2,20 +2,25 @@
 // @generated from file envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto (package envoy.extensions.filters.listener.proxy_protocol.v3, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Message } from "@bufbuild/protobuf";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto.
  */
 export const file_envoy_extensions_filters_listener_proxy_protocol_v3_proxy_protocol: GenFile = /*@__PURE__*/
-  fileDesc("CkhlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvbGlzdGVuZXIvcHJveHlfcHJvdG9jb2wvdjMvcHJveHlfcHJvdG9jb2wucHJvdG8SM2Vudm95LmV4dGVuc2lvbnMuZmlsdGVycy5saXN0ZW5lci5wcm94eV9wcm90b2NvbC52MyLoAgoNUHJveHlQcm90b2NvbBJWCgVydWxlcxgBIAMoCzJHLmVudm95LmV4dGVuc2lvbnMuZmlsdGVycy5saXN0ZW5lci5wcm94eV9wcm90b2NvbC52My5Qcm94eVByb3RvY29sLlJ1bGUSLQolYWxsb3dfcmVxdWVzdHNfd2l0aG91dF9wcm94eV9wcm90b2NvbBgCIAEoCBITCgtzdGF0X3ByZWZpeBgFIAEoCRo3CgxLZXlWYWx1ZVBhaXISGgoSbWV0YWRhdGFfbmFtZXNwYWNlGAEgASgJEgsKA2tleRgCIAEoCRqBAQoEUnVsZRIQCgh0bHZfdHlwZRgBIAEoDRJnCg5vbl90bHZfcHJlc2VudBgCIAEoCzJPLmVudm95LmV4dGVuc2lvbnMuZmlsdGVycy5saXN0ZW5lci5wcm94eV9wcm90b2NvbC52My5Qcm94eVByb3RvY29sLktleVZhbHVlUGFpckLGAQpBaW8uZW52b3lwcm94eS5lbnZveS5leHRlbnNpb25zLmZpbHRlcnMubGlzdGVuZXIucHJveHlfcHJvdG9jb2wudjNCElByb3h5UHJvdG9jb2xQcm90b1ABWmtnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvbGlzdGVuZXIvcHJveHlfcHJvdG9jb2wvdjM7cHJveHlfcHJvdG9jb2x2M2IGcHJvdG8z");
+  fileDesc("CkhlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvbGlzdGVuZXIvcHJveHlfcHJvdG9jb2wvdjMvcHJveHlfcHJvdG9jb2wucHJvdG8SM2Vudm95LmV4dGVuc2lvbnMuZmlsdGVycy5saXN0ZW5lci5wcm94eV9wcm90b2NvbC52MyKFBAoNUHJveHlQcm90b2NvbBJkCgx0bHZfbG9jYXRpb24YBiABKA4yTi5lbnZveS5leHRlbnNpb25zLmZpbHRlcnMubGlzdGVuZXIucHJveHlfcHJvdG9jb2wudjMuUHJveHlQcm90b2NvbC5UbHZMb2NhdGlvbhJWCgVydWxlcxgBIAMoCzJHLmVudm95LmV4dGVuc2lvbnMuZmlsdGVycy5saXN0ZW5lci5wcm94eV9wcm90b2NvbC52My5Qcm94eVByb3RvY29sLlJ1bGUSLQolYWxsb3dfcmVxdWVzdHNfd2l0aG91dF9wcm94eV9wcm90b2NvbBgCIAEoCBITCgtzdGF0X3ByZWZpeBgFIAEoCRo3CgxLZXlWYWx1ZVBhaXISGgoSbWV0YWRhdGFfbmFtZXNwYWNlGAEgASgJEgsKA2tleRgCIAEoCRqBAQoEUnVsZRIQCgh0bHZfdHlwZRgBIAEoDRJnCg5vbl90bHZfcHJlc2VudBgCIAEoCzJPLmVudm95LmV4dGVuc2lvbnMuZmlsdGVycy5saXN0ZW5lci5wcm94eV9wcm90b2NvbC52My5Qcm94eVByb3RvY29sLktleVZhbHVlUGFpciI1CgtUbHZMb2NhdGlvbhIUChBEWU5BTUlDX01FVEFEQVRBEAASEAoMRklMVEVSX1NUQVRFEAFCxgEKQWlvLmVudm95cHJveHkuZW52b3kuZXh0ZW5zaW9ucy5maWx0ZXJzLmxpc3RlbmVyLnByb3h5X3Byb3RvY29sLnYzQhJQcm94eVByb3RvY29sUHJvdG9QAVprZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvZXh0ZW5zaW9ucy9maWx0ZXJzL2xpc3RlbmVyL3Byb3h5X3Byb3RvY29sL3YzO3Byb3h5X3Byb3RvY29sdjNiBnByb3RvMw");
 
 /**
  * @generated from message envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol
  */
 export type ProxyProtocol = Message<"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol"> & {
+  /**
+   * @generated from field: envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation tlv_location = 6;
+   */
+  tlvLocation: ProxyProtocol_TlvLocation;
+
   /**
    * @generated from field: repeated envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.Rule rules = 1;
    */
@@ -82,4 +87,30 @@ export type ProxyProtocol_Rule = Message<"envoy.extensions.filters.listener.prox
  */
 export const ProxyProtocol_RuleSchema: GenMessage<ProxyProtocol_Rule> = /*@__PURE__*/
   messageDesc(file_envoy_extensions_filters_listener_proxy_protocol_v3_proxy_protocol, 0, 1);
+
+/**
+ * @generated from enum envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation
+ */
+export const ProxyProtocol_TlvLocation = {
+  /**
+   * @generated from enum value: DYNAMIC_METADATA = 0;
+   */
+  DYNAMIC_METADATA: 0,
+
+  /**
+   * @generated from enum value: FILTER_STATE = 1;
+   */
+  FILTER_STATE: 1,
+} as const;
+
+/**
+ * @generated from enum envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation
+ */
+export type ProxyProtocol_TlvLocation = (typeof ProxyProtocol_TlvLocation)[keyof typeof ProxyProtocol_TlvLocation] | UnknownEnum;
+
+/**
+ * Describes the enum envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol.TlvLocation.
+ */
+export const ProxyProtocol_TlvLocationSchema: GenEnum<ProxyProtocol_TlvLocation> = /*@__PURE__*/
+  enumDesc(file_envoy_extensions_filters_listener_proxy_protocol_v3_proxy_protocol, 0, 0);
 
