@@ -3,6 +3,8 @@ import { Slices } from '../timing/slices.ts';
 import { addressName, typeUrls } from '../wds/names.ts';
 import type { ResourceKey, SubscribedType } from '../xds/resources.ts';
 import type { XdsClient } from '../xds/xds-client.ts';
+import { isService } from '../ztunnel/demanded-name.ts';
+import type { DemandedName } from '../ztunnel/demanded-name.ts';
 import type { AddressSource, DemandGate } from '../ztunnel/demand-gate.ts';
 import { Needs } from '../ztunnel/needs.ts';
 import type { AddressResource } from '../ztunnel/needs.ts';
@@ -17,25 +19,25 @@ export interface AddressDemandDependencies {
   readonly drop: (choose: () => readonly ResourceKey[]) => Promise<void>;
 }
 
-/** Turns addresses into names of the control plane and back, between those who ask and the stream. */
+/** Turns what is demanded into names of the control plane and back, between those who ask and the stream. */
 export class AddressDemand implements AddressSource {
   readonly #dependencies: AddressDemandDependencies;
   #gate: DemandGate | null = null;
-  #former: readonly string[] = [];
+  #former: readonly DemandedName[] = [];
 
   constructor(dependencies: AddressDemandDependencies) {
     this.#dependencies = dependencies;
   }
 
-  /** @param former addresses that a former run had asked for and knew all about */
-  recall(former: readonly string[]): void {
+  /** @param former what a former run had asked for and knew all about */
+  recall(former: readonly DemandedName[]): void {
     this.#former = former;
   }
 
   /** Those that are known all about, for a later run. */
-  settled(): readonly string[] {
+  settled(): readonly DemandedName[] {
     const gate = this.#gate;
-    return gate === null ? this.#former : [...gate.addresses()].filter((address) => gate.isSettled(address));
+    return gate === null ? this.#former : [...gate.names()].filter((name) => gate.isSettled(name));
   }
 
   attach(gate: DemandGate): void {
@@ -49,30 +51,31 @@ export class AddressDemand implements AddressSource {
 
   /** What a stream that begins subscribes to. */
   *names(): Generator<string> {
-    for (const address of this.#gate?.addresses() ?? this.#former) yield this.#name(address);
+    for (const name of this.#gate?.names() ?? this.#former) yield this.#resourceName(name);
   }
 
   /** @param absent names that stand for nothing, of a response that is in force @param complete it is not followed by its rest */
   responded(typeUrl: SubscribedType, absent: readonly string[], complete: boolean): void {
     if (typeUrl !== typeUrls.address) return;
-    const prefix = this.#name('');
+    const prefix = this.#resourceName('');
     const addresses = absent.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
-    this.#gate?.responded(new Set(addresses), complete);
+    this.#gate?.responded(new Set([...absent, ...addresses]), complete);
   }
 
   /** Addresses have other names from now on. */
   networkChanged(former: string): void {
-    const names = [...(this.#gate?.addresses() ?? [])].map((address) => addressName(former, address));
+    const addresses = [...(this.#gate?.names() ?? [])].filter((name) => !isService(name));
+    const names = addresses.map((address) => addressName(former, address));
     if (names.length > 0) this.#dependencies.client().demand([], names);
     this.#gate?.restart();
   }
 
-  subscribe(addresses: readonly string[]): void {
-    this.#dependencies.client().demand(this.#namesOf(addresses), []);
+  subscribe(names: readonly DemandedName[]): void {
+    this.#dependencies.client().demand(this.#resourceNames(names), []);
   }
 
-  unsubscribe(addresses: readonly string[]): void {
-    this.#dependencies.client().demand([], this.#namesOf(addresses));
+  unsubscribe(names: readonly DemandedName[]): void {
+    this.#dependencies.client().demand([], this.#resourceNames(names));
   }
 
   awaySince(): number | null {
@@ -84,11 +87,11 @@ export class AddressDemand implements AddressSource {
     return this.#dependencies.client().status().own;
   }
 
-  collect(isDemanded: (address: string) => boolean): void {
+  collect(isDemanded: (name: DemandedName) => boolean): void {
     void this.#collect(isDemanded);
   }
 
-  async #collect(isDemanded: (address: string) => boolean): Promise<void> {
+  async #collect(isDemanded: (name: DemandedName) => boolean): Promise<void> {
     const { state, node, drop, client } = this.#dependencies;
     const needs = new Needs(node, state, isDemanded);
     const candidates: AddressResource[] = [];
@@ -109,11 +112,12 @@ export class AddressDemand implements AddressSource {
     });
   }
 
-  #name(address: string): string {
-    return addressName(this.#dependencies.state().settings.network, address);
+  /** A service is called the same by both. */
+  #resourceName(name: DemandedName): string {
+    return isService(name) ? name : addressName(this.#dependencies.state().settings.network, name);
   }
 
-  #namesOf(addresses: readonly string[]): readonly string[] {
-    return addresses.map((address) => this.#name(address));
+  #resourceNames(names: readonly DemandedName[]): readonly string[] {
+    return names.map((name) => this.#resourceName(name));
   }
 }

@@ -48,6 +48,7 @@ export function externalWorkload(given: ExternalWorkload, { settings }: Context)
     capacity: Math.max(1, weight ?? 1),
     podUid: null,
     applicationTunnel: null,
+    guardedByService: false,
     selectedByNetworkPolicy: false,
   };
 }

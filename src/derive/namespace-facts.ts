@@ -12,7 +12,7 @@ import type { Subject } from './external-workload.ts';
 import { isSelectedBy } from './network-policies.ts';
 import type { PolicyCollections } from './policy-collections.ts';
 import type { ServiceCollections } from './service-collections.ts';
-import { membership, selectionIndex } from './service-sources.ts';
+import { membership, selectionIndex, sourceKey } from './service-sources.ts';
 import type { NamedPorts, ServiceSource } from './service-sources.ts';
 import { namedPortsOf } from './services.ts';
 import type { Sources } from './sources.ts';
@@ -51,8 +51,11 @@ export function createNamespaceFacts(
     compute: (namespace, read) => {
       const selecting = read.byIndex(networkPolicies, namespace);
       const mayAllBeSelected = read.get(foreign, anyKey) !== undefined;
-      const candidates = selectionIndex(services.inNamespace(namespace, read));
-      const slicesOf = slicesByPod(read.byIndex(naming, namespace));
+      const inNamespace = services.inNamespace(namespace, read);
+      const candidates = selectionIndex(inNamespace);
+      const ofSlices = read.byIndex(naming, namespace);
+      const slicesOf = slicesByPod(ofSlices);
+      const guarding = guardingServices([...inNamespace, ...ofSlices.flatMap(({ service }) => service ?? [])]);
       const { peers, policies: attachable } = policies.attachment(namespace, read);
       const policiesOf = (subject: Subject, waypoint: Workload['waypoint']) => [
         ...peers.keysFor(subject),
@@ -73,6 +76,7 @@ export function createNamespaceFacts(
             services: memberships.share(membershipText(services), services),
             authorizationPolicies: attachments.share(authorizationPolicies.join(), authorizationPolicies),
             waypoint,
+            guardedByService: guarding.size > 0 && [...services.keys()].some((key) => guarding.has(key)),
             selectedByNetworkPolicy: mayAllBeSelected || isSelectedBy(selecting, pod),
           };
         },
@@ -88,6 +92,11 @@ const anyKey = 'any';
 /** Holds one item as long as there is any policy that only the CNI can read: each of them may select every pod. */
 function existence(graph: CollectionGraph, index: AnyIndex): DerivedCollection<true> {
   return graph.group<true>({ name: 'foreign network policies', from: [index], compute: () => true });
+}
+
+/** Those whose endpoints take connections only through their waypoint. */
+function guardingServices(services: readonly ServiceSource[]): ReadonlySet<string> {
+  return new Set(services.filter(({ service }) => service.waypoint?.required === true).map(sourceKey));
 }
 
 type SliceOfService = HandWrittenSlice & { readonly service: ServiceSource };

@@ -12,6 +12,7 @@ import { handoverPort } from './waypoints/waypoint.ts';
 export interface PodFacts {
   readonly services: Workload['services'];
   readonly authorizationPolicies: readonly string[];
+  readonly guardedByService: boolean;
   readonly selectedByNetworkPolicy: boolean;
   readonly waypoint: Workload['waypoint'];
 }
@@ -60,6 +61,7 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     applicationTunnel: isHandover(pod, context) ? { protocol: 'proxy', port: handoverPort } : null,
     services: facts.services,
     authorizationPolicies: facts.authorizationPolicies,
+    guardedByService: facts.guardedByService,
     selectedByNetworkPolicy: facts.selectedByNetworkPolicy,
   };
 }

@@ -39,6 +39,8 @@ export interface Workload {
   readonly waypoint: WaypointReference | null;
   /** Connections that come for others go to a proxy of the pod on this loopback port: the pod is a waypoint. */
   readonly applicationTunnel: ApplicationTunnel | null;
+  /** A pod that takes what comes for one of its services only through that service's waypoint. */
+  readonly guardedByService: boolean;
   /** A NetworkPolicy selects it, so its traffic must cross the veth, where the CNI sees it (design: `sameNode: auto`). */
   readonly selectedByNetworkPolicy: boolean;
 }

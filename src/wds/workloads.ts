@@ -92,6 +92,7 @@ export function decodeWorkload(message: WorkloadMessage, network: string): Decod
     podUid: facts === null || facts.podUid === '' ? null : facts.podUid,
     waypoint: decodeWaypoint(message.waypoint, facts?.waypointTerms, problems),
     applicationTunnel: decodeTunnel(message.applicationTunnel),
+    guardedByService: facts?.guardedByService ?? false,
     // A control plane that does not say cannot know of NetworkPolicies: then the CNI must see the traffic.
     selectedByNetworkPolicy: facts?.selectedByNetworkPolicy ?? true,
   };
@@ -119,9 +120,10 @@ function decodeServices(services: Readonly<Record<string, PortList>>): Workload[
 }
 
 function encodeFacts(workload: Workload): WorkloadMessage['extensions'] {
-  const { podUid, selectedByNetworkPolicy, app, version, waypoint } = workload;
+  const { podUid, guardedByService, selectedByNetworkPolicy, app, version, waypoint } = workload;
   const facts = create(WorkloadFactsSchema, {
     podUid: podUid ?? '',
+    guardedByService,
     selectedByNetworkPolicy,
     app,
     version,

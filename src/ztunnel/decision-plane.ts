@@ -1,4 +1,3 @@
-import type { IpAddress } from '../model/address.ts';
 import type { StateDifference } from '../model/state-difference.ts';
 import type { MeshState } from '../model/workload.ts';
 import type {
@@ -13,6 +12,7 @@ import type {
 } from '../native/binding.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Slices } from '../timing/slices.ts';
+import type { DemandedName } from './demanded-name.ts';
 import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
 import { awaitsPolicies, decideInbound, isAllowed, policiesOfPod } from './inbound.ts';
@@ -134,23 +134,34 @@ export class DecisionPlane {
     this.#forget(this.#store.setEnrolled(uid, enrolled));
   }
 
-  /** Who answers to the address is known, or that nobody does. */
-  isSettled(address: IpAddress): boolean {
-    return this.#store.isSettled(address);
+  /** What a name stands for is known, or that it stands for nothing. */
+  isSettled(name: DemandedName): boolean {
+    return this.#store.isSettledName(name);
   }
 
-  /** Somebody in the mesh is known to answer to the address. */
-  isKnown(address: IpAddress): boolean {
-    return this.#store.isKnown(address);
+  /** Something in the mesh is known to have the name. */
+  isKnown(name: DemandedName): boolean {
+    return this.#store.isKnown(name);
   }
 
-  settle(addresses: readonly IpAddress[], settled: boolean): void {
-    this.#forgetAddresses(this.#store.settle(addresses, settled));
+  /**
+   * What the decision stands on, as far as can be said by what is known: the destination, its waypoint, what guards the
+   * destination. Those of this node's own workloads are settled without being asked for.
+   */
+  demandsOf(question: Question): readonly DemandedName[] {
+    const view = new RecordingView(this.#store);
+    if (question.kind === 'outbound') decideOutbound(view, question);
+    else decideInbound(view, question);
+    return view.demands();
+  }
+
+  settle(names: readonly DemandedName[], settled: boolean): void {
+    this.#forgetNames(this.#store.settle(names, settled));
   }
 
   /** Has the engine ask again who of these is still wanted: an answer from its cache says nothing of its use. */
-  askAgain(addresses: readonly IpAddress[]): void {
-    this.#forgetAddresses(this.#store.touchAddresses(addresses));
+  askAgain(names: readonly DemandedName[]): void {
+    this.#forgetNames(this.#store.touchNames(names));
   }
 
   /** Whether a policy that a pod of this node names is not known yet. */
@@ -226,8 +237,8 @@ export class DecisionPlane {
     this.#onChange(invalidation);
   }
 
-  /** Who may reach a pod stands on no address, so nobody who watches policy need look. */
-  #forgetAddresses({ generation, keys }: Invalidation): void {
+  /** Nobody may reach a pod any more, or less, because something was asked for, so nobody who watches policy need look. */
+  #forgetNames({ generation, keys }: Invalidation): void {
     this.#forget({ generation, keys, touched: new Set() });
   }
 

@@ -1,30 +1,33 @@
 import { parseAddress } from '../model/address.ts';
-import type { IpAddress } from '../model/address.ts';
-import type { FlowInfo, InboundQuestion, OutboundQuestion, Question } from '../native/binding.ts';
+import type { FlowInfo, InboundQuestion, Question } from '../native/binding.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Timers } from '../timing/timers.ts';
 import type { DecisionPlane } from './decision-plane.ts';
+import type { DemandedName } from './demanded-name.ts';
 import { DemandedAddresses } from './demanded-addresses.ts';
-import type { Claimant, DemandLimits } from './demanded-addresses.ts';
+import type { ClaimResult, Claimant, DemandLimits } from './demanded-addresses.ts';
 import { HeldQuestions } from './held-questions.ts';
 import type { QuestionAnswerer } from './questions.ts';
 
-/** Who tells of addresses one by one. */
+/** Who tells of addresses and services one by one. */
 export interface AddressSource {
-  /** Asks for addresses, in canonical text; each is answered through `DemandGate.responded`. */
-  subscribe(addresses: readonly string[]): void;
-  unsubscribe(addresses: readonly string[]): void;
-  /** Lets go of everything that came for an address which is not demanded any more. */
-  collect(isDemanded: (address: string) => boolean): void;
+  /** Each is answered through `DemandGate.responded`. */
+  subscribe(names: readonly DemandedName[]): void;
+  unsubscribe(names: readonly DemandedName[]): void;
+  /** Lets go of everything that came for a name which is not demanded any more. */
+  collect(isDemanded: (name: DemandedName) => boolean): void;
   /** When it was last there, milliseconds since the epoch; null while it is. */
   awaySince(): number | null;
-  /** An address that is nobody's is told of when it becomes somebody's. */
+  /** A name that stands for nothing is told of when that changes. */
   tellsOfAppearance(): boolean;
 }
 
 export interface DemandGateDependencies {
-  readonly plane: Pick<DecisionPlane, 'isSettled' | 'isKnown' | 'settle' | 'askAgain' | 'allows' | 'state'>;
+  readonly plane: Pick<
+    DecisionPlane,
+    'isSettled' | 'isKnown' | 'demandsOf' | 'settle' | 'askAgain' | 'allows' | 'state'
+  >;
   readonly answerer: Pick<QuestionAnswerer, 'submit' | 'refuse'>;
   readonly source: AddressSource;
   /** Open connections: what they use is not let go of. */
@@ -39,18 +42,22 @@ export interface DemandGateDependencies {
 
 /** Names in logs and metrics are worth this much of a new connection's time. Milliseconds. */
 const SOURCE_PATIENCE = 200;
-/** After one to two of these without a question and without a connection an address is let go of. Milliseconds. */
+/** After one to two of these without a question and without a connection a name is let go of. Milliseconds. */
 const SWEEP_INTERVAL = 300_000;
-/** How long nobody is believed to have an address, where its appearance is not told. Milliseconds. */
+/** How long nobody is believed to have a name, where its appearance is not told. Milliseconds. */
 const ABSENCE_INTERVAL = 30_000;
 /** Listing open connections is work of milliseconds. */
 const IN_USE_INTERVAL = 1000;
 /** Claims what a former run had asked for, until pods claim it themselves. */
 const FORMER: Claimant = { pod: '', side: 'destinations' };
 
+/** What of a claim means that the name is asked for. */
+const granted: ReadonlySet<ClaimResult> = new Set(['held', 'added']);
+
 /**
- * Where addresses are asked for one by one: holds questions back until the control plane has said who has their address. It
- * only ever delays: a question that has waited for too long is decided on what is known, and then denied.
+ * Where addresses are asked for one by one: holds questions back until the control plane has said who has their address, and where
+ * the waypoint is that they have to go through. It only ever delays: a question that has waited for too long is decided on what
+ * is known, and then denied.
  */
 export class DemandGate {
   readonly #dependencies: DemandGateDependencies;
@@ -74,11 +81,11 @@ export class DemandGate {
     });
   }
 
-  /** Begins to let go of what is not used. @param former addresses that a former run knew all about */
-  start(former: readonly string[]): void {
+  /** Begins to let go of what is not used. @param former names that a former run knew all about */
+  start(former: readonly DemandedName[]): void {
     const { timers, plane, metrics } = this.#dependencies;
-    for (const address of former) this.#demanded.adopt(FORMER, address, timers.now());
-    plane.settle(parsed(former), true);
+    for (const name of former) this.#demanded.adopt(FORMER, name, timers.now());
+    plane.settle(former, true);
     metrics.onDemandAddresses.set(this.#demanded.size);
     this.#repeat(SWEEP_INTERVAL, () => {
       this.#sweep();
@@ -90,20 +97,20 @@ export class DemandGate {
 
   stop(): void {
     for (const cancel of this.#cancelTimers) cancel();
-    for (const { text } of this.#held.addresses()) this.#held.abandon(text);
+    for (const name of this.#held.names()) this.#held.abandon(name);
   }
 
-  /** Canonical texts of what is subscribed to, or shall be. */
-  addresses(): Iterable<string> {
+  /** What is subscribed to, or shall be. */
+  names(): Iterable<DemandedName> {
     return this.#demanded.all();
   }
 
-  isDemanded(address: string): boolean {
-    return this.#demanded.has(address);
+  isDemanded(name: DemandedName): boolean {
+    return this.#demanded.has(name);
   }
 
-  isSettled(address: string): boolean {
-    return this.#demanded.has(address) && !this.#held.has(address);
+  isSettled(name: DemandedName): boolean {
+    return this.#demanded.has(name) && !this.#held.has(name);
   }
 
   submit(questions: readonly Question[]): void {
@@ -115,65 +122,73 @@ export class DemandGate {
 
   /**
    * A response of the control plane is in force.
-   * @param absent addresses of which it says that nobody has them
+   * @param absent names of which it says that they stand for nothing
    * @param complete nothing of what was asked for is left to a later response, such as further endpoints of a service
    */
-  responded(absent: ReadonlySet<string>, complete: boolean): void {
-    const { plane, answerer } = this.#dependencies;
-    const answered = this.#held
-      .addresses()
-      .filter((address) => absent.has(address.text) || (complete && plane.isKnown(address)));
+  responded(absent: ReadonlySet<DemandedName>, complete: boolean): void {
+    const { plane } = this.#dependencies;
+    const answered = this.#held.names().filter((name) => absent.has(name) || (complete && plane.isKnown(name)));
     if (answered.length === 0) return;
     plane.settle(answered, true);
-    const questions = answered.flatMap((address) => this.#held.answered(address.text, plane.isKnown(address)));
-    if (questions.length > 0) answerer.submit(questions);
+    const questions = answered.flatMap((name) => this.#held.answered(name, plane.isKnown(name)));
+    // What has the address may have a waypoint, which is to be asked for next.
+    if (questions.length > 0) this.submit(questions);
   }
 
   /** The names of addresses have changed: what is known says nothing of them, and everything is to be asked for anew. */
   restart(): void {
     const { plane, source } = this.#dependencies;
-    const all = parsed(this.#demanded.all());
-    for (const address of all) this.#held.expect(address);
+    const all = [...this.#demanded.all()];
+    for (const name of all) this.#held.expect(name);
     plane.settle(all, false);
-    source.subscribe(all.map(({ text }) => text));
+    source.subscribe(all);
   }
 
   #holdBack(question: Question): boolean {
-    return question.kind === 'outbound' ? this.#holdOutbound(question) : this.#holdInbound(question);
+    const { plane, metrics, answerer, patience } = this.#dependencies;
+    let awaited: DemandedName | null = null;
+    for (const name of this.#demandsOf(question)) {
+      const settled = plane.isSettled(name);
+      // A workload of this node is told unasked, and nothing is known of a pod that is not there yet.
+      if (settled && !this.#demanded.has(name)) continue;
+      const result = this.#claim({ pod: question.pod, side: sideOf(question, name) }, name);
+      if (settled) continue;
+      if (!granted.has(result)) {
+        metrics.onDemandRefused.inc({ reason: result });
+        answerer.refuse([question], result);
+        return true;
+      }
+      awaited ??= name;
+    }
+    if (awaited !== null) return this.#held.hold(question, awaited, patience);
+    return question.kind === 'inbound' && this.#holdForSource(question);
   }
 
-  #holdOutbound(question: OutboundQuestion): boolean {
-    const address = parseAddress(question.destination);
-    if (address === null) return false;
-    const settled = this.#dependencies.plane.isSettled(address);
-    // A workload of this node is told unasked, and nothing is known of a pod that is not there yet.
-    if (settled && !this.#demanded.has(address.text)) return false;
-    const result = this.#claim({ pod: question.pod, side: 'destinations' }, address);
-    if (settled) return false;
-    if (result !== 'added' && result !== 'held') {
-      this.#dependencies.metrics.onDemandRefused.inc({ reason: result });
-      this.#dependencies.answerer.refuse([question], result);
-      return true;
+  /** What cannot be decided is left to who denies it, counts it and has it tried again. */
+  #demandsOf(question: Question): readonly DemandedName[] {
+    try {
+      return this.#dependencies.plane.demandsOf(question);
+    } catch {
+      return [];
     }
-    return this.#held.hold(question, address, this.#dependencies.patience);
   }
 
   /**
    * Who may come in is decided by the certificate, and the source's address only names it in logs and metrics. So only a
    * peer that is let in anyway is asked for, and only for a moment: whoever is refused learns so at once and costs nothing.
    */
-  #holdInbound(question: InboundQuestion): boolean {
+  #holdForSource(question: InboundQuestion): boolean {
     const { plane } = this.#dependencies;
-    const address = question.peer === null ? null : parseAddress(question.source);
-    if (address === null) return false;
-    const settled = plane.isSettled(address);
-    if (settled ? !this.#demanded.has(address.text) : !this.#isAllowed(question)) return false;
-    const result = this.#claim({ pod: question.pod, side: 'sources' }, address);
-    if (settled || (result !== 'added' && result !== 'held')) return false;
-    return this.#held.hold(question, address, SOURCE_PATIENCE);
+    const name = question.peer === null ? null : (parseAddress(question.source)?.text ?? null);
+    if (name === null) return false;
+    const settled = plane.isSettled(name);
+    if (settled ? !this.#demanded.has(name) : !this.#isAllowed(question)) return false;
+    const result = this.#claim({ pod: question.pod, side: 'sources' }, name);
+    if (settled || !granted.has(result)) return false;
+    return this.#held.hold(question, name, SOURCE_PATIENCE);
   }
 
-  /** What cannot be decided is left to who denies it, counts it and has it tried again. */
+  /** As above. */
   #isAllowed(question: InboundQuestion): boolean {
     try {
       return this.#dependencies.plane.allows(question);
@@ -182,13 +197,13 @@ export class DemandGate {
     }
   }
 
-  #claim(claimant: Claimant, address: IpAddress): ReturnType<DemandedAddresses['claim']> {
+  #claim(claimant: Claimant, name: DemandedName): ClaimResult {
     const now = this.#dependencies.timers.now();
-    const result = this.#demanded.claim(claimant, address.text, now, () => this.#addressesInUse(now));
+    const result = this.#demanded.claim(claimant, name, now, () => this.#addressesInUse(now));
     // Let go of by the very questions that are being looked at, and still subscribed to.
-    if (result !== 'added' || this.#dependencies.plane.isSettled(address)) return result;
-    this.#held.expect(address);
-    this.#added.push(address.text);
+    if (result !== 'added' || this.#dependencies.plane.isSettled(name)) return result;
+    this.#held.expect(name);
+    this.#added.push(name);
     return result;
   }
 
@@ -206,11 +221,11 @@ export class DemandGate {
     const { plane, source, metrics, answerer } = this.#dependencies;
     // Whoever waits may try again: the engine asks about it anew.
     answerer.refuse(
-      released.flatMap((address) => this.#held.abandon(address)),
+      released.flatMap((name) => this.#held.abandon(name)),
       'too_many_destinations',
     );
     // Not believed any more before nobody tells of changes any more.
-    plane.settle(parsed(released), false);
+    plane.settle(released, false);
     source.unsubscribe(released);
     metrics.onDemandAddresses.set(this.#demanded.size);
   }
@@ -221,8 +236,8 @@ export class DemandGate {
     this.#demanded.sweep(this.#lastSweep, this.#claimants(), this.#addressesInUse(now));
     this.#lastSweep = now;
     this.#releaseEvicted();
-    source.collect((address) => this.#demanded.has(address));
-    plane.askAgain(parsed(this.#demanded.all()));
+    source.collect((name) => this.#demanded.has(name));
+    plane.askAgain([...this.#demanded.all()]);
   }
 
   #claimants(): { has(uid: string): boolean } {
@@ -233,8 +248,8 @@ export class DemandGate {
   #doubtAbsences(): void {
     const { plane, source } = this.#dependencies;
     if (source.tellsOfAppearance() || source.awaySince() !== null) return;
-    for (const address of parsed(this.#demanded.all())) {
-      if (!this.#held.has(address.text) && !plane.isKnown(address)) this.#demanded.drop(address.text);
+    for (const name of this.#demanded.all()) {
+      if (!this.#held.has(name) && !plane.isKnown(name)) this.#demanded.drop(name);
     }
     this.#releaseEvicted();
   }
@@ -272,6 +287,8 @@ function remoteOf({ direction, source, originalDestination }: FlowInfo): string 
   return endpoint.slice(0, endpoint.lastIndexOf(':')).replace(/^\[|\]$/g, '');
 }
 
-function parsed(texts: Iterable<string>): readonly IpAddress[] {
-  return [...texts].flatMap((text) => parseAddress(text) ?? []);
+/** At a waypoint the destination is what others ask for; what else an inbound question stands on guards the pod. */
+function sideOf(question: Question, name: DemandedName): Claimant['side'] {
+  if (question.kind === 'outbound') return 'destinations';
+  return parseAddress(question.destination)?.text === name ? 'handovers' : 'guards';
 }

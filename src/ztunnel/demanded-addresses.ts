@@ -1,8 +1,11 @@
-/** On whose behalf addresses are asked for. Each has limits of its own, so that one cannot push out another's. */
+/** On whose behalf names are asked for. Each has limits of its own, so that one cannot push out another's. */
 export interface Claimant {
   readonly pod: string;
-  /** Where it connects to, or who connects to it: what comes in must not push out what goes out. */
-  readonly side: 'destinations' | 'sources';
+  /**
+   * Where it connects to and by which waypoints; who connects to it: what comes in must not push out what goes out; what others
+   * ask a waypoint for; and what says who may come in, which is kept for as long as the pod is there.
+   */
+  readonly side: 'destinations' | 'sources' | 'handovers' | 'guards';
 }
 
 export interface DemandLimits {
@@ -18,7 +21,7 @@ export interface DemandLimits {
 
 export const demandLimits: DemandLimits = {
   addresses: 20_000,
-  addressesOf: { destinations: 2000, sources: 500 },
+  addressesOf: { destinations: 2000, sources: 500, handovers: 5000, guards: 500 },
   rate: 100,
   burst: 1000,
   youngest: 10_000,
@@ -88,6 +91,7 @@ export class DemandedAddresses {
   sweep(since: number, pods: { has(uid: string): boolean }, inUse: ReadonlySet<string>): void {
     for (const account of [...this.#accounts.values()]) {
       const gone = !pods.has(account.pod);
+      if (!gone && account.side === 'guards') continue;
       for (const [address, asked] of account.addresses) {
         if (!gone && asked >= since) break;
         if (gone || !inUse.has(address)) this.#release(account, address);
@@ -148,6 +152,7 @@ export class DemandedAddresses {
 
   /** Those that were asked about the longest ago. */
   #evict(account: Account, now: number, inUse: ReadonlySet<string>): boolean {
+    if (account.side === 'guards') return false;
     const wanted = Math.max(1, Math.floor(account.addresses.size * ROOM));
     let released = 0;
     for (const [address, asked] of [...account.addresses]) {

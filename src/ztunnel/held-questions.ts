@@ -1,8 +1,8 @@
-import type { IpAddress } from '../model/address.ts';
 import type { Question } from '../native/binding.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Timers } from '../timing/timers.ts';
+import type { DemandedName } from './demanded-name.ts';
 
 export interface HeldQuestionsDependencies {
   /** Since when nobody could answer, milliseconds since the epoch; null: somebody can. */
@@ -19,50 +19,50 @@ interface Held {
   readonly cancel: () => void;
 }
 
-/** An address that was asked for and not answered yet. */
+/** A name that was asked for and not answered yet. */
 interface Pending {
-  readonly address: IpAddress;
+  readonly name: DemandedName;
   readonly since: number;
   readonly held: Set<Held>;
   overdue: boolean;
 }
 
-/** Addresses that the control plane was asked for, and the questions that wait for what it says of them. */
+/** Names that the control plane was asked for, and the questions that wait for what it says of them. */
 export class HeldQuestions {
   readonly #dependencies: HeldQuestionsDependencies;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new Map<DemandedName, Pending>();
+  /** When a question began to wait: it may wait for one name after the other, and is not given time for each. */
+  readonly #waiting = new WeakMap<Question, number>();
   #toldOverdue = false;
 
   constructor(dependencies: HeldQuestionsDependencies) {
     this.#dependencies = dependencies;
   }
 
-  /** @param address in canonical text */
-  has(address: string): boolean {
-    return this.#pending.has(address);
+  has(name: DemandedName): boolean {
+    return this.#pending.has(name);
   }
 
-  addresses(): readonly IpAddress[] {
-    return [...this.#pending.values()].map(({ address }) => address);
+  names(): readonly DemandedName[] {
+    return [...this.#pending.keys()];
   }
 
-  /** The address was asked for. */
-  expect(address: IpAddress): void {
-    if (this.#pending.has(address.text)) return;
+  /** The name was asked for. */
+  expect(name: DemandedName): void {
+    if (this.#pending.has(name)) return;
     const since = this.#dependencies.timers.now();
-    this.#pending.set(address.text, { address, since, held: new Set(), overdue: false });
+    this.#pending.set(name, { name, since, held: new Set(), overdue: false });
   }
 
   /**
-   * False where the address is not expected, or was expected for too long: then the question is to be decided on what is
-   * known.
-   * @param patience milliseconds since the address was asked for, or the control plane went away
+   * False where the name is not expected, or was expected for too long: then the question is to be decided on what is known.
+   * @param patience milliseconds since the name was asked for, the question came, or the control plane went away
    */
-  hold(question: Question, address: IpAddress, patience: number): boolean {
-    const pending = this.#pending.get(address.text);
+  hold(question: Question, name: DemandedName, patience: number): boolean {
+    const pending = this.#pending.get(name);
     if (pending === undefined) return false;
-    const { timers, awaySince, letGo } = this.#dependencies;
-    const wait = Math.min(pending.since, awaySince() ?? pending.since) + patience - timers.now();
+    const { timers, letGo } = this.#dependencies;
+    const wait = this.#begin(question, pending) + patience - timers.now();
     if (wait <= 0) {
       this.#tellOverdue(pending, question);
       return false;
@@ -79,23 +79,30 @@ export class HeldQuestions {
     return true;
   }
 
-  /** The control plane has said who has the address. @returns what has waited for it */
-  answered(address: string, found: boolean): readonly Question[] {
-    const pending = this.#pending.get(address);
+  /** The control plane has said what the name stands for. @returns what has waited for it */
+  answered(name: DemandedName, found: boolean): readonly Question[] {
+    const pending = this.#pending.get(name);
     if (pending === undefined) return [];
     const { metrics, timers } = this.#dependencies;
     this.#toldOverdue = false;
     metrics.onDemandFetches.inc({ result: found ? 'found' : 'absent' });
     metrics.onDemandSeconds.observe((timers.now() - pending.since) / 1000);
-    return this.abandon(address);
+    return this.abandon(name);
   }
 
-  /** The address is expected no more. @returns what has waited for it */
-  abandon(address: string): readonly Question[] {
-    const held = this.#pending.get(address)?.held ?? [];
-    this.#pending.delete(address);
+  /** The name is expected no more. @returns what has waited for it */
+  abandon(name: DemandedName): readonly Question[] {
+    const held = this.#pending.get(name)?.held ?? [];
+    this.#pending.delete(name);
     for (const { cancel } of held) cancel();
     return [...held].map(({ question }) => question);
+  }
+
+  #begin(question: Question, { since }: Pending): number {
+    const { timers, awaySince } = this.#dependencies;
+    const first = this.#waiting.get(question) ?? timers.now();
+    this.#waiting.set(question, first);
+    return Math.min(first, since, awaySince() ?? since);
   }
 
   #tellOverdue(pending: Pending, { kind, pod }: Question): void {
@@ -104,8 +111,8 @@ export class HeldQuestions {
     pending.overdue = true;
     const { metrics, logger, awaySince } = this.#dependencies;
     metrics.onDemandFetches.inc({ result: 'timeout' });
-    const fields = { address: pending.address.text, pod, connected: awaySince() === null };
-    const text = 'the control plane has not said who has this address: connections to it are refused until it does';
+    const fields = { name: pending.name, pod, connected: awaySince() === null };
+    const text = 'the control plane has not said who has this name: connections that need it are refused until it does';
     // Once for each time that it is silent; a pod that tries many addresses must not fill the log.
     logger[this.#toldOverdue ? 'debug' : 'warn'](fields, text);
     this.#toldOverdue = true;

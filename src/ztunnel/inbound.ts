@@ -20,7 +20,9 @@ export type InboundDenyReason =
   /** It takes only what has come through a waypoint that stands before it. */
   | 'not_through_waypoint'
   /** The pod is a waypoint, and not that of what was asked for. */
-  | 'not_this_waypoint';
+  | 'not_this_waypoint'
+  /** The pod is a waypoint, and addresses are asked for one by one: nobody has said yet who has this one. */
+  | 'unresolved_destination';
 
 export interface InboundDecision {
   readonly allowed: boolean;
@@ -104,9 +106,11 @@ function decideHandover(
     dryRunAllowed: result.dryRunAllowed,
   };
   const refused = { ...common, allowed: false, handover: null } as const;
-  if (!before.bound) return { ...refused, policy: null, reason: 'not_this_waypoint' };
   const { decision } = result;
+  // First, for what nobody may have is not asked for.
   if (!decision.allowed) return { ...refused, policy: decision.policy, reason: decision.reason };
+  if (!view.isSettled(destination)) return { ...refused, policy: null, reason: 'unresolved_destination' };
+  if (!before.bound) return { ...refused, policy: null, reason: 'not_this_waypoint' };
   const handover = workload.applicationTunnel?.port ?? null;
   return { ...common, allowed: true, policy: decision.policy, reason: null, handover };
 }

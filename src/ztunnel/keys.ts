@@ -17,6 +17,8 @@ export const keys = {
   service: (key: string): string => `service/${key}`,
   /** The waypoint of a service, and nothing else of it. */
   waypointOf: (serviceKey: string): string => `waypoint-of/${serviceKey}`,
+  /** Whether all of a service is told. */
+  told: (serviceKey: string): string => `told/${serviceKey}`,
   /** The list of a namespace's own policies, and each of them. */
   namespacePolicies: (namespace: string): string => `policies/${namespace}`,
   /** One policy that a workload names. */

@@ -38,6 +38,8 @@ export interface MeshView {
    * has it, or that nobody does; and for the workloads of this node, which it tells unasked.
    */
   isSettled(address: IpAddress): boolean;
+  /** The same of a service by its key, and of its endpoints. */
+  isServiceSettled(key: string): boolean;
   /** Length of the widest block around the address in which no address is known; the full length for a known one. */
   holePrefixLength(address: IpAddress): number;
   globalPolicies(): readonly CompiledPolicy[];

@@ -1,4 +1,5 @@
 import type { MeshState, Service, Workload } from '../model/workload.ts';
+import type { DemandedName } from './demanded-name.ts';
 
 /** A workload or a service, by its key in the state. */
 export interface AddressResource {
@@ -10,12 +11,12 @@ export interface AddressResource {
 export class Needs {
   readonly #node: string;
   readonly #state: () => Pick<MeshState, 'workloads' | 'services'>;
-  readonly #isDemanded: (address: string) => boolean;
+  readonly #isDemanded: (name: DemandedName) => boolean;
 
   constructor(
     node: string,
     state: () => Pick<MeshState, 'workloads' | 'services'>,
-    isDemanded: (address: string) => boolean,
+    isDemanded: (name: DemandedName) => boolean,
   ) {
     this.#node = node;
     this.#state = state;
@@ -42,8 +43,8 @@ export class Needs {
     return workload !== undefined && this.#needsWorkload(workload);
   }
 
-  #needsService({ vips }: Service): boolean {
-    return vips.some(this.#isDemanded);
+  #needsService({ namespace, hostname, vips }: Service): boolean {
+    return this.#isDemanded(`${namespace}/${hostname}`) || vips.some(this.#isDemanded);
   }
 
   #needsWorkload({ node, addresses, services }: Workload): boolean {

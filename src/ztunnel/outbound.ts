@@ -11,7 +11,7 @@ import type { OutsideReason } from './outside.ts';
 import { RecordingView } from './recording-view.ts';
 import { mayJoinLocally } from './same-node.ts';
 import { hasToGoThrough, throughWaypoints } from './through-waypoints.ts';
-import { isPodOf, waypointEndpoints } from './waypoints.ts';
+import { isPodOf, isSettledWaypoint, waypointEndpoints } from './waypoints.ts';
 
 interface Target {
   readonly set: EndpointSetDraft;
@@ -29,6 +29,8 @@ export type OutboundDenyReason =
   | 'no_control_plane'
   /** Where addresses are asked for one by one: nobody has said yet who has this one. */
   | 'unresolved_destination'
+  /** Likewise: nobody has said yet where the waypoint of what was asked for is. */
+  | 'unresolved_waypoint'
   | OutsideReason;
 
 export type OutboundDecision = { readonly mask: AnswerMask } & (
@@ -153,6 +155,7 @@ function byWaypoint(
   const { address, port } = asked;
   // The port is what the waypoint is asked for, so each has an answer of its own.
   const mask = maskOf(asked, 'this port');
+  if (!isSettledWaypoint(view, waypoint)) return { action: 'deny', reason: 'unresolved_waypoint', service, mask };
   const target = recordTarget(view, (part) => waypointEndpoints(part, source, waypoint, address.family));
   if (target.set.endpoints.length > 0) {
     return connect(view, source, target, { service, authority: { address: address.text, port }, mask });

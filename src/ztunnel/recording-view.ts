@@ -2,6 +2,7 @@ import type { IpAddress } from '../model/address.ts';
 import type { CompiledPolicy } from '../model/authorization.ts';
 import type { LocalPod, MeshSettings, Service, WaypointReference, Workload } from '../model/workload.ts';
 import type { Relay } from '../native/binding.ts';
+import type { DemandedName } from './demanded-name.ts';
 import { keys } from './keys.ts';
 import type { AddressOwner, MeshView } from './mesh-view.ts';
 
@@ -9,6 +10,7 @@ import type { AddressOwner, MeshView } from './mesh-view.ts';
 export class RecordingView implements MeshView {
   readonly #view: MeshView;
   readonly #read = new Set<string>();
+  readonly #demands = new Set<string>();
 
   constructor(view: MeshView) {
     this.#view = view;
@@ -24,6 +26,11 @@ export class RecordingView implements MeshView {
 
   readKeys(): readonly string[] {
     return [...this.#read];
+  }
+
+  /** What would have to be asked for where the mesh is not known as a whole: see `DemandedName`. */
+  demands(): readonly DemandedName[] {
+    return [...this.#demands];
   }
 
   settings(): MeshSettings {
@@ -72,7 +79,17 @@ export class RecordingView implements MeshView {
 
   isSettled(address: IpAddress): boolean {
     this.#read.add(keys.address(address));
+    this.#demands.add(address.text);
     return this.#view.isSettled(address);
+  }
+
+  isServiceSettled(key: string): boolean {
+    // Else nothing can change it.
+    if (this.onDemand) {
+      this.#read.add(keys.told(key));
+      this.#demands.add(key);
+    }
+    return this.#view.isServiceSettled(key);
   }
 
   holePrefixLength(address: IpAddress): number {

@@ -3,7 +3,7 @@ import type { Workload } from '../model/workload.ts';
 import type { Endpoint } from '../native/binding.ts';
 import type { EndpointSetDraft } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
-import { asking, isPodOf, waypointEndpoints, waypointsBefore } from './waypoints.ts';
+import { asking, isPodOf, isSettledWaypoint, waypointEndpoints, waypointsBefore } from './waypoints.ts';
 
 /** Beyond it shares are rounded: they need not be exact to many digits. */
 const LARGEST_SCALE = 1000;
@@ -45,7 +45,8 @@ function stretchOf(view: MeshView, source: Workload, endpoint: Endpoint, family:
   if (workload === null || waypoint?.required !== true) return { endpoint, ways: [endpoint], by: '' };
   if (!hasToGoThrough(view, source, workload)) return { endpoint, ways: [endpoint], by: `from/${source.uid}` };
   const { id, endpoints } = waypointEndpoints(view, source, waypoint, family);
-  if (endpoints.length === 0 && waypoint.whenUnready === 'direct') return { endpoint, ways: [endpoint], by: id };
+  const mayGoPast = waypoint.whenUnready === 'direct' && isSettledWaypoint(view, waypoint);
+  if (endpoints.length === 0 && mayGoPast) return { endpoint, ways: [endpoint], by: id };
   const { address, port } = endpoint;
   return { endpoint, ways: asking(endpoints, { address, port }), by: id };
 }

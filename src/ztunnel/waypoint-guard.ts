@@ -1,7 +1,7 @@
 import type { WaypointReference, Workload } from '../model/workload.ts';
 import type { InboundQuestion } from '../native/binding.ts';
 import type { MeshView } from './mesh-view.ts';
-import { identitiesOf, isReadyWaypoint, waypointsBefore } from './waypoints.ts';
+import { identitiesOf, isReadyWaypoint, isSettledWaypoint, waypointsBefore } from './waypoints.ts';
 
 /** What a workload takes only through a waypoint, found once for many connections. */
 export interface WaypointGuard {
@@ -35,6 +35,8 @@ export function passes(
 
 function guardedPorts(view: MeshView, workload: Workload): WaypointGuard['ports'] {
   if (isInForce(view, workload.waypoint)) return 'all';
+  // Which ports these are is for the services to say.
+  if (workload.guardedByService && !areServicesSettled(view, workload)) return 'all';
   const ports = new Set<number>();
   for (const [key, targets] of workload.services) {
     if (!isInForce(view, view.waypointOf(key))) continue;
@@ -44,8 +46,14 @@ function guardedPorts(view: MeshView, workload: Workload): WaypointGuard['ports'
   return ports;
 }
 
+/** Each of them, for all have to be asked for. */
+function areServicesSettled(view: MeshView, { services }: Workload): boolean {
+  return [...services.keys()].map((key) => view.isServiceSettled(key)).every((settled) => settled);
+}
+
 /** One that may be gone past while it is not ready guards nothing then. */
 function isInForce(view: MeshView, waypoint: WaypointReference | null): boolean {
   if (waypoint?.required !== true) return false;
-  return waypoint.whenUnready === 'refuse' || isReadyWaypoint(view, waypoint);
+  if (waypoint.whenUnready === 'refuse' || !isSettledWaypoint(view, waypoint)) return true;
+  return isReadyWaypoint(view, waypoint);
 }

@@ -16,6 +16,8 @@ interface Place {
   /** Null where a workload's own address is named. */
   readonly service: Service | null;
   readonly workloads: readonly Workload[];
+  /** All of it is known; else there may be more. */
+  readonly settled: boolean;
 }
 
 /** Where connections through a waypoint go; none where it has no pod that is ready. */
@@ -56,13 +58,22 @@ export function identitiesOf(view: MeshView, waypoint: WaypointReference): reado
   return placeOf(view, waypoint).workloads.map(identityOf);
 }
 
+/** False where the control plane has not said yet where the waypoint is: nothing may go past it then. */
+export function isSettledWaypoint(view: MeshView, waypoint: WaypointReference): boolean {
+  return placeOf(view, waypoint).settled;
+}
+
 export function isReadyWaypoint(view: MeshView, waypoint: WaypointReference): boolean {
   return placeOf(view, waypoint).workloads.some(canTake);
 }
 
-/** The waypoints that stand before a workload: its own, and those of the services that it is an endpoint of. */
+/**
+ * The waypoints that stand before a workload: its own, and those of the services that it is an endpoint of; of these only
+ * what is told.
+ */
 export function waypointsBefore(view: MeshView, workload: Workload): readonly WaypointReference[] {
-  const ofServices = [...workload.services.keys()].flatMap((key) => view.waypointOf(key) ?? []);
+  const told = [...workload.services.keys()].filter((key) => view.isServiceSettled(key));
+  const ofServices = told.flatMap((key) => view.waypointOf(key) ?? []);
   return workload.waypoint === null ? ofServices : [workload.waypoint, ...ofServices];
 }
 
@@ -70,13 +81,21 @@ function placeOf(view: MeshView, waypoint: WaypointReference): Place {
   if (waypoint.kind === 'hostname') return servicePlace(view, `${waypoint.namespace}/${waypoint.hostname}`);
   const address = parseAddress(waypoint.address);
   const elsewhere = waypoint.network !== view.settings().network;
-  const owner = address === null || elsewhere ? null : view.ownerOf(address, '');
-  if (owner?.workload) return { name: waypoint.address, service: null, workloads: [owner.workload] };
-  if (owner?.service) return servicePlace(view, `${owner.service.namespace}/${owner.service.hostname}`);
-  return { name: waypoint.address, service: null, workloads: [] };
+  const nobody = { name: waypoint.address, service: null, workloads: [], settled: true };
+  if (address === null || elsewhere) return nobody;
+  // An address brings the endpoints of its service along.
+  const settled = view.isSettled(address);
+  const owner = view.ownerOf(address, '');
+  if (owner?.workload) return { ...nobody, workloads: [owner.workload], settled };
+  if (owner?.service) return { ...endpointsOf(view, `${owner.service.namespace}/${owner.service.hostname}`), settled };
+  return { ...nobody, settled };
 }
 
 function servicePlace(view: MeshView, key: string): Place {
+  return { ...endpointsOf(view, key), settled: view.isServiceSettled(key) };
+}
+
+function endpointsOf(view: MeshView, key: string): Omit<Place, 'settled'> {
   return { name: key, service: view.service(key), workloads: view.endpoints(key) };
 }
 

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import { parseAddress } from '../model/address.ts';
 import type { IpAddress } from '../model/address.ts';
 import { compilePolicy } from '../model/authorization.ts';
 import type { CompiledPolicy } from '../model/authorization.ts';
@@ -6,6 +7,8 @@ import type { Policy } from '../model/policy.ts';
 import type { LocalPod, MeshSettings, MeshState, Service, WaypointReference, Workload } from '../model/workload.ts';
 import type { Relay } from '../native/binding.ts';
 import { AddressIndex, indexedAddresses, parsedAddresses } from './address-index.ts';
+import { isService, keyOf } from './demanded-name.ts';
+import type { DemandedName } from './demanded-name.ts';
 import { EndpointIndex } from './endpoint-index.ts';
 import { KeyInterest } from './key-interest.ts';
 import { keys } from './keys.ts';
@@ -31,8 +34,8 @@ export class WorkloadStore implements MeshView {
   readonly #policyLists = new Map<string, readonly CompiledPolicy[]>();
   readonly #enrolled = new Set<string>();
   readonly #interest = new KeyInterest();
-  /** Canonical texts; of no meaning unless `onDemand`. */
-  readonly #settled = new Set<string>();
+  /** Of no meaning unless `onDemand`. */
+  readonly #settled = new Set<DemandedName>();
   readonly #workloads = new Map<string, Workload>();
   readonly #services = new Map<string, Service>();
   #localPods: ReadonlyMap<string, LocalPod>;
@@ -109,19 +112,21 @@ export class WorkloadStore implements MeshView {
     return this.finishChange();
   }
 
-  /** Whether the control plane has said all of these addresses, and goes on doing so. */
-  settle(addresses: readonly IpAddress[], settled: boolean): Invalidation {
-    for (const address of addresses) {
-      if (this.#settled.has(address.text) === settled) continue;
-      if (settled) this.#settled.add(address.text);
-      else this.#settled.delete(address.text);
-      this.#touched.add(keys.address(address));
+  /** Whether the control plane has said all of these, and goes on doing so. */
+  settle(names: readonly DemandedName[], settled: boolean): Invalidation {
+    const changed = names.filter((name) => this.#settled.has(name) !== settled);
+    for (const name of changed) {
+      if (settled) this.#settled.add(name);
+      else this.#settled.delete(name);
     }
-    return this.finishChange();
+    return this.touchNames(changed);
   }
 
-  touchAddresses(addresses: readonly IpAddress[]): Invalidation {
-    for (const address of addresses) this.#touched.add(keys.address(address));
+  touchNames(names: readonly DemandedName[]): Invalidation {
+    for (const name of names) {
+      const key = keyOf(name);
+      if (key !== null) this.#touched.add(key);
+    }
     return this.finishChange();
   }
 
@@ -179,9 +184,21 @@ export class WorkloadStore implements MeshView {
     return this.ownerOf(address, '')?.workload?.node === this.node;
   }
 
-  /** Somebody in the mesh answers to the address. */
-  isKnown(address: IpAddress): boolean {
-    return this.#addresses.isKnown(address);
+  isServiceSettled(key: string): boolean {
+    return !this.onDemand || this.#settled.has(key);
+  }
+
+  isSettledName(name: DemandedName): boolean {
+    if (isService(name)) return this.isServiceSettled(name);
+    const address = parseAddress(name);
+    return address === null || this.isSettled(address);
+  }
+
+  /** Something in the mesh has the name. */
+  isKnown(name: DemandedName): boolean {
+    if (isService(name)) return this.#services.has(name);
+    const address = parseAddress(name);
+    return address !== null && this.#addresses.isKnown(address);
   }
 
   holePrefixLength(address: IpAddress): number {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { MeshState, RoutingScope, WaypointReference, Workload } from '../../src/model/workload.ts';
+import type { MeshState, RoutingScope, Service, WaypointReference, Workload } from '../../src/model/workload.ts';
 import type { Answer, EndpointSet, Question } from '../../src/native/binding.ts';
 import { decideInbound } from '../../src/ztunnel/inbound.ts';
 import { decideOutbound } from '../../src/ztunnel/outbound.ts';
@@ -24,7 +24,7 @@ const SERVICES = ['s', 't'];
 const POLICIES = ['p', 'q', 'r'];
 const PORTS = [80, 8080, 9];
 
-const serviceKeys = SERVICES.map((name) => serviceKey(service(name)));
+export const serviceKeys = SERVICES.map((name) => serviceKey(service(name)));
 
 /** Of either service, of an address that may be anybody's, and of nobody. */
 const anyWaypoint: fc.Arbitrary<WaypointReference | null> = fc.option(
@@ -139,7 +139,7 @@ export const anyState: fc.Arbitrary<MeshState> = fc
   .map(({ sameNode, outboundTrafficPolicy, workloads, services, policies, pods }) =>
     meshState({
       settings: meshSettings({ sameNode, outboundTrafficPolicy }),
-      workloads,
+      workloads: workloads.map((value) => ({ ...value, guardedByService: isGuarded(value, services) })),
       services,
       policies,
       localPods: workloads
@@ -147,6 +147,10 @@ export const anyState: fc.Arbitrary<MeshState> = fc
         .map((value) => localPod(value, { wanted: !pods.unwanted.includes(value.name) })),
     }),
   );
+
+function isGuarded(value: Workload, services: readonly Service[]): boolean {
+  return services.some((each) => each.waypoint?.required === true && value.services.has(serviceKey(each)));
+}
 
 export const podUids = NAMES.map((name) => `uid-${name}`);
 const peers = [null, ...['x', 'y'].map((serviceAccount) => identity(workload('a', { serviceAccount })))];
@@ -172,8 +176,10 @@ export const QUESTIONS: readonly Question[] = podUids.flatMap((pod) =>
   ),
 );
 
+export type Meaning = Readonly<Record<string, unknown>>;
+
 /** What an answer means, without its names for things. */
-export function answerMeaning(answer: Answer, endpointSets: ReadonlyMap<string, EndpointSet>): unknown {
+export function answerMeaning(answer: Answer, endpointSets: ReadonlyMap<string, EndpointSet>): Meaning {
   if (answer.kind === 'inbound') {
     const { action, policy: named, reason, sourceWorkload, service: key, handover } = answer;
     return { action, policy: named, reason, sourceWorkload, service: key, handover: handover?.port ?? null };
@@ -184,7 +190,7 @@ export function answerMeaning(answer: Answer, endpointSets: ReadonlyMap<string, 
 }
 
 /** What an answer would mean that were decided now. */
-export function decisionMeaning(store: WorkloadStore, question: Question): unknown {
+export function decisionMeaning(store: WorkloadStore, question: Question): Meaning {
   if (question.kind === 'inbound') {
     const { allowed, policy: named, reason, sourceWorkload, service: key, handover } = decideInbound(store, question);
     return {

@@ -49,6 +49,7 @@ export function workload(name: string, overrides: Partial<Workload> = {}): Workl
     podUid: `uid-${name}`,
     waypoint: null,
     applicationTunnel: null,
+    guardedByService: false,
     selectedByNetworkPolicy: false,
     ...overrides,
   };

@@ -197,6 +197,15 @@ void describe('the waypoint of a workload', () => {
     });
   }
 
+  test('of a service that lets its pods be reached through it alone is told of them, and of no others', () => {
+    const annotations = { 'ambit.dev/waypoint-required': 'true' };
+    const served = (...more: string[]) => workload(derive(pod('a', { labels: { app: 'web' } }), ...ready, ...more));
+    assert.equal(served(web(use('w'), annotations)).guardedByService, true);
+    assert.equal(served(web(use('w'))).guardedByService, false);
+    const elsewhere = pod('a', { labels: { app: 'other' } });
+    assert.equal(workload(derive(elsewhere, ...ready, web(use('w'), annotations))).guardedByService, false);
+  });
+
   test('need not be required', () => {
     const lax = waypoint('w', { ...forAll, annotations: { 'ambit.dev/waypoint-required': 'false' } });
     assert.deepEqual(workload(derive(pod('a', { labels: use('w') }), lax)).waypoint, reference('w'));

@@ -63,6 +63,7 @@ void describe('a WorkloadEntry', () => {
       podUid: null,
       waypoint: null,
       applicationTunnel: null,
+      guardedByService: false,
       selectedByNetworkPolicy: false,
     } satisfies Workload);
   });

@@ -69,6 +69,7 @@ test('a workload of a stock istiod is read', () => {
     podUid: null,
     waypoint: null,
     applicationTunnel: null,
+    guardedByService: false,
     selectedByNetworkPolicy: true,
   });
 });

@@ -54,6 +54,7 @@ const workloads: fc.Arbitrary<Workload> = record({
   status: fc.constantFrom('healthy', 'unhealthy'),
   capacity: fc.integer({ min: 1, max: 1000 }),
   podUid: fc.constantFrom(null, 'some-uid'),
+  guardedByService: fc.boolean(),
   selectedByNetworkPolicy: fc.boolean(),
   waypoint,
   applicationTunnel: fc.oneof(fc.constant(null), record({ protocol: fc.constant('proxy' as const), port })),

@@ -172,7 +172,10 @@ suite('a pod that scans', () => {
   });
 
   test('gives way with its own oldest address, which is not believed any more', async () => {
-    const rig = await newDemandRig(mesh, { ...demandLimits, addressesOf: { destinations: 1, sources: 1 } });
+    const rig = await newDemandRig(mesh, {
+      ...demandLimits,
+      addressesOf: { ...demandLimits.addressesOf, destinations: 1 },
+    });
     rig.ask(outbound('10.0.0.2'));
     await rig.source.deliver();
     rig.timers.advance(demandLimits.youngest);

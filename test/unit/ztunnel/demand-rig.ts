@@ -58,7 +58,8 @@ export class ModelSource implements AddressSource {
   async deliver(): Promise<void> {
     await this.#plane.apply(this.#told());
     const addresses = [...this.truth.workloads.values()].flatMap((each) => (each.hostNetwork ? [] : each.addresses));
-    const known = new Set([...addresses, ...[...this.truth.services.values()].flatMap(({ vips }) => vips)]);
+    const vips = [...this.truth.services.values()].flatMap((each) => each.vips);
+    const known = new Set([...addresses, ...vips, ...this.truth.services.keys()]);
     this.gate?.responded(new Set([...this.names].filter((name) => !known.has(name))), true);
   }
 

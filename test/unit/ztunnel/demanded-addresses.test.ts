@@ -6,7 +6,7 @@ import type { Claimant, DemandLimits } from '../../../src/ztunnel/demanded-addre
 
 const limits: DemandLimits = {
   addresses: 12,
-  addressesOf: { destinations: 10, sources: 2 },
+  addressesOf: { destinations: 10, sources: 2, handovers: 2, guards: 2 },
   rate: 1,
   burst: 100,
   youngest: 1000,

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseAddress } from '../../../src/model/address.ts';
-import type { IpAddress } from '../../../src/model/address.ts';
 import type { MeshState } from '../../../src/model/workload.ts';
 import type { Question } from '../../../src/native/binding.ts';
 import { DecisionPlane } from '../../../src/ztunnel/decision-plane.ts';
@@ -18,6 +16,7 @@ import {
   anyState,
   decisionMeaning,
   podUids,
+  serviceKeys,
 } from '../../support/mesh-arbitraries.ts';
 import { NODE, meshState } from '../../support/mesh-builders.ts';
 
@@ -32,7 +31,7 @@ interface Edit {
 
 type Step =
   | { readonly kind: 'edit'; readonly edit: Edit; readonly meanwhile: readonly Question[] }
-  | { readonly kind: 'settled'; readonly address: string; readonly settled: boolean }
+  | { readonly kind: 'settled'; readonly name: string; readonly settled: boolean }
   | { readonly kind: 'enrolled'; readonly pod: string; readonly enrolled: boolean }
   | { readonly kind: 'questions'; readonly questions: readonly Question[] };
 
@@ -56,7 +55,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('settled' as const),
-      address: fc.constantFrom(...ADDRESSES, ...STRANGERS),
+      name: fc.constantFrom(...ADDRESSES, ...STRANGERS, ...serviceKeys),
       settled: fc.boolean(),
     }),
   },
@@ -113,9 +112,9 @@ class World {
     if (step.kind === 'questions') {
       for (const question of step.questions) this.ask(question);
     } else if (step.kind === 'settled') {
-      if (step.settled) this.settled.add(step.address);
-      else this.settled.delete(step.address);
-      this.plane.settle(addressesOf([step.address]), step.settled);
+      if (step.settled) this.settled.add(step.name);
+      else this.settled.delete(step.name);
+      this.plane.settle([step.name], step.settled);
     } else if (step.kind === 'enrolled') {
       if (step.enrolled) this.enrolled.add(step.pod);
       else this.enrolled.delete(step.pod);
@@ -130,15 +129,11 @@ class World {
   /** A store that never knew another state. */
   async freshStore(): Promise<WorkloadStore> {
     const store = new WorkloadStore(NODE, meshState(), this.#onDemand);
-    store.settle(addressesOf(this.settled), true);
+    store.settle([...this.settled], true);
     store.commit(await differenceOf(meshState(), this.plane.state));
     for (const uid of this.enrolled) store.setEnrolled(uid, true);
     return store;
   }
-}
-
-function addressesOf(texts: Iterable<string>): readonly IpAddress[] {
-  return [...texts].flatMap((text) => parseAddress(text) ?? []);
 }
 
 async function checkAll(world: World): Promise<void> {
@@ -162,7 +157,7 @@ for (const onDemand of [false, true]) {
         const world = new World(onDemand);
         await world.plane.apply(first);
         for (const uid of podUids.slice(0, 2)) await world.take({ kind: 'enrolled', pod: uid, enrolled: true });
-        for (const address of ADDRESSES) await world.take({ kind: 'settled', address, settled: true });
+        for (const name of [...ADDRESSES, ...serviceKeys]) await world.take({ kind: 'settled', name, settled: true });
         for (const question of QUESTIONS) world.ask(question);
         for (const step of steps) {
           await world.take(step);
