@@ -35,7 +35,7 @@ export interface MeshView {
   ownerOf(address: IpAddress, namespace: string): AddressOwner | null;
   /**
    * All that there is to know of the address is known. Always, unless `onDemand`: then once the control plane has said who
-   * has it, or that nobody does; and for the workloads of this node, which it tells unasked.
+   * has it, or that nobody does; and for the pods of this node, which it tells unasked.
    */
   isSettled(address: IpAddress): boolean;
   /** The same of a service by its key, and of its endpoints. */

@@ -180,8 +180,9 @@ export class WorkloadStore implements MeshView {
 
   isSettled(address: IpAddress): boolean {
     if (!this.onDemand || this.#settled.has(address.text)) return true;
-    // No service hides a workload, so it does not matter from where it is seen.
-    return this.ownerOf(address, '')?.workload?.node === this.node;
+    // No service hides a pod, so it does not matter from where it is seen.
+    const owner = this.ownerOf(address, '')?.workload ?? null;
+    return owner !== null && owner.node === this.node && owner.podUid !== null;
   }
 
   isServiceSettled(key: string): boolean {
