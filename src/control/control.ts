@@ -20,8 +20,9 @@ import { GrpcServer } from './grpc-server.ts';
 import type { GrpcService } from './grpc-server.ts';
 import { explainMesh } from './inspection/explain.ts';
 import { InspectionService } from './inspection/inspection-service.ts';
-import { fetchKeys } from './keys/fetch-keys.ts';
+import { keyFetcher } from './keys/fetch-keys.ts';
 import { KeyedInput } from './keys/keyed-input.ts';
+import { systemResolver } from './keys/resolve-host.ts';
 import { MeshSource } from './mesh-source.ts';
 import { ownNames } from './own-names.ts';
 import { debugHandler, metricsHandler } from './pages.ts';
@@ -87,7 +88,7 @@ export class Control {
     this.#mesh = new MeshSource({
       input: new KeyedInput({
         input: this.#site.input,
-        fetch: fetchKeys,
+        fetch: keyFetcher(systemResolver()),
         timers,
         random,
         logger: logging.component('keys'),

@@ -35,10 +35,8 @@ export interface ManifestProblem extends Place {
   readonly message: string;
 }
 
-/** A JSON Web Key Set as text. */
-export interface FetchedKeys {
-  readonly keys: string;
-}
+/** A JSON Web Key Set as text, or why none is fetched. */
+export type FetchedKeys = { readonly keys: string } | { readonly refused: string };
 
 /** What a document of each kind is once validated. */
 export interface DocumentTypes {

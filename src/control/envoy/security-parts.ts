@@ -51,7 +51,7 @@ export class SecurityParts {
       return {
         settings: contexts.settingsFor(read),
         authorizers: externalAuthorizers(providers),
-        keys: (source) => read.get(sources.FetchedKeys, keySourceText(source))?.keys,
+        keys: (source) => read.get(sources.FetchedKeys, keySourceText(source)),
       };
     };
     this.#kinds = [

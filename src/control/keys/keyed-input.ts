@@ -1,6 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { DocumentChange, DocumentChanges, MeshInput } from '../../config/mesh-input.ts';
 import { meshSettingsSpec } from '../../config/manifests/schemas/mesh-settings.ts';
-import { keySourceText } from '../../envoy/security/context.ts';
 import type { KeySource } from '../../envoy/security/context.ts';
 import { keySources } from '../../envoy/security/request-authentication.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
@@ -8,12 +8,15 @@ import type { Logger } from '../../telemetry/logger.ts';
 import { backOffDelay } from '../../timing/back-off.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { AllowedSources } from './allowed-sources.ts';
+import { FetchTurns } from './fetch-turns.ts';
+import { withinQuota } from './key-quota.ts';
+import type { WantedSource } from './key-quota.ts';
 
 /** As often as Istio asks anew. */
 const refreshInterval = 20 * 60_000;
 const retry = { first: 5_000, longest: 5 * 60_000, jitter: 0.2 };
-/** Each manifest may name some, and everybody may write manifests. */
-const maximumSources = 1_000;
+const mostFetches = 8;
+const mostOfNamespace = 2;
 
 export type FetchKeys = (source: KeySource, allowed: AllowedSources, signal: AbortSignal) => Promise<string>;
 
@@ -25,9 +28,15 @@ export interface KeyedInputDependencies {
   readonly logger: Logger;
 }
 
-interface Watched {
-  readonly source: KeySource;
+interface Watched extends WantedSource {
   readonly stop: AbortController;
+}
+
+/** How asking has gone so far. */
+interface Progress {
+  readonly failures: number;
+  /** Nobody knows whether it may be asked still. */
+  readonly unproven: boolean;
 }
 
 /**
@@ -36,10 +45,13 @@ interface Watched {
  */
 export class KeyedInput implements MeshInput {
   readonly #dependencies: KeyedInputDependencies;
+  readonly #turns = new FetchTurns(mostFetches, mostOfNamespace);
   /** By the manifest's key. */
-  readonly #wanted = new Map<string, readonly KeySource[]>();
+  readonly #wishes = new Map<string, readonly KeySource[]>();
   readonly #watched = new Map<string, Watched>();
-  #allowed = new AllowedSources(meshSettingsSpec.parse({}).jwksSources);
+  #refused: ReadonlyMap<string, string> = new Map();
+  #sources: readonly string[] = meshSettingsSpec.parse({}).jwksSources;
+  #allowed = new AllowedSources(this.#sources);
   #deliver: (changes: DocumentChanges) => void = () => undefined;
 
   constructor(dependencies: KeyedInputDependencies) {
@@ -57,58 +69,77 @@ export class KeyedInput implements MeshInput {
   }
 
   #follow(changes: DocumentChanges, signal: AbortSignal): void {
+    const former = this.#sources;
     const concerning = changes.filter(({ kind }) => kind === 'RequestAuthentication' || kind === 'MeshSettings');
     if (concerning.length === 0) return;
     for (const change of concerning) this.#note(change);
-    const sources = new Map([...this.#wanted.values()].flat().map((source) => [keySourceText(source), source]));
-    for (const [key, { stop }] of this.#watched) {
-      if (!sources.has(key)) this.#forget(key, stop);
-    }
-    for (const [key, source] of sources) {
-      if (!this.#watched.has(key) && this.#watched.size < maximumSources) this.#watch(key, source, signal);
-    }
+    const { wanted, refused } = withinQuota(this.#wishes, new Set(this.#watched.keys()));
+    for (const [key, { stop }] of this.#watched) if (!wanted.has(key)) this.#forget(key, stop);
+    if (!isDeepStrictEqual(former, this.#sources)) this.#askAnew(signal);
+    for (const [key, source] of wanted) if (!this.#watched.has(key)) this.#watch(key, source, false, signal);
+    this.#refuse(refused);
   }
 
   #note(change: DocumentChange): void {
     if (change.kind === 'RequestAuthentication') {
-      if (change.document === null) this.#wanted.delete(change.key);
-      else this.#wanted.set(change.key, keySources(change.document));
+      if (change.document === null) this.#wishes.delete(change.key);
+      else this.#wishes.set(change.key, keySources(change.document));
     } else if (change.kind === 'MeshSettings') {
-      const { jwksSources } = change.document?.spec ?? meshSettingsSpec.parse({});
-      this.#allowed = new AllowedSources(jwksSources);
-      // What may be asked has changed: all of it is asked anew, and what may not be any more is forgotten.
-      for (const [key, { stop }] of this.#watched) this.#forget(key, stop);
+      this.#sources = (change.document?.spec ?? meshSettingsSpec.parse({})).jwksSources;
     }
+  }
+
+  /** Keys from where they may not be had any more go with the first answer, or as soon as there is none. */
+  #askAnew(signal: AbortSignal): void {
+    this.#allowed = new AllowedSources(this.#sources);
+    for (const [key, watched] of this.#watched) {
+      watched.stop.abort();
+      this.#watch(key, watched, true, signal);
+    }
+  }
+
+  #refuse(refused: ReadonlyMap<string, string>): void {
+    for (const key of this.#refused.keys()) {
+      if (!refused.has(key) && !this.#watched.has(key)) this.#tell(key, null);
+    }
+    for (const [key, why] of refused) if (this.#refused.get(key) !== why) this.#tell(key, { refused: why });
+    this.#refused = refused;
   }
 
   #forget(key: string, stop: AbortController): void {
     stop.abort();
     this.#watched.delete(key);
-    this.#deliver([{ kind: 'FetchedKeys', key, document: null }]);
+    this.#tell(key, null);
   }
 
-  #watch(key: string, source: KeySource, signal: AbortSignal): void {
-    const stop = new AbortController();
-    this.#watched.set(key, { source, stop });
-    void this.#ask(key, source, AbortSignal.any([signal, stop.signal]), 0);
+  #tell(key: string, document: Extract<DocumentChange, { kind: 'FetchedKeys' }>['document']): void {
+    this.#deliver([{ kind: 'FetchedKeys', key, document }]);
   }
 
-  async #ask(key: string, source: KeySource, signal: AbortSignal, failures: number): Promise<void> {
+  #watch(key: string, { source, namespace }: WantedSource, unproven: boolean, signal: AbortSignal): void {
+    const watched = { source, namespace, stop: new AbortController() };
+    this.#watched.set(key, watched);
+    void this.#ask(key, watched, { failures: 0, unproven }, AbortSignal.any([signal, watched.stop.signal]));
+  }
+
+  async #ask(key: string, watched: WantedSource, progress: Progress, signal: AbortSignal): Promise<void> {
     const { fetch, timers, random, logger } = this.#dependencies;
-    let failed = 0;
+    const { source, namespace } = watched;
+    let failures = 0;
     try {
-      const keys = await fetch(source, this.#allowed, signal);
+      const keys = await this.#turns.run(namespace, signal, () => fetch(source, this.#allowed, signal));
       if (signal.aborted) return;
-      this.#deliver([{ kind: 'FetchedKeys', key, document: { keys } }]);
+      this.#tell(key, { keys });
     } catch (error) {
       if (signal.aborted) return;
-      failed = failures + 1;
+      failures = progress.failures + 1;
       logger.warn({ source: source.url, ...errorFields(error) }, 'keys of tokens could not be fetched');
+      if (progress.unproven) this.#tell(key, null);
     }
-    const wait = failed === 0 ? refreshInterval : backOffDelay(failed, retry, random);
+    const wait = failures === 0 ? refreshInterval : backOffDelay(failures, retry, random);
     const cancel = timers.after(wait, () => {
       signal.removeEventListener('abort', cancel);
-      void this.#ask(key, source, signal, failed);
+      void this.#ask(key, watched, { failures, unproven: false }, signal);
     });
     signal.addEventListener('abort', cancel, { once: true });
   }

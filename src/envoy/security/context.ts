@@ -6,9 +6,12 @@ export interface SecurityContext {
   readonly settings: Pick<MeshSettings, 'trustDomain' | 'trustDomainAliases' | 'rootNamespace' | 'unenforceable'>;
   /** By the name that policies give. */
   readonly authorizers: ReadonlyMap<string, ExternalAuthorizer>;
-  /** The keys of an issuer that publishes them, as a JSON Web Key Set; undefined: nobody has them. */
-  readonly keys: (source: KeySource) => string | undefined;
+  /** Of an issuer that publishes its keys; undefined: nobody has them. */
+  readonly keys: (source: KeySource) => KeysOfSource | undefined;
 }
+
+/** A JSON Web Key Set, or why none is fetched. */
+export type KeysOfSource = { readonly keys: string } | { readonly refused: string };
 
 /** Where an issuer's keys are to be had: at an address, or where its own metadata (OpenID Connect discovery) says. */
 export interface KeySource {

@@ -9,6 +9,9 @@ import type { TokenIssuer } from './model.ts';
 import type { SecurityPart } from './part.ts';
 import { conditionType, readTargets, targetReferences } from './targets.ts';
 
+/** Every replica of a waypoint holds the keys of all issuers, in each chain that asks for tokens. Bytes. */
+export const maximumKeySet = 65_536;
+
 /** Where the keys of its issuers have to be fetched from. */
 export function keySources({ spec }: RequestAuthenticationDocument): readonly KeySource[] {
   return spec.jwtRules.flatMap((rule) => keySource(rule) ?? []);
@@ -52,14 +55,18 @@ function tokenIssuer(rule: JwtRuleDocument, name: string, keys: string | null): 
 
 function keysOf(rule: JwtRuleDocument, field: string, { keys }: SecurityContext, notes: Notes): string | null {
   if (rule.jwks !== null) {
-    if (isKeySet(rule.jwks)) return rule.jwks;
-    return refuse(notes, `${field}.jwks`, 'is no JSON Web Key Set');
+    if (Buffer.byteLength(rule.jwks) > maximumKeySet)
+      return refuse(notes, `${field}.jwks`, `is longer than ${maximumKeySet} bytes`);
+    return isKeySet(rule.jwks) ? rule.jwks : refuse(notes, `${field}.jwks`, 'is no JSON Web Key Set');
   }
   const source = keySource(rule);
   if (source === null) {
     return refuse(notes, `${field}.jwksUri`, 'is not set, and the issuer is no URL that would say where its keys are');
   }
-  return keys(source) ?? refuse(notes, `${field}.jwksUri`, `keys of ${source.url} could not be fetched`);
+  const found = keys(source);
+  if (found !== undefined && 'keys' in found) return found.keys;
+  const why = found === undefined ? 'could not be fetched' : `are not fetched: ${found.refused}`;
+  return refuse(notes, `${field}.jwksUri`, `keys of ${source.url} ${why}`);
 }
 
 function refuse(notes: Notes, field: string, what: string): null {

@@ -36,10 +36,13 @@ const jwtRule = closed({
   path: ['jwksUri'],
 });
 
+/** A waypoint looks for a token of each. */
+const mostRules = 64;
+
 const spec = closed({
   ...targetReferenceFields,
   selector: maybe(workloadSelector),
-  jwtRules: list(jwtRule),
+  jwtRules: list(jwtRule).refine((rules) => rules.length <= mostRules, { error: `cannot be more than ${mostRules}` }),
 }).refine((value) => value.selector === null || (value.targetRef === null && value.targetRefs === null), {
   error: 'cannot stand beside targetRef or targetRefs',
   path: ['selector'],

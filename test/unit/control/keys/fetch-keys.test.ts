@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 
 import { AllowedSources } from '../../../../src/control/keys/allowed-sources.ts';
-import { fetchKeys } from '../../../../src/control/keys/fetch-keys.ts';
+import { keyFetcher } from '../../../../src/control/keys/fetch-keys.ts';
+import type { ResolveHost } from '../../../../src/control/keys/resolve-host.ts';
 import { parseAddress } from '../../../../src/model/address.ts';
 
 const keys = '{"keys":[{"kty":"oct"}]}';
@@ -16,7 +17,7 @@ const answers: RequestListener = (request, response) => {
   if (request.url === '/keys') response.end(keys);
   else if (request.url === '/.well-known/openid-configuration') response.end(`{"jwks_uri":"${base}/keys"}`);
   else if (request.url === '/elsewhere') response.writeHead(302, { location: '/keys' }).end();
-  else if (request.url === '/large') response.end('x'.repeat(1_048_577));
+  else if (request.url === '/large') response.end('x'.repeat(65_537));
   else response.end('{}');
 };
 
@@ -34,15 +35,21 @@ void describe('keys of tokens', () => {
   });
 
   const here = new AllowedSources(['127.0.0.0/8']);
+  const never = new AbortController().signal;
+  const knowsNobody: ResolveHost = (host) => Promise.reject(new Error(`${host} has no address`));
   const fetch = async (path: string, allowed = here) =>
-    fetchKeys({ kind: 'keys', url: base + path }, allowed, new AbortController().signal);
+    keyFetcher(knowsNobody)({ kind: 'keys', url: base + path }, allowed, never);
+  const named = async (addresses: readonly string[], allowed: AllowedSources) => {
+    const url = `${base.replace('127.0.0.1', 'idp.test')}/keys`;
+    return keyFetcher(() => Promise.resolve(addresses))({ kind: 'keys', url }, allowed, never);
+  };
 
   test('are fetched from where they are', async () => {
     assert.equal(await fetch('/keys'), keys);
   });
 
   test('are fetched from where their issuer says', async () => {
-    assert.equal(await fetchKeys({ kind: 'issuer', url: base }, here, new AbortController().signal), keys);
+    assert.equal(await keyFetcher(knowsNobody)({ kind: 'issuer', url: base }, here, never), keys);
   });
 
   test('are not fetched from where nobody has allowed it', async () => {
@@ -50,13 +57,14 @@ void describe('keys of tokens', () => {
   });
 
   test('are not fetched from a name that leads where nobody has allowed it', async () => {
-    const url = base.replace('127.0.0.1', 'localhost');
-    const fetched = fetchKeys(
-      { kind: 'keys', url },
-      new AllowedSources(['public', 'localhost']),
-      AbortSignal.timeout(5_000),
-    );
-    await assert.rejects(fetched, /is not allowed by jwksSources/);
+    const fetched = named(['127.0.0.1'], new AllowedSources(['public', 'idp.test']));
+    await assert.rejects(fetched, /idp\.test \(127\.0\.0\.1\) is not allowed by jwksSources/);
+  });
+
+  test('are fetched from that address of a name that was looked at, and no other', async () => {
+    const allowed = new AllowedSources(['127.0.0.1/32']);
+    assert.equal(await named(['127.0.0.2', '127.0.0.1'], allowed), keys);
+    await assert.rejects(named(['127.0.0.2'], allowed), /is not allowed/);
   });
 
   test('are not what a redirection leads to', async () => {
@@ -64,7 +72,7 @@ void describe('keys of tokens', () => {
   });
 
   test('are not endless', async () => {
-    await assert.rejects(fetch('/large'), /more than 1048576 bytes/);
+    await assert.rejects(fetch('/large'), /more than 65536 bytes/);
   });
 
   test('are a key set', async () => {
