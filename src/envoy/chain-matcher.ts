@@ -10,6 +10,7 @@ import type {
   Matcher_OnMatchSchema,
   MatcherSchema,
 } from '../proto/gen/envoy-api/xds/type/matcher/v3/matcher_pb.ts';
+import type { TextMatch } from './http-rules.ts';
 import { anyOf, ofText } from './predicates.ts';
 import type { Predicate } from './predicates.ts';
 import { packed } from './values.ts';
@@ -61,11 +62,16 @@ export function guarded(gate: Predicate | boolean, branch: Branch, refused: Bran
   return nested({ matcherType: { case: 'matcherList', value: { matchers } }, onNoMatch: refused });
 }
 
-/** `*.example.com` stands for one label or more before it, never for the name itself. */
 function namePredicate(name: string): Predicate {
+  return ofText(serverNameInput, namePattern(name));
+}
+
+/** `*.example.com` stands for one label or more before it, never for the name itself; `*` for every name. */
+function namePattern(name: string): TextMatch {
+  if (name === '*') return { kind: 'regex', value: '.+' };
   return name.startsWith('*.')
-    ? ofText(serverNameInput, { kind: 'suffix', value: name.slice(1), ignoreCase: false })
-    : ofText(serverNameInput, { kind: 'exact', value: name, ignoreCase: false });
+    ? { kind: 'suffix', value: name.slice(1), ignoreCase: false }
+    : { kind: 'exact', value: name, ignoreCase: false };
 }
 
 function tree(of: ReturnType<typeof input>, branches: ReadonlyMap<string, Branch>, otherwise?: Branch): Tree {

@@ -111,7 +111,7 @@ export interface RespondAction {
   readonly kind: 'respond';
   readonly status: number;
   /** null: no body. */
-  readonly body: string | null;
+  readonly body: string | Uint8Array | null;
 }
 
 export type PathChange =

@@ -188,7 +188,10 @@ export interface ConnectionLimits {
   readonly retries: number | null;
   readonly requestsPerConnection: number | null;
   readonly concurrentStreams: number | null;
+  /** Of connections for requests that nobody uses. */
   readonly idleTimeout: number | null;
+  /** Of connections of bytes on which nothing moves; 0: none. */
+  readonly tcpIdleTimeout: number | null;
   readonly connectionAge: number | null;
   readonly upgrade: 'default' | 'always' | 'never';
 }
@@ -227,6 +230,7 @@ export const defaultTrafficPolicy: TrafficPolicy = {
     requestsPerConnection: null,
     concurrentStreams: null,
     idleTimeout: null,
+    tcpIdleTimeout: null,
     connectionAge: null,
     upgrade: 'default',
   },

@@ -1,7 +1,6 @@
 import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { byFirstBytes, byServerName, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
-import { connectionHash } from './hash-policies.ts';
 import { httpChain } from './http-chain.ts';
 import type {
   BoundPort,
@@ -109,7 +108,7 @@ function planConnections(
     tcpChain(name, tcpTargets(targets), {
       accessLog: input.http.accessLog,
       telemetry: serviceTelemetry(service),
-      hash: connectionHash(targets.flatMap(({ destination }) => policies(destination) ?? [])),
+      policies: targets.flatMap(({ destination }) => policies(destination) ?? []),
       security: connectionFilters(service.security.policies, base),
     });
   const inspections: readonly Inspection[] = service.security.policies.some(asksForServerName) ? ['tls'] : [];

@@ -99,10 +99,15 @@ export function redirectAction(action: RedirectAction, path: PathMatch): Init<ty
   return {
     ...given(action.scheme, (value) => ({ schemeRewriteSpecifier: { case: 'schemeRedirect' as const, value } })),
     ...given(action.host, (hostRedirect) => ({ hostRedirect })),
-    ...given(action.port, (portRedirect) => ({ portRedirect })),
+    ...given(portOf(action), (portRedirect) => ({ portRedirect })),
     ...given(action.path, (change) => ({ pathRewriteSpecifier: pathRedirect(change, path) })),
     responseCode: redirectCodes[action.status],
   };
+}
+
+/** With a host of its own a port that goes without saying is not said; without one it may have to replace the request's. */
+function portOf({ scheme, host, port }: RedirectAction): number | null {
+  return host !== null && port === (scheme === 'https' ? 443 : 80) ? null : port;
 }
 
 function pathRedirect(
@@ -125,7 +130,8 @@ const redirectCodes = {
 
 export function respondAction({ status, body }: RespondAction): Init<typeof DirectResponseActionSchema> {
   if (body === null) return { status };
-  return { status, body: { specifier: { case: 'inlineString', value: body } } };
+  if (typeof body === 'string') return { status, body: { specifier: { case: 'inlineString', value: body } } };
+  return { status, body: { specifier: { case: 'inlineBytes', value: body } } };
 }
 
 function substitution(regex: string, replacement: string) {

@@ -3,17 +3,18 @@ import type {
   FilterSchema,
 } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { TcpProxySchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
-import type { HashPolicySchema } from '../proto/gen/envoy-api/envoy/type/v3/hash_policy_pb.ts';
 import { accessLogs } from './access-log.ts';
 import { guarded, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
+import { connectionHash } from './hash-policies.ts';
+import type { TrafficPolicy } from './model.ts';
 import { missingCluster, refusedChain, statisticsName } from './names.ts';
 import { connectionStateFilter } from './peer.ts';
 import type { ChainTelemetry } from './metrics/chain.ts';
 import { connectionMetrics } from './metrics/traffic-metrics.ts';
 import { connectionGate } from './security/connection-gate.ts';
 import type { AccessPolicy } from './security/model.ts';
-import { duration, typed } from './values.ts';
+import { duration, given, typed } from './values.ts';
 import type { Init } from './values.ts';
 
 const hour = 3_600_000;
@@ -26,7 +27,8 @@ export interface TcpTarget {
 export interface TcpChainSettings {
   readonly accessLog: boolean;
   readonly telemetry: ChainTelemetry;
-  readonly hash: readonly Init<typeof HashPolicySchema>[];
+  /** Of where the connections go. */
+  readonly policies: readonly TrafficPolicy[];
   /** Who may connect. */
   readonly security: readonly Init<typeof FilterSchema>[];
 }
@@ -45,8 +47,8 @@ export function tcpChain(
       typed('envoy.filters.network.tcp_proxy', TcpProxySchema, {
         statPrefix: statisticsName(name),
         clusterSpecifier: clusterSpecifier(targets),
-        idleTimeout: duration(hour),
-        hashPolicy: [...settings.hash],
+        ...timesOf(settings.policies),
+        hashPolicy: [...connectionHash(settings.policies)],
         accessLog: [
           ...connectionMetrics(settings.telemetry.destination),
           ...accessLogs(settings.accessLog, 'connections', settings.telemetry.destination),
@@ -65,13 +67,31 @@ export function gatedTcp(
   name: string,
   branch: Branch,
   policies: readonly AccessPolicy[],
-  settings: Omit<TcpChainSettings, 'security' | 'hash'>,
+  settings: Omit<TcpChainSettings, 'security' | 'policies'>,
 ): { readonly chains: readonly Init<typeof FilterChainSchema>[]; readonly branch: Branch } {
   const gate = connectionGate(policies);
   if (gate === true) return { chains: [], branch };
   const refused = refusedChain(name);
-  const chain = tcpChain(refused, [{ cluster: missingCluster, weight: 1 }], { ...settings, security: [], hash: [] });
+  const chain = tcpChain(refused, [{ cluster: missingCluster, weight: 1 }], { ...settings, security: [], policies: [] });
   return { chains: [chain], branch: guarded(gate, branch, toChain(refused)) };
+}
+
+/** Istio says them of the destination, Envoy of the chain: of several the shortest holds. */
+function timesOf(policies: readonly TrafficPolicy[]): Pick<Init<typeof TcpProxySchema>, ConnectionTimes> {
+  const idle = policies.flatMap(({ limits }) => limits.tcpIdleTimeout ?? []);
+  const ages = policies.flatMap(({ limits }) => limits.connectionAge ?? []);
+  return {
+    // Zero turns it off.
+    idleTimeout: duration(idle.length === 0 ? hour : shortest(idle)),
+    ...given(ages.length === 0 ? null : shortest(ages), (age) => ({ maxDownstreamConnectionDuration: duration(age) })),
+  };
+}
+
+type ConnectionTimes = 'idleTimeout' | 'maxDownstreamConnectionDuration';
+
+function shortest(times: readonly number[]): number {
+  const limits = times.filter((time) => time > 0);
+  return limits.length === 0 ? 0 : Math.min(...limits);
 }
 
 type Specifier = NonNullable<Init<typeof TcpProxySchema>['clusterSpecifier']>;

@@ -28,8 +28,9 @@ export function typed<Schema extends DescMessage>(
   return { name, configType: { case: 'typedConfig', value: packed(schema, init) } };
 }
 
+/** In whole milliseconds; what is less than one is one, for zero means no limit. */
 export function duration(milliseconds: number): { seconds: bigint; nanos: number } {
-  const whole = Math.round(milliseconds);
+  const whole = milliseconds > 0 ? Math.max(1, Math.round(milliseconds)) : 0;
   return { seconds: BigInt(Math.floor(whole / 1000)), nanos: (whole % 1000) * 1_000_000 };
 }
 

@@ -8,6 +8,7 @@ import type { VirtualServiceDocument } from '../../config/manifests/schemas/virt
 import { ruleTo } from '../../envoy/routes.ts';
 import type { RouteLookups } from '../../envoy/routes/lookups.ts';
 import type { ParentPort } from '../../envoy/routes/parents.ts';
+import { atPort } from '../../envoy/routes/own-port.ts';
 import { mergeConnectionRoutes, mergeRoutes } from '../../envoy/routes/precedence.ts';
 import { convertVirtualService } from '../../envoy/routes/virtual-service.ts';
 import type { Condition } from '../../model/workload.ts';
@@ -76,7 +77,8 @@ class PortReader {
   #attached(port: SourcePort): PortRules | null {
     const parent = parentPort(this.#source, port);
     const { routes } = this.#inputs;
-    const requests = routes.requestsOn(parent, this.#read);
+    const here = routes.requestsOn(parent, this.#read).map((route) => atPort(route, port.port));
+    const requests = here.map(({ route }) => route);
     const connections = routes.connectionsOn(parent, this.#read);
     if (requests.length + connections.length === 0) return null;
     const { namespace, hostname } = this.#source.service;
@@ -93,6 +95,7 @@ class PortReader {
       origins: [...attached.map(({ kind, name }) => `${kind} ${name}`), ...below.origins],
       conditions: [
         ...merged.conditions,
+        ...here.flatMap(({ conditions }) => conditions),
         ...mergedConnections.conditions,
         ...(isReplaced ? this.#replaced(port) : below.conditions),
       ],

@@ -26,9 +26,15 @@ const defaultEjectionTime = 30_000;
 const defaultServerErrors = 5;
 const defaultEjectedPercent = 10;
 
-export function balancerOf(loadBalancer: LoadBalancerDocument | null): Balancer {
+export function balancerOf(loadBalancer: LoadBalancerDocument | null, field: string, notes: Notes): Balancer {
   if (loadBalancer === null) return defaultTrafficPolicy.balancer;
   const { simple, consistentHash } = loadBalancer;
+  const warms = consistentHash === null && simple !== 'RANDOM' && simple !== 'PASSTHROUGH';
+  if (!warms && warmUpOf(loadBalancer) !== null)
+    notes.unsupported(
+      `${field}.warmup`,
+      'only ROUND_ROBIN and LEAST_REQUEST warm up: new endpoints have their full share',
+    );
   if (consistentHash !== null) return { kind: 'hash', key: hashKey(consistentHash), table: hashTable(consistentHash) };
   switch (simple) {
     case 'RANDOM':
@@ -96,14 +102,15 @@ export function limitsOf(pool: ConnectionPoolDocument | null): ConnectionLimits 
   const tcp = pool?.tcp ?? null;
   const http = pool?.http ?? null;
   return {
-    connections: tcp?.maxConnections ?? null,
-    pendingRequests: http?.http1MaxPendingRequests ?? null,
-    requests: http?.http2MaxRequests ?? null,
-    retries: http?.maxRetries ?? null,
-    requestsPerConnection: orNone(http?.maxRequestsPerConnection ?? null),
-    concurrentStreams: orNone(http?.maxConcurrentStreams ?? null),
+    connections: orNone(tcp?.maxConnections),
+    pendingRequests: orNone(http?.http1MaxPendingRequests),
+    requests: orNone(http?.http2MaxRequests),
+    retries: orNone(http?.maxRetries),
+    requestsPerConnection: orNone(http?.maxRequestsPerConnection),
+    concurrentStreams: orNone(http?.maxConcurrentStreams),
     idleTimeout: http?.idleTimeout ?? tcp?.idleTimeout ?? null,
-    connectionAge: orNone(tcp?.maxConnectionDuration ?? null),
+    tcpIdleTimeout: tcp?.idleTimeout ?? null,
+    connectionAge: orNone(tcp?.maxConnectionDuration),
     upgrade: upgradeOf(http),
   };
 }
@@ -120,9 +127,9 @@ function upgradeOf(http: ConnectionPoolDocument['http']): ConnectionLimits['upgr
   }
 }
 
-/** Zero says that there is no limit. */
-function orNone(value: number | null): number | null {
-  return value === 0 ? null : value;
+/** Zero says that there is no limit, as in Istio, where nothing at all is written so, too. */
+export function orNone(value: number | null | undefined): number | null {
+  return value === 0 ? null : (value ?? null);
 }
 
 export function outliersOf(outliers: OutlierDetectionDocument | null): OutlierPolicy | null {
@@ -132,8 +139,8 @@ export function outliersOf(outliers: OutlierDetectionDocument | null): OutlierPo
     consecutiveGatewayErrors: outliers.consecutiveGatewayErrors,
     consecutiveLocalFailures: outliers.consecutiveLocalOriginFailures,
     splitLocalErrors: outliers.splitExternalLocalOriginErrors ?? false,
-    interval: outliers.interval ?? defaultInterval,
-    baseEjectionTime: outliers.baseEjectionTime ?? defaultEjectionTime,
+    interval: orNone(outliers.interval) ?? defaultInterval,
+    baseEjectionTime: orNone(outliers.baseEjectionTime) ?? defaultEjectionTime,
     maximumEjectedPercent: outliers.maxEjectionPercent ?? defaultEjectedPercent,
     minimumHealthPercent: outliers.minHealthPercent ?? 0,
   };

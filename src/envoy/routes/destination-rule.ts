@@ -7,7 +7,7 @@ import type {
 import type { Condition, Locality } from '../../model/workload.ts';
 import { defaultTrafficPolicy } from '../model.ts';
 import type { ClientTls, TrafficPolicy } from '../model.ts';
-import { balancerOf, limitsOf, localityOf, outliersOf } from './destination-policies.ts';
+import { balancerOf, limitsOf, localityOf, orNone, outliersOf } from './destination-policies.ts';
 import { Notes } from './notes.ts';
 
 /** What a DestinationRule says of one port of its host. */
@@ -83,9 +83,9 @@ class PolicyReader {
   policy({ loadBalancer, connectionPool, outlierDetection, tls }: PolicySettings, field: string): TrafficPolicy {
     const tcp = connectionPool?.tcp ?? null;
     return {
-      balancer: balancerOf(loadBalancer),
+      balancer: balancerOf(loadBalancer, `${field}.loadBalancer`, this.#notes),
       locality: localityOf(loadBalancer?.localityLbSetting ?? null, this.#own, `${field}.loadBalancer`, this.#notes),
-      connectTimeout: tcp?.connectTimeout ?? defaultTrafficPolicy.connectTimeout,
+      connectTimeout: orNone(tcp?.connectTimeout) ?? defaultTrafficPolicy.connectTimeout,
       tcpKeepalive: tcp?.tcpKeepalive ?? null,
       limits: limitsOf(connectionPool),
       outliers: outliersOf(outlierDetection),

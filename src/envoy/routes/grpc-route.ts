@@ -8,8 +8,9 @@ import type { ConvertedRoute, RankedRule } from './precedence.ts';
 import { convertRoute, noteHostnames } from './route-conversion.ts';
 import type { Conversion } from './route-conversion.ts';
 
-export function convertGrpcRoute({ metadata, spec }: GrpcRouteDocument, lookups: RouteLookups): ConvertedRoute {
-  return convertRoute('GRPCRoute', { metadata }, lookups, (routeName, conversion) => {
+export function convertGrpcRoute(document: GrpcRouteDocument, lookups: RouteLookups): ConvertedRoute {
+  const { spec } = document;
+  return convertRoute('GRPCRoute', document, lookups, (routeName, conversion) => {
     noteHostnames(spec.hostnames, conversion.notes);
     return spec.rules.flatMap((rule, index) =>
       convertRule(rule, `spec.rules[${index}]`, `${routeName}/${rule.name ?? index}`, conversion),

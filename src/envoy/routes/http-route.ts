@@ -14,8 +14,9 @@ import type { ConvertedRoute, RankedRule } from './precedence.ts';
 import { convertRoute, noteHostnames } from './route-conversion.ts';
 import type { Conversion } from './route-conversion.ts';
 
-export function convertHttpRoute({ metadata, spec }: HttpRouteDocument, lookups: RouteLookups): ConvertedRoute {
-  return convertRoute('HTTPRoute', { metadata }, lookups, (routeName, conversion) => {
+export function convertHttpRoute(document: HttpRouteDocument, lookups: RouteLookups): ConvertedRoute {
+  const { spec } = document;
+  return convertRoute('HTTPRoute', document, lookups, (routeName, conversion) => {
     noteHostnames(spec.hostnames, conversion.notes);
     return spec.rules.flatMap((rule, index) =>
       new RuleConversion(rule, `spec.rules[${index}]`, conversion).run(`${routeName}/${rule.name ?? index}`),

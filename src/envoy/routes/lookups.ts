@@ -1,5 +1,7 @@
+import type { ParentReference } from '../../config/manifests/schemas/gateway-common.ts';
 import type { DestinationName } from '../model.ts';
 import type { Notes } from './notes.ts';
+import { isParent } from './parents.ts';
 
 /** What a conversion may ask of the rest of the mesh. */
 export interface RouteLookups {
@@ -67,11 +69,14 @@ export class Backends {
   readonly #lookups: RouteLookups;
   readonly #notes: Notes;
   readonly #from: GrantedFrom;
+  readonly #parents: readonly ParentReference[];
+  readonly #lent: DestinationName[] = [];
 
-  constructor(lookups: RouteLookups, notes: Notes, from: GrantedFrom) {
+  constructor(lookups: RouteLookups, notes: Notes, from: GrantedFrom, parents: readonly ParentReference[]) {
     this.#lookups = lookups;
     this.#notes = notes;
     this.#from = from;
+    this.#parents = parents;
   }
 
   /** null: it does not exist or may not be named, which has been told. */
@@ -83,7 +88,8 @@ export class Backends {
       return this.#refuse('InvalidKind', field, `${asked} is nothing to send to: it must be a Service`);
     }
     const namespace = reference.namespace ?? this.#from.namespace;
-    if (namespace !== this.#from.namespace && !this.#lookups.granted(this.#from, { group, kind, namespace, name })) {
+    const to = { group, kind, namespace, name };
+    if (!this.#isWithin(to)) {
       return this.#refuse(
         'RefNotPermitted',
         field,
@@ -99,13 +105,34 @@ export class Backends {
     // A name may be anybody's, whatever namespace it was looked for in.
     if (service.namespace !== namespace && !mayLeadTo(service, this.#from, this.#lookups))
       return this.#refuse('RefNotPermitted', field, notPermitted(service, this.#from));
-    return { namespace: service.namespace, hostname: service.hostname, port, subset: null };
+    const found = { namespace: service.namespace, hostname: service.hostname, port, subset: null };
+    if (namespace !== this.#from.namespace && !this.#lookups.granted(this.#from, to)) this.#lent.push(found);
+    return found;
   }
 
   /** A Service is one of its own namespace, or none. */
   #service({ kind }: BackendReference, host: string, namespace: string): KnownService | undefined {
     const found = this.#lookups.service(host, namespace);
     return kind === 'Service' && found?.namespace !== namespace ? undefined : found;
+  }
+
+  /** What may be sent to from its own port alone, where its own policies have been asked. */
+  get lent(): readonly DestinationName[] {
+    return this.#lent;
+  }
+
+  /**
+   * What is of the route's own namespace, what a grant names, and the one service that the route is attached to: its clients are
+   * there without the route, too. Of two parents one could lead past what the other asks of its clients.
+   */
+  #isWithin(to: GrantedTo): boolean {
+    return to.namespace === this.#from.namespace || this.#isOnlyParent(to) || this.#lookups.granted(this.#from, to);
+  }
+
+  #isOnlyParent(to: GrantedTo): boolean {
+    const [parent, ...others] = this.#parents;
+    if (parent === undefined || others.length > 0) return false;
+    return isParent(parent, this.#from.namespace, to);
   }
 
   #hostname({ group, kind, namespace, name }: BackendReference): string | null {

@@ -14,12 +14,28 @@ export interface ParentPort {
 /** Whether one of the route's parents is the port, or its whole service. */
 export function isAttached(parents: readonly ParentReference[], routeNamespace: string, to: ParentPort): boolean {
   return parents.some(
-    ({ group, kind, namespace, name, port, sectionName }) =>
-      (group === 'core' ? '' : group) === to.group &&
-      kind === to.kind &&
-      name === to.name &&
-      (namespace ?? routeNamespace) === to.namespace &&
-      (port === null || port === to.port) &&
-      (sectionName === null || sectionName === to.portName),
+    (parent) =>
+      isParent(parent, routeNamespace, to) &&
+      (parent.port === null || parent.port === to.port) &&
+      (parent.sectionName === null || parent.sectionName === to.portName),
   );
+}
+
+/** Whether it names the service, whatever the port. */
+export function isParent(
+  { group, kind, namespace, name }: ParentReference,
+  routeNamespace: string,
+  to: Pick<ParentPort, 'group' | 'kind' | 'namespace' | 'name'>,
+): boolean {
+  return (
+    coreGroup(group) === coreGroup(to.group) &&
+    kind === to.kind &&
+    name === to.name &&
+    (namespace ?? routeNamespace) === to.namespace
+  );
+}
+
+/** Some write the name of the core group, which has none. */
+function coreGroup(group: string): string {
+  return group === 'core' ? '' : group;
 }

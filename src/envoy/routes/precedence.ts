@@ -1,7 +1,7 @@
 import type { Condition } from '../../model/workload.ts';
 import { anyRequest, noChanges } from '../http-rules.ts';
 import type { HttpRule } from '../http-rules.ts';
-import type { ConnectionRule } from '../model.ts';
+import type { ConnectionRule, DestinationName } from '../model.ts';
 
 /** A route in our words, with all that its place among others depends on. */
 export interface ConvertedRoute<Rule = RankedRule> {
@@ -13,6 +13,8 @@ export interface ConvertedRoute<Rule = RankedRule> {
   readonly created: string | null;
   readonly rules: readonly Rule[];
   readonly conditions: readonly Condition[];
+  /** What it may send to from that port alone; see `atPort`. */
+  readonly lent: readonly DestinationName[];
 }
 
 export interface RankedRule {

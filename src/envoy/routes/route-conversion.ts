@@ -1,3 +1,4 @@
+import type { ParentReference } from '../../config/manifests/schemas/gateway-common.ts';
 import { Backends, gatewayGroup } from './lookups.ts';
 import type { RouteLookups } from './lookups.ts';
 import { Notes } from './notes.ts';
@@ -10,19 +11,28 @@ export interface Conversion {
   readonly backends: Backends;
 }
 
+/** What routes of every kind say. */
+interface RouteDocument extends Named {
+  readonly spec: { readonly parentRefs: readonly ParentReference[]; readonly useDefaultGateways?: unknown };
+}
+
 /** A route of the Gateway API in our words. Its parents are not looked at: whoever merges routes knows where they are attached. */
 export function convertRoute<Rule>(
   kind: string,
-  document: Named,
+  document: RouteDocument,
   lookups: RouteLookups,
   rulesOf: (routeName: string, conversion: Conversion) => readonly Rule[],
 ): ConvertedRoute<Rule> {
   const { namespace, name, creationTimestamp } = document.metadata;
   const notes = new Notes(kind, document);
-  const backends = new Backends(lookups, notes, { group: gatewayGroup, kind, namespace });
+  const { parentRefs, useDefaultGateways } = document.spec;
+  if (useDefaultGateways !== undefined)
+    notes.unsupported('spec.useDefaultGateways', 'it is not supported: the route is attached to what it names itself');
+  const backends = new Backends(lookups, notes, { group: gatewayGroup, kind, namespace }, parentRefs);
   const routeName = `${namespace}/${name}`;
   const rules = rulesOf(routeName, { notes, backends });
-  return { kind, name: routeName, namespace, created: creationTimestamp, rules, conditions: notes.conditions };
+  const { conditions } = notes;
+  return { kind, name: routeName, namespace, created: creationTimestamp, rules, conditions, lent: backends.lent };
 }
 
 export function noteHostnames(hostnames: readonly string[], notes: Notes): void {

@@ -7,8 +7,8 @@ import { convertRoute } from './route-conversion.ts';
 
 /** A connection says nothing by which a second rule could be chosen: the first one counts. */
 export function convertTcpRoute(document: TcpRouteDocument, lookups: RouteLookups): ConvertedRoute<ConnectionRule> {
-  const { metadata, spec } = document;
-  return convertRoute('TCPRoute', { metadata }, lookups, (routeName, { notes, backends }) => {
+  const { spec } = document;
+  return convertRoute('TCPRoute', document, lookups, (routeName, { notes, backends }) => {
     if (spec.rules.length > 1)
       notes.unsupported('spec.rules', 'only the first rule counts: a connection matches every one');
     return spec.rules.slice(0, 1).map((rule) => ({

@@ -7,8 +7,8 @@ import { convertRoute } from './route-conversion.ts';
 
 /** TLS is passed through: of it only the name that its client asks for is read. */
 export function convertTlsRoute(document: TlsRouteDocument, lookups: RouteLookups): ConvertedRoute<ConnectionRule> {
-  const { metadata, spec } = document;
-  return convertRoute('TLSRoute', { metadata }, lookups, (routeName, { notes, backends }) => {
+  const { spec } = document;
+  return convertRoute('TLSRoute', document, lookups, (routeName, { notes, backends }) => {
     if (spec.rules.length > 1) notes.unsupported('spec.rules', 'only the first rule counts: a name matches every one');
     return spec.rules.slice(0, 1).map((rule) => ({
       name: `${routeName}/${rule.name ?? 0}`,

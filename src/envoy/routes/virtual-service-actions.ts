@@ -17,6 +17,13 @@ type Part<Name extends keyof VirtualHttpRoute> = NonNullable<VirtualHttpRoute[Na
 
 const prefixWord = '%PREFIX()%';
 
+/** Envoy's words for when a request is sent again, of HTTP and of gRPC; others it passes over. */
+const retryConditions: ReadonlySet<string> = new Set([
+  ...['5xx', 'gateway-error', 'reset', 'reset-before-request', 'connect-failure', 'envoy-ratelimited', 'retriable-4xx'],
+  ...['refused-stream', 'retriable-status-codes', 'retriable-headers', 'http3-post-connect-failure'],
+  ...['cancelled', 'deadline-exceeded', 'internal', 'resource-exhausted', 'unavailable'],
+]);
+
 export function redirectOf(redirect: Part<'redirect'>, requestPort: number): RedirectAction {
   const { uri, authority, port, derivePort, scheme, redirectCode } = redirect;
   return {
@@ -36,8 +43,7 @@ function redirectPath(uri: string): PathChange {
 
 export function respondOf({ status, body }: Part<'directResponse'>): RespondAction {
   const bytes = body?.bytes ?? null;
-  const text = bytes === null ? (body?.string ?? null) : Buffer.from(bytes, 'base64').toString();
-  return { kind: 'respond', status, body: text };
+  return { kind: 'respond', status, body: bytes === null ? (body?.string ?? null) : Buffer.from(bytes, 'base64') };
 }
 
 export function rewriteOf(rewrite: VirtualHttpRoute['rewrite']): PathChange | null {
@@ -59,13 +65,16 @@ export function retriesOf(retries: VirtualHttpRoute['retries'], field: string, n
   if (retries.attempts === 0) return null;
   const words = (retries.retryOn ?? '').split(',').flatMap((word) => (word.trim() === '' ? [] : [word.trim()]));
   const statuses = words.filter((word) => /^[1-5]\d\d$/.test(word)).map(Number);
-  const on = words.filter((word) => !/^\d+$/.test(word));
+  const on = words.filter((word) => retryConditions.has(word));
+  const unknown = words.filter((word) => !on.includes(word) && !statuses.includes(Number(word)));
+  if (unknown.length > 0)
+    notes.unsupported(`${field}.retryOn`, `${unknown.join(', ')} is neither a status nor a condition that Envoy knows`);
   return {
     attempts: retries.attempts,
     perTryTimeout: retries.perTryTimeout === 0 ? null : retries.perTryTimeout,
     on: words.length === 0 ? defaultRetries.on : on,
     statuses,
-    backoff: retries.backoff,
+    backoff: retries.backoff === 0 ? null : retries.backoff,
     otherHosts: retries.retryIgnorePreviousHosts ?? true,
   };
 }
@@ -81,7 +90,10 @@ function delayOf(delay: Part<'fault'>['delay'], field: string, notes: Notes): Fa
   if (delay === null) return null;
   if (delay.exponentialDelay !== null)
     notes.unsupported(`${field}.exponentialDelay`, 'it is not supported: nothing is delayed by it');
-  if (delay.fixedDelay === null) return null;
+  if (delay.fixedDelay === null) {
+    if (delay.exponentialDelay === null) notes.unsupported(field, 'it says no time: nothing is delayed by it');
+    return null;
+  }
   return { duration: delay.fixedDelay, percent: delay.percentage?.value ?? delay.percent ?? 100 };
 }
 
@@ -91,7 +103,10 @@ function abortOf(abort: Part<'fault'>['abort'], field: string, notes: Notes): Fa
   if (abort.httpStatus !== null) return { percent, status: { kind: 'http', code: abort.httpStatus } };
   if (abort.http2Error !== null)
     notes.unsupported(`${field}.http2Error`, 'it is not supported: nothing is aborted by it');
-  if (abort.grpcStatus === null) return null;
+  if (abort.grpcStatus === null) {
+    if (abort.http2Error === null) notes.unsupported(field, 'it says no status: nothing is aborted by it');
+    return null;
+  }
   const code = grpcStatus(abort.grpcStatus);
   if (code !== null) return { percent, status: { kind: 'grpc', code } };
   notes.unsupported(`${field}.grpcStatus`, `${abort.grpcStatus} is no status of gRPC: nothing is aborted by it`);

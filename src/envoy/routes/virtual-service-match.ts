@@ -1,12 +1,18 @@
 import type { StringMatchDocument, VirtualHttpMatch } from '../../config/manifests/schemas/virtual-service.ts';
 import { anyRequest } from '../http-rules.ts';
 import type { HttpMatch, NamedMatch, PathMatch, TextMatch } from '../http-rules.ts';
+import type { Notes } from './notes.ts';
 
 /** Istio names these four beside headers, and as headers they mean nothing. */
 const notHeaders = ['uri', 'scheme', 'method', 'authority'];
 
-export function matchOf(asked: VirtualHttpMatch | null): HttpMatch {
+export function matchOf(asked: VirtualHttpMatch | null, field: string, notes: Notes): HttpMatch {
   if (asked === null) return anyRequest;
+  for (const name of notHeaders.filter((each) => Object.hasOwn(asked.headers, each)))
+    notes.unsupported(
+      `${field}.headers.${name}`,
+      `it is no header, and is not looked at, as in Istio: say it as ${name} of the match`,
+    );
   return {
     path: pathOf(asked),
     method: textOf(asked.method),

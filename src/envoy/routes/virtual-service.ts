@@ -28,9 +28,9 @@ import { matchOf } from './virtual-service-match.ts';
 
 /** What a VirtualService says of one port of one of its hosts. */
 export interface ConvertedVirtualService {
-  /** null: nothing of HTTP. In the order in which they are written, which is that of precedence. */
+  /** null: nothing of HTTP on this port. In the order in which they are written, which is that of precedence. */
   readonly rules: readonly HttpRule[] | null;
-  /** null: nothing of whole connections. */
+  /** null: nothing of whole connections on this port. */
   readonly connections: readonly ConnectionRule[] | null;
   readonly conditions: readonly Condition[];
 }
@@ -50,10 +50,15 @@ export function convertVirtualService(
   if (!appliesToMesh(document.spec.gateways)) return { rules: null, connections: null, conditions: [] };
   const conversion = new Conversion(document, port, lookups, notes);
   const { http, tls, tcp } = document.spec;
-  const rules = http.length === 0 ? null : http.flatMap((rule, index) => conversion.http(rule, index));
+  // A port of which no rule speaks is left to itself, as in Istio.
+  const rules = orNull(http.flatMap((rule, index) => conversion.http(rule, index)));
   const resolve = (destination: DestinationDocument, field: string) => conversion.resolve(destination, field);
-  const connections = tls.length + tcp.length === 0 ? null : convertConnections({ document, port, notes, resolve });
+  const connections = convertConnections({ tls, tcp }, { document, port, notes, resolve });
   return { rules, connections, conditions: notes.conditions };
+}
+
+function orNull<Item>(items: readonly Item[]): readonly Item[] | null {
+  return items.length === 0 ? null : items;
 }
 
 class Conversion {
@@ -86,7 +91,11 @@ class Conversion {
       cors: corsOf(rule.corsPolicy),
     };
     const matches = asked.length === 0 ? [null] : asked;
-    return matches.map((match) => ({ ...common, match: matchOf(match), statPrefix: match?.statPrefix ?? null }));
+    return matches.map((match) => ({
+      ...common,
+      match: matchOf(match, `${field}.match`, this.#notes),
+      statPrefix: match?.statPrefix ?? null,
+    }));
   }
 
   /** null: it does not exist or may not be sent to, which has been told. */

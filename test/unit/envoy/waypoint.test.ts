@@ -181,6 +181,7 @@ void describe('the resources of a waypoint', () => {
                 requestsPerConnection: 1,
                 concurrentStreams: 20,
                 idleTimeout: 60_000,
+                tcpIdleTimeout: null,
                 connectionAge: 3_600_000,
                 upgrade: 'always',
               },

@@ -94,6 +94,7 @@ void describe('a DestinationRule', () => {
           connectTimeout: '1.5s',
           tcpKeepalive: { probes: 3, time: '2h', interval: '75s' },
           maxConnectionDuration: '1h',
+          idleTimeout: '7s',
         },
         http: {
           http1MaxPendingRequests: 1,
@@ -114,11 +115,25 @@ void describe('a DestinationRule', () => {
       requestsPerConnection: 3,
       concurrentStreams: 6,
       idleTimeout: 5000,
+      tcpIdleTimeout: 7000,
       connectionAge: 3_600_000,
       upgrade: 'always',
     });
     assert.equal(policy.connectTimeout, 1500);
     assert.deepEqual(policy.tcpKeepalive, { probes: 3, time: 7_200_000, interval: 75_000 });
+  });
+
+  test('takes zero for nothing said, as Istio does: a limit of none would refuse everything, and Envoy times of none', () => {
+    const policy = policyOf({
+      connectionPool: {
+        tcp: { maxConnections: 0, connectTimeout: '0s', maxConnectionDuration: '0s' },
+        http: { http1MaxPendingRequests: 0, http2MaxRequests: 0, maxRetries: 0, maxRequestsPerConnection: 0 },
+      },
+      outlierDetection: { interval: '0s', baseEjectionTime: '0s' },
+    });
+    const { limits, connectTimeout } = defaultTrafficPolicy;
+    assert.deepEqual([policy.limits, policy.connectTimeout], [limits, connectTimeout]);
+    assert.deepEqual([policy.outliers?.interval, policy.outliers?.baseEjectionTime], [10_000, 30_000]);
   });
 
   test('ejects outliers, by Istio’s numbers where it has none of its own', () => {
@@ -205,6 +220,16 @@ void describe('a DestinationRule', () => {
     [{ trafficPolicy: { tunnel: {} } }, 'spec.trafficPolicy.tunnel'],
     [{ trafficPolicy: { tls: { mode: 'ISTIO_MUTUAL' } } }, 'spec.trafficPolicy.tls.mode'],
     [{ trafficPolicy: { tls: { mode: 'SIMPLE', credentialName: 'a' } } }, 'spec.trafficPolicy.tls.credentialName'],
+    [
+      { trafficPolicy: { loadBalancer: { simple: 'RANDOM', warmup: { duration: '1m' } } } },
+      'spec.trafficPolicy.loadBalancer.warmup',
+    ],
+    [
+      { subsets: [{ name: 'v1', trafficPolicy: { proxyProtocol: {} } }] },
+      'spec.subsets[0].trafficPolicy.proxyProtocol',
+    ],
+    [{ trafficPolicy: { retryBudget: {} } }, 'spec.trafficPolicy.retryBudget'],
+    [{ trafficPolicy: { tls: { mode: 'SIMPLE', caCrl: 'a' } } }, 'spec.trafficPolicy.tls.caCrl'],
     [
       { trafficPolicy: { loadBalancer: { localityLbSetting: { failoverPriority: ['x'] } } } },
       'spec.trafficPolicy.loadBalancer.localityLbSetting.failoverPriority',

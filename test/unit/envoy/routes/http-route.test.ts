@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 
 import { httpRouteSchema } from '../../../../src/config/manifests/schemas/http-route.ts';
 import { convertHttpRoute } from '../../../../src/envoy/routes/http-route.ts';
+import { atPort } from '../../../../src/envoy/routes/own-port.ts';
 import { isAttached } from '../../../../src/envoy/routes/parents.ts';
 import { mergeRoutes } from '../../../../src/envoy/routes/precedence.ts';
 import type { ConvertedRoute } from '../../../../src/envoy/routes/precedence.ts';
@@ -222,6 +223,39 @@ void describe('an HTTPRoute', () => {
       );
     });
   }
+
+  test('needs no grant to send to the one service that it is attached to, and one where there are two', () => {
+    const far = { group: '', kind: 'Service', namespace: 'away', name: 'far' };
+    const rules = [{ backendRefs: [{ namespace: 'away', name: 'far', port: 80 }] }];
+    assert.deepEqual(convert({ parentRefs: [far], rules }).conditions, []);
+    const { conditions } = convert({ parentRefs: [far, { ...far, name: 'other' }], rules });
+    assert.deepEqual(
+      conditions.map(({ reason }) => reason),
+      ['RefNotPermitted'],
+    );
+  });
+
+  test('is refused its parent’s other ports', () => {
+    const far = { group: '', kind: 'Service', namespace: 'away', name: 'far' };
+    const route = convert({
+      parentRefs: [far],
+      rules: [{ backendRefs: [{ namespace: 'away', name: 'far', port: 80 }] }],
+    });
+    assert.deepEqual(atPort(route, 80), { route, conditions: [] });
+    const { route: elsewhere, conditions } = atPort(route, 81);
+    const action = elsewhere.rules[0]?.rule.action;
+    assert.ok(action?.kind === 'forward');
+    assert.equal(action.targets[0]?.destination, null);
+    assert.deepEqual(
+      conditions.map(({ type, reason }) => [type, reason]),
+      [['ResolvedRefs', 'RefNotPermitted']],
+    );
+  });
+
+  test('tells that it is attached to no Gateway that it does not name', () => {
+    const [told] = messages(convert({ useDefaultGateways: 'All', rules: [{ backendRefs: [web] }] }));
+    assert.match(told ?? '', /^Accepted\/UnsupportedValue spec\.useDefaultGateways: /);
+  });
 
   test('sends to another namespace that grants it', () => {
     const route = convertHttpRoute(

@@ -126,10 +126,13 @@ void describe('a VirtualService', () => {
     assert.equal(convert({ ...rule, gateways: ['default/public', 'mesh'] }).rules?.length, 1);
   });
 
-  test('leaves out what is meant for another port or for gateways alone', () => {
+  test('leaves a port to itself of which it says nothing, since all is for another port or for gateways alone', () => {
     const match = [{ port: 81 }, { gateways: ['default/public'] }];
-    assert.deepEqual(http({ match }).rules, []);
+    assert.equal(http({ match }).rules, null);
     assert.equal(http({ match: [...match, { port: 80 }] }).rules?.length, 1);
+    assert.equal(convert({ tcp: [{ match, route: toWeb }] }).connections, null);
+    const named = match.map((each) => ({ ...each, sniHosts: ['web'] }));
+    assert.equal(convert({ tls: [{ match: named, route: toWeb }] }).connections, null);
   });
 
   test('sends to the only port of a service, or to the one that was asked for', () => {
@@ -159,6 +162,14 @@ void describe('a VirtualService', () => {
     ['an error of HTTP/2', { fault: { abort: { http2Error: 'CANCEL' } } }, 'fault.abort.http2Error'],
     ['a status that gRPC has not', { fault: { abort: { grpcStatus: 'NICE' } } }, 'fault.abort.grpcStatus'],
     ['a pseudo-header', { headers: { request: { set: { ':path': '/' } } } }, 'headers.request'],
+    ['a delay without a time', { fault: { delay: { percentage: { value: 1 } } } }, 'fault.delay'],
+    ['an abort without a status', { fault: { abort: { percentage: { value: 1 } } } }, 'fault.abort'],
+    ['a word for retries', { retries: { attempts: 1, retryOn: '5xx,often,600' } }, 'retries.retryOn'],
+    [
+      'a match of the method as a header',
+      { match: [{ headers: { method: { exact: 'GET' } } }] },
+      'match.headers.method',
+    ],
     ['a delegate', { route: [], delegate: { name: 'more' } }, 'delegate'],
   ] as const) {
     test(`tells that ${what} cannot be had`, () => {
@@ -186,6 +197,12 @@ void describe('a VirtualService', () => {
     };
     assert.deepEqual(retriesOf({}), defaultRetries);
     assert.equal(retriesOf({ retries: { attempts: 0 } }), null);
+  });
+
+  test('waits as long as Envoy by itself between attempts where it says zero, which Envoy would refuse', () => {
+    const action = http({ retries: { attempts: 1, backoff: '0s' } }).rules?.[0]?.action;
+    assert.ok(action?.kind === 'forward');
+    assert.equal(action.retries?.backoff, null);
   });
 
   test('sets the host by way of its header', () => {
