@@ -52,12 +52,12 @@ export class TestAuthority {
     return [pem(leaf), pem(this.#intermediate.certificate), roots];
   }
 
-  /** A key and certificate for a server on this machine, and their chain. */
-  async server(): Promise<{ readonly key: string; readonly certificate: string }> {
+  /** A key and certificate, and their chain: for a server on this machine unless names are given. */
+  async server(hosts?: readonly string[]): Promise<{ readonly key: string; readonly certificate: string }> {
     const keys = await webcrypto.subtle.generateKey(p256, true, ['sign', 'verify']);
     const names = [
-      { type: 'ip' as const, value: '127.0.0.1' },
-      { type: 'dns' as const, value: 'localhost' },
+      ...(hosts === undefined ? [{ type: 'ip' as const, value: '127.0.0.1' }] : []),
+      ...(hosts ?? ['localhost']).map((value) => ({ type: 'dns' as const, value })),
     ];
     const leaf = await this.#issue({}, names, keys.publicKey);
     const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');

@@ -81,7 +81,7 @@ async function serversOf(shop: Shop, wish: Parameters<Shop['ask']>[0] = {}): Pro
 /** Documents of each section, by its heading. */
 async function examples(): Promise<ReadonlyMap<string, readonly Manifest[]>> {
   const text = await readFile(join(root, 'docs/traffic.md'), 'utf8');
-  const sections = text.split(/^## /m).slice(1);
+  const sections = text.split(/^## /m).filter((section) => section.includes('```yaml'));
   return new Map(
     sections.map((section) => {
       const [heading = ''] = section.split('\n', 1);

@@ -5,15 +5,13 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { buildWaypoint } from '../../../src/envoy/build.ts';
-import type { WaypointInput } from '../../../src/envoy/model.ts';
 import { root } from '../paths.ts';
 import { exec, start } from '../processes.ts';
 import type { Running } from '../processes.ts';
 import { waitFor } from '../wait.ts';
 import { proxyHeader } from './proxy-header.ts';
 import type { HandedOver } from './proxy-header.ts';
-import { resourcesJson, staticBootstrap } from './static-bootstrap.ts';
+import { staticBootstrap } from './static-bootstrap.ts';
 import type { ResourcesJson } from './static-bootstrap.ts';
 
 /** Fetching it the first time takes as long as the network does. */
@@ -60,11 +58,11 @@ export class EnvoyProcess {
     this.port = port;
   }
 
-  static async start(input: WaypointInput): Promise<EnvoyProcess> {
+  static async start(resources: ResourcesJson): Promise<EnvoyProcess> {
     const folder = mkdtempSync(join(tmpdir(), 'ambit-envoy-'));
     const file = join(folder, 'bootstrap.json');
     const admin = join(folder, 'admin');
-    writeFileSync(file, JSON.stringify(staticBootstrap(resourcesJson(buildWaypoint(input)))));
+    writeFileSync(file, JSON.stringify(staticBootstrap(resources)));
     const options = ['--concurrency', '1', '--disable-hot-restart', '--admin-address-path', admin, '-l', 'warning'];
     // Tests read the access log; by itself it comes every ten seconds.
     const log = ['--file-flush-interval-msec', '50'];

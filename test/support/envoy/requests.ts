@@ -9,6 +9,8 @@ export interface Answer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: string;
+  /** Of HTTP/2: what comes after the body, as the status of gRPC does. */
+  readonly trailers: IncomingHttpHeaders;
 }
 
 export interface Asked {
@@ -25,21 +27,29 @@ export async function ask(socket: Socket, asked: Asked = {}): Promise<Answer> {
   const answered = once(request, 'response') as Promise<[IncomingMessage]>;
   request.end(body);
   const [response] = await answered;
-  const answer = { status: response.statusCode ?? 0, headers: response.headers, body: await text(response) };
+  const answer = {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    body: await text(response),
+    trailers: response.trailers,
+  };
   socket.destroy();
   return answer;
 }
 
 /** One request over HTTP/2, whose server is known to speak it. */
 export async function askHttp2(socket: Socket, asked: Asked = {}): Promise<Answer> {
-  const { method = 'GET', path = '/', headers = {}, body = '' } = asked;
+  const { method = 'GET', path = '/', headers = {}, body: sent = '' } = asked;
   const session = connectHttp2('http://web', { createConnection: () => socket });
   session.on('error', () => undefined);
-  const stream = session.request({ ':method': method, ':path': path, ...headers }, { endStream: body === '' });
+  const stream = session.request({ ':method': method, ':path': path, ...headers }, { endStream: sent === '' });
   const answered = once(stream, 'response') as Promise<[IncomingHttpHeaders & { ':status'?: number }]>;
-  if (body !== '') stream.end(body);
+  if (sent !== '') stream.end(sent);
+  let trailers: IncomingHttpHeaders = {};
+  stream.once('trailers', (given: IncomingHttpHeaders) => (trailers = given));
   const [given] = await answered;
-  const answer = { status: given[':status'] ?? 0, headers: given, body: await text(stream) };
+  const body = await text(stream);
+  const answer = { status: given[':status'] ?? 0, headers: given, body, trailers };
   session.destroy();
   return answer;
 }

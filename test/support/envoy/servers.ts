@@ -83,6 +83,20 @@ function handler(name: string, server: TestServer, respond: Respond) {
   };
 }
 
+/** Sends back each piece of a call of gRPC as it comes, and ends well. */
+export async function grpcEcho(): Promise<TestServer> {
+  const server = createHttp2();
+  server.on('stream', (stream) => {
+    stream.on('error', () => undefined);
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => {
+      stream.sendTrailers({ 'grpc-status': '0' });
+    });
+    stream.pipe(stream);
+  });
+  return TestServer.listen(server);
+}
+
 /** Speaks first, then repeats what it hears. */
 export async function greeter(greeting: string): Promise<TestServer> {
   return TestServer.listen(

@@ -1,13 +1,18 @@
 import { after, before, describe } from 'node:test';
 
+import { buildWaypoint } from '../../../src/envoy/build.ts';
 import type { WaypointInput } from '../../../src/envoy/model.ts';
 import { envoyBinary, EnvoyProcess } from './envoy-process.ts';
 import type { TestServer } from './servers.ts';
+import { resourcesJson } from './static-bootstrap.ts';
+import type { ResourcesJson } from './static-bootstrap.ts';
+
+export type Servers = Readonly<Record<string, TestServer>>;
 
 /** A fixture of servers and one Envoy in front of them, for all tests of a suite. */
-export interface Waypoint<Servers> {
+export interface Waypoint<Having extends Servers> {
   readonly envoy: EnvoyProcess;
-  readonly servers: Servers;
+  readonly servers: Having;
 }
 
 /**
@@ -15,18 +20,28 @@ export interface Waypoint<Servers> {
  *
  * @param serve makes the servers; @param configure the waypoint, knowing their ports
  */
-export function envoySuite<Servers extends Readonly<Record<string, TestServer>>>(
+export function envoySuite<Having extends Servers>(
   name: string,
-  serve: () => Promise<Servers>,
-  configure: (servers: Servers) => WaypointInput,
-  body: (waypoint: () => Waypoint<Servers>) => void,
+  serve: () => Promise<Having>,
+  configure: (servers: Having) => WaypointInput,
+  body: (waypoint: () => Waypoint<Having>) => void,
+): void {
+  resourcesSuite(name, serve, (servers) => resourcesJson(buildWaypoint(configure(servers))), body);
+}
+
+/** The same with resources that are made already. */
+export function resourcesSuite<Having extends Servers>(
+  name: string,
+  serve: () => Promise<Having>,
+  resources: (servers: Having) => ResourcesJson,
+  body: (waypoint: () => Waypoint<Having>) => void,
 ): void {
   describe(name, { timeout: 120_000 }, () => {
-    let waypoint: Waypoint<Servers> | null = null;
+    let waypoint: Waypoint<Having> | null = null;
     before(async () => {
       await envoyBinary();
       const servers = await serve();
-      waypoint = { servers, envoy: await EnvoyProcess.start(configure(servers)) };
+      waypoint = { servers, envoy: await EnvoyProcess.start(resources(servers)) };
     });
     after(async () => {
       if (waypoint === null) return;
