@@ -67,7 +67,11 @@ function addWorkloads(
   const tcp = gatedTcp(names.tcp, toChain(names.tcp), security.policies, settings);
   table.addChains([
     httpChain(names.http, { http, telemetry, routes: names.routes, grpc: true, security: filters.requests }),
-    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], { ...settings, policies: [], security: filters.bytes }),
+    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], {
+      ...settings,
+      policies: [],
+      security: filters.bytes,
+    }),
     ...tcp.chains,
   ]);
   const branches = { http: toChain(names.http), tcp: tcp.branch };

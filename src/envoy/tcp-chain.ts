@@ -72,7 +72,11 @@ export function gatedTcp(
   const gate = connectionGate(policies);
   if (gate === true) return { chains: [], branch };
   const refused = refusedChain(name);
-  const chain = tcpChain(refused, [{ cluster: missingCluster, weight: 1 }], { ...settings, security: [], policies: [] });
+  const chain = tcpChain(refused, [{ cluster: missingCluster, weight: 1 }], {
+    ...settings,
+    security: [],
+    policies: [],
+  });
   return { chains: [chain], branch: guarded(gate, branch, toChain(refused)) };
 }
 

@@ -12,9 +12,12 @@ import { app, destinationRule, shopNamespace, vipOf } from './mesh.ts';
 
 /** Answers after the time that its client wants it to take. */
 function late(seen: Seen, response: ServerResponse): void {
-  setTimeout(() => {
-    response.end();
-  }, Number(seen.headers['x-delay'] ?? 0));
+  setTimeout(
+    () => {
+      response.end();
+    },
+    Number(seen.headers['x-delay'] ?? 0),
+  );
 }
 
 const serve = async () => ({
