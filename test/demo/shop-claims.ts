@@ -6,12 +6,11 @@ import {
   httpRoute,
   marked,
   marking,
-  to,
   toVersion,
   virtualService,
 } from '../support/waypoints/documents.ts';
 import type { Outcome } from '../support/waypoints/orders.ts';
-import { vips } from '../support/waypoints/shop.ts';
+import { aborted, canary, delayed, mirrored, retried, testers, timedOut } from '../support/waypoints/scenarios.ts';
 import type { Shop } from '../support/waypoints/shop.ts';
 import { policyClaims } from './shop-policies.ts';
 import type { Claim } from './table.ts';
@@ -23,16 +22,16 @@ const many = { count: 1_000, concurrency: 8 } as const;
 export function shopClaims(shop: Shop): readonly Claim[] {
   return [
     ...[10, 50, 100].map((weight): Claim => {
-      return { name: `canary ${100 - weight}/${weight}`, prove: () => canary(shop, weight) };
+      return { name: `canary ${100 - weight}/${weight}`, prove: () => proveCanary(shop, weight) };
     }),
-    { name: 'A/B by a header', prove: () => byHeader(shop) },
-    { name: 'blue/green switch under load', prove: () => blueGreen(shop) },
-    { name: 'mirrored to another version', prove: () => mirrored(shop) },
-    { name: 'injected delay', prove: () => delayed(shop) },
-    { name: 'injected abort', prove: () => aborted(shop) },
-    { name: 'retries hide a flaky replica', prove: () => retried(shop) },
-    { name: 'timeout', prove: () => timedOut(shop) },
-    { name: 'circuit breaker', prove: () => broken(shop) },
+    { name: 'A/B by a header', prove: () => proveHeader(shop) },
+    { name: 'blue/green switch under load', prove: () => proveSwitch(shop) },
+    { name: 'mirrored to another version', prove: () => proveMirror(shop) },
+    { name: 'injected delay', prove: () => proveDelay(shop) },
+    { name: 'injected abort', prove: () => proveAbort(shop) },
+    { name: 'retries hide a flaky replica', prove: () => proveRetries(shop) },
+    { name: 'timeout', prove: () => proveTimeout(shop) },
+    { name: 'circuit breaker', prove: () => proveBreaker(shop) },
     ...policyClaims(shop),
   ];
 }
@@ -48,33 +47,25 @@ function assertShare(measured: number, percent: number, requests: number): void 
   assert.ok(Math.abs(measured - expected) <= 6 * deviation, `${measured} of ${requests}, not ${percent} %`);
 }
 
-async function canary(shop: Shop, weight: number): Promise<string> {
-  const mark = `canary-${weight}`;
-  const backendRefs = [toVersion('v1', 100 - weight), toVersion('v2', weight)];
-  await shop.route(mark, [httpRoute([{ filters: [marked(mark)], backendRefs }])]);
+async function proveCanary(shop: Shop, weight: number): Promise<string> {
+  await shop.show(canary(weight));
   const { servers, failures } = await shop.ask(many);
   assert.deepEqual(failures, {});
   assertShare(share(servers, 'v2'), weight, many.count);
   return `HTTPRoute weights ${100 - weight}/${weight}; of ${many.count} requests v1 had ${share(servers, 'v1')}, v2 ${share(servers, 'v2')}`;
 }
 
-async function byHeader(shop: Shop): Promise<string> {
-  const tester = { headers: [{ name: 'x-tester', value: 'yes' }] };
-  const filters = [marked('header')];
-  const rules = [
-    { matches: [tester], filters, backendRefs: [toVersion('v2')] },
-    { filters, backendRefs: [toVersion('v1')] },
-  ];
-  await shop.route('header', [httpRoute(rules)]);
-  const [testers, others] = [
+async function proveHeader(shop: Shop): Promise<string> {
+  await shop.show(testers());
+  const [asked, others] = [
     await shop.ask({ count: 100, headers: { 'x-tester': 'yes' } }),
     await shop.ask({ count: 100 }),
   ];
-  assert.deepEqual([testers.servers, others.servers], [{ v2: 100 }, { v1: 100 }]);
+  assert.deepEqual([asked.servers, others.servers], [{ v2: 100 }, { v1: 100 }]);
   return '“x-tester: yes” → v2; of 100 requests with it v2 had 100, of 100 without v1 had 100';
 }
 
-async function blueGreen(shop: Shop): Promise<string> {
+async function proveSwitch(shop: Shop): Promise<string> {
   const all = (version: 'v1' | 'v2'): readonly Manifest[] => {
     return [httpRoute([{ filters: [marked(version)], backendRefs: [toVersion(version)] }])];
   };
@@ -89,62 +80,48 @@ async function blueGreen(shop: Shop): Promise<string> {
   return `v1 → v2 in ${took} ms; meanwhile ${requests} requests (${share(servers, 'v1')} to v1, then ${share(servers, 'v2')} to v2), none failed`;
 }
 
-async function mirrored(shop: Shop): Promise<string> {
-  const mirror = { type: 'RequestMirror', requestMirror: { backendRef: toVersion('v2') } };
-  await shop.route('mirror', [httpRoute([{ filters: [mirror, marked('mirror')], backendRefs: [toVersion('v1')] }])]);
-  const before = await seen(shop);
+async function proveMirror(shop: Shop): Promise<string> {
+  await shop.show(mirrored());
+  const before = await shop.seenBy('v2');
   const { servers } = await shop.ask({ count: 100 });
   assert.deepEqual(servers, { v1: 100 });
-  await shop.until('100 copies', async () => (await seen(shop)) - before >= 100);
-  return `all mirrored; of 100 requests v1 answered 100, and v2 saw ${(await seen(shop)) - before} copies`;
+  await shop.until('100 copies', async () => (await shop.seenBy('v2')) - before >= 100);
+  return `all mirrored; of 100 requests v1 answered 100, and v2 saw ${(await shop.seenBy('v2')) - before} copies`;
 }
 
-/** Requests that v2 has had. */
-async function seen(shop: Shop): Promise<number> {
-  return Number((await shop.client.ask({ host: vips.v2, path: '/seen' })).body);
-}
-
-async function delayed(shop: Shop): Promise<string> {
-  const fault = { delay: { fixedDelay: '0.2s', percentage: { value: 100 } } };
-  await shop.route('delay', [virtualService([{ fault, route: [to('v1')], headers: marking('delay') }])]);
+async function proveDelay(shop: Shop): Promise<string> {
+  await shop.show(delayed('0.2s'));
   const { p50, p99 } = await shop.ask({ count: 20, concurrency: 4 });
   assert.ok(p50 >= 200, `half of the requests took at most ${p50} ms`);
   return `200 ms for all; median of 20 requests ${p50.toFixed(0)} ms, slowest ${p99.toFixed(0)} ms`;
 }
 
-async function aborted(shop: Shop): Promise<string> {
-  const plain = { match: [{ uri: { prefix: '/plain' } }], route: [to('v1')], headers: marking('abort') };
-  const fault = { abort: { httpStatus: 418, percentage: { value: 25 } } };
-  await shop.mesh.apply('routes', [virtualService([plain, { fault, route: [to('v1')] }])]);
-  await shop.until('the abort', async () => (await shop.ask({ count: 20 })).statuses['418'] !== undefined);
+async function proveAbort(shop: Shop): Promise<string> {
+  await shop.show(aborted(25), '/plain');
   const { statuses } = await shop.ask(many);
   assertShare(share(statuses, '418'), 25, many.count);
   return `25 % answered 418; of ${many.count} requests ${share(statuses, '418')} were, ${share(statuses, '200')} got 200`;
 }
 
-async function retried(shop: Shop): Promise<string> {
+async function proveRetries(shop: Shop): Promise<string> {
   const flaky = { path: '/flaky', count: 100 };
-  const routes = (attempts: number): readonly Manifest[] => {
-    const retries = { attempts, ...(attempts === 0 ? {} : { retryOn: '5xx' }) };
-    return [virtualService([{ retries, route: [to('v1')], headers: marking(`retries-${attempts}`) }])];
-  };
-  await shop.route('retries-0', routes(0));
+  await shop.show(retried(0));
   const without = await shop.ask(flaky);
-  await shop.route('retries-2', routes(2));
+  await shop.show(retried(2));
   const hidden = await shop.ask(flaky);
   assert.equal(share(without.statuses, '503'), 50);
   assert.deepEqual(hidden.statuses, { 200: 100 });
   return 'every 2nd request fails; 0 attempts: 50 of 100 answered 503; 2 attempts: 100 of 100 answered 200';
 }
 
-async function timedOut(shop: Shop): Promise<string> {
-  await shop.route('timeout', [virtualService([{ timeout: '0.2s', route: [to('v1')], headers: marking('timeout') }])]);
+async function proveTimeout(shop: Shop): Promise<string> {
+  await shop.show(timedOut('0.2s'));
   const { statuses, p50 } = await shop.ask({ path: '/delay/2000', count: 5, concurrency: 5 });
   assert.deepEqual(statuses, { 504: 5 });
   return `200 ms against a server that takes 2 s; 5 of 5 answered 504, median ${p50.toFixed(0)} ms`;
 }
 
-async function broken(shop: Shop): Promise<string> {
+async function proveBreaker(shop: Shop): Promise<string> {
   const limits = { tcp: { maxConnections: 1 }, http: { http1MaxPendingRequests: 1 } };
   const subsets = [{ name: 'one', labels: { version: 'v1' }, trafficPolicy: { connectionPool: limits } }];
   const http = [{ route: [{ destination: { host: 'web', subset: 'one' } }], headers: marking('breaker') }];

@@ -2,17 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 
 import { rootSuite } from '../../support/suite.ts';
-import { servicePorts } from '../../support/waypoints/ports.ts';
-import {
-  destinationRule,
-  httpRoute,
-  marked,
-  marking,
-  to,
-  toVersion,
-  virtualService,
-} from '../../support/waypoints/documents.ts';
-import { Shop, vips } from '../../support/waypoints/shop.ts';
+import { destinationRule, markHeader, marking, virtualService } from '../../support/waypoints/documents.ts';
+import { serverPorts, servicePorts } from '../../support/waypoints/ports.ts';
+import { aborted, canary, delayed, mirrored, retried, testers, timedOut } from '../../support/waypoints/scenarios.ts';
+import { Shop } from '../../support/waypoints/shop.ts';
 
 rootSuite('routes of a service behind a waypoint', () => {
   let shop: Shop;
@@ -21,26 +14,8 @@ rootSuite('routes of a service behind a waypoint', () => {
   });
   after(() => shop.close());
 
-  /** Puts documents in force, seen by what a request is answered. */
-  async function inForce(
-    documents: Parameters<Shop['mesh']['apply']>[1],
-    shown: () => Promise<boolean>,
-  ): Promise<void> {
-    await shop.mesh.apply('routes', documents);
-    await shop.until('the routes', shown);
-  }
-
-  async function serverOf(headers: Readonly<Record<string, string>>): Promise<string> {
-    return Object.keys((await shop.ask({ headers })).servers).join();
-  }
-
-  async function statusOf(path: string): Promise<string> {
-    return Object.keys((await shop.ask({ path })).statuses).join();
-  }
-
   it('sends each version its share', async () => {
-    const split = [{ backendRefs: [toVersion('v1', 90), toVersion('v2', 10)], filters: [marked('canary')] }];
-    await shop.route('canary', [httpRoute(split)]);
+    await shop.show(canary(10));
     const { servers, statuses } = await shop.ask({ count: 1_000, concurrency: 8 });
     assert.deepEqual(statuses, { 200: 1_000 });
     const share = servers['v2'] ?? 0;
@@ -49,31 +24,34 @@ rootSuite('routes of a service behind a waypoint', () => {
   });
 
   it('follows a header', async () => {
-    const tester = { headers: [{ name: 'x-tester', value: 'yes' }] };
-    const rules = [{ matches: [tester], backendRefs: [toVersion('v2')] }, { backendRefs: [toVersion('v1')] }];
-    await inForce([httpRoute(rules)], async () => (await serverOf({ 'x-tester': 'yes' })) === 'v2');
+    await shop.show(testers());
     for (const [headers, version] of [
       [{}, 'v1'],
       [{ 'x-tester': 'no' }, 'v1'],
       [{ 'x-tester': 'yes' }, 'v2'],
     ] as const) {
-      assert.equal(await serverOf(headers), version);
+      assert.deepEqual((await shop.ask({ headers })).servers, { [version]: 1 });
     }
   });
 
+  it('leaves alone what goes to a pod by its own address', async () => {
+    await shop.show(testers());
+    const [host = ''] = shop.mesh.at('web-v1', serverPorts.web).split(':');
+    const headers = { 'x-tester': 'yes' };
+    const { servers, headers: given } = await shop.client.ask({ host, port: serverPorts.web, headers });
+    assert.deepEqual([servers, given[markHeader]], [{ v1: 1 }, undefined]);
+  });
+
   it('sends a copy of each request to another version, whose answers nobody sees', async () => {
-    const mirror = { type: 'RequestMirror', requestMirror: { backendRef: toVersion('v2') } };
-    const rules = [{ filters: [mirror, marked('mirror')], backendRefs: [toVersion('v1')] }];
-    await shop.route('mirror', [httpRoute(rules)]);
-    const before = await seenBy('v2');
+    await shop.show(mirrored());
+    const before = await shop.seenBy('v2');
     const { servers } = await shop.ask({ count: 50 });
     assert.deepEqual(servers, { v1: 50 });
-    await shop.until('50 copies', async () => (await seenBy('v2')) - before === 50);
+    await shop.until('50 copies', async () => (await shop.seenBy('v2')) - before === 50);
   });
 
   it('aborts the share of requests that is asked for', async () => {
-    const fault = { abort: { httpStatus: 418, percentage: { value: 50 } } };
-    await inForce([virtualService([{ fault, route: [to('v1')] }])], async () => (await statusOf('/')) === '418');
+    await shop.show(aborted(50), '/plain');
     const { statuses } = await shop.ask({ count: 400, concurrency: 4 });
     const share = statuses['418'] ?? 0;
     assert.equal(share + (statuses['200'] ?? 0), 400);
@@ -81,25 +59,21 @@ rootSuite('routes of a service behind a waypoint', () => {
   });
 
   it('delays', async () => {
-    const fault = { delay: { fixedDelay: '0.3s', percentage: { value: 100 } } };
-    await inForce([virtualService([{ fault, route: [to('v1')] }])], async () => (await shop.ask()).p50 >= 300);
+    await shop.show(delayed('0.3s'));
+    assert.ok((await shop.ask()).p50 >= 300);
   });
 
   it('answers 504 in time where a server does not', async () => {
-    await inForce([virtualService([{ timeout: '0.2s', route: [to('v1')] }])], async () => {
-      return (await statusOf('/delay/2000')) === '504';
-    });
+    await shop.show(timedOut('0.2s'));
     const { p50, statuses } = await shop.ask({ path: '/delay/2000' });
     assert.deepEqual(statuses, { 504: 1 });
     assert.ok(p50 < 1_500, `it took ${p50} ms`);
   });
 
   it('hides failures of a server by asking again', async () => {
-    const retries = { attempts: 3, retryOn: '5xx' };
-    const none = { attempts: 0 };
-    await shop.route('once', [virtualService([{ retries: none, route: [to('v1')], headers: marking('once') }])]);
+    await shop.show(retried(0));
     assert.deepEqual((await shop.ask({ path: '/flaky', count: 10 })).statuses, { 200: 5, 503: 5 });
-    await shop.route('again', [virtualService([{ retries, route: [to('v1')], headers: marking('again') }])]);
+    await shop.show(retried(3));
     assert.deepEqual((await shop.ask({ path: '/flaky', count: 10 })).statuses, { 200: 10 });
   });
 
@@ -133,9 +107,4 @@ rootSuite('routes of a service behind a waypoint', () => {
     const upgrade = 'GET /ws HTTP/1.1\r\nhost: web\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n';
     assert.match(await shop.greeting(servicePorts.web, upgrade), /^HTTP\/1\.1 101 /);
   });
-
-  async function seenBy(version: 'v1' | 'v2'): Promise<number> {
-    const { body } = await shop.client.ask({ host: vips[version], path: '/seen' });
-    return Number(body);
-  }
 });

@@ -8,6 +8,7 @@ import { waitFor } from '../wait.ts';
 import { gateway, httpService, markHeader, shop } from './documents.ts';
 import type { Outcome } from './orders.ts';
 import { servicePorts } from './ports.ts';
+import type { Scenario } from './scenarios.ts';
 import { ShopClient, startShopServer } from './shop-client.ts';
 import type { Wish } from './shop-client.ts';
 
@@ -93,10 +94,19 @@ export class Shop {
     return client;
   }
 
-  /** Puts routes in force that mark their answers with the value, and waits until an answer is. */
-  async route(mark: string, documents: readonly Manifest[]): Promise<void> {
+  /** Puts routes in force that mark their answers, and waits until one is. @param path of what is answered with the mark */
+  async show({ mark, documents }: Scenario, path = '/'): Promise<void> {
     await this.mesh.apply('routes', documents);
-    await this.until(`routes marked ${mark}`, async () => (await this.ask()).headers[markHeader] === mark);
+    await this.until(`routes marked ${mark}`, async () => (await this.ask({ path })).headers[markHeader] === mark);
+  }
+
+  async route(mark: string, documents: readonly Manifest[]): Promise<void> {
+    await this.show({ mark, documents });
+  }
+
+  /** How many requests a version has had. */
+  async seenBy(version: 'v1' | 'v2'): Promise<number> {
+    return Number((await this.client.ask({ host: vips[version], path: '/seen' })).body);
   }
 
   /** Documents are in force when what the client sees of it says so. */
