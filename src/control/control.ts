@@ -26,6 +26,7 @@ import { systemResolver } from './keys/resolve-host.ts';
 import { MeshSource } from './mesh-source.ts';
 import { ownNames } from './own-names.ts';
 import { debugHandler, metricsHandler } from './pages.ts';
+import type { ShownClient } from './pages.ts';
 import { ResourceStore } from './resources/resource-store.ts';
 import { ServingCertificate } from './serving-certificate.ts';
 import type { ControlSite } from './site.ts';
@@ -110,6 +111,7 @@ export class Control {
       maximumAge: settings.connectionAge,
       logger: logging.component('xds'),
       observer: xdsObserver(metrics),
+      presence: this.#site.presence,
     });
     this.#inspection = new InspectionService({
       timers,
@@ -274,7 +276,7 @@ export class Control {
           pending: this.#missing,
           collections: () => this.#mesh.describe(),
           conditions: () => [...this.#site.problems(), ...this.#mesh.state.conditions, ...this.#discovery.conditions()],
-          clients: () => this.#discovery.status(),
+          clients: () => this.#clients(),
           waypoint: (name) => describeWaypoint(this.#waypoints, name),
           explain: (request) =>
             explainMesh(
@@ -291,6 +293,13 @@ export class Control {
         handler: metricsHandler({ registry: metrics.registry, pending: this.#missing, logger }),
       }),
     ];
+  }
+
+  /** Of proxies the mesh is ours. */
+  #clients(): readonly ShownClient[] {
+    const { podName: control } = this.#dependencies.settings;
+    const { clusterId } = this.#mesh.state.settings;
+    return this.#discovery.status().map((client) => ({ ...client, cluster: client.cluster ?? clusterId, control }));
   }
 
   async #stop(): Promise<void> {

@@ -11,6 +11,7 @@ import { loadTokenKeys } from './certificates/token-keys.ts';
 import type { TokenKeys } from './certificates/token-keys.ts';
 import { readToken } from './certificates/tokens.ts';
 import type { ControlSite } from './site.ts';
+import { ProxyReadiness } from './waypoints/proxy-readiness.ts';
 
 export interface ManifestSiteDependencies {
   readonly settings: Pick<ControlPlaneSettings, 'manifestPoll' | 'stateDir' | 'ca'>;
@@ -26,18 +27,19 @@ export interface ManifestSiteDependencies {
 /** A mesh of manifests: its CA and the key of its tokens lie in the state folder. */
 export function manifestSite(dependencies: ManifestSiteDependencies): ControlSite {
   const { settings, logging, metrics, timers } = dependencies;
+  const manifests = new ManifestInput({
+    path: dependencies.manifests,
+    stateDir: settings.stateDir,
+    pollInterval: settings.manifestPoll,
+    timers,
+    logger: logging.component('manifests'),
+    metrics,
+  });
+  const input = new ProxyReadiness(dependencies.input ?? manifests, timers);
   return {
     task: 'manifests',
-    input:
-      dependencies.input ??
-      new ManifestInput({
-        path: dependencies.manifests,
-        stateDir: settings.stateDir,
-        pollInterval: settings.manifestPoll,
-        timers,
-        logger: logging.component('manifests'),
-        metrics,
-      }),
+    input,
+    presence: input,
     captured: 'wanted',
     problems: () => [],
     openAuthority: () => openAuthority(settings.ca, settings.stateDir, logging.component('control')),

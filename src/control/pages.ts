@@ -10,12 +10,15 @@ import type { Route } from '../process/http-routes.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ClientStatus } from './discovery/discovery-service.ts';
 
+/** A client, and which replica of the control plane it asks. */
+export type ShownClient = ClientStatus & { readonly control: string };
+
 export interface DebugPagesDependencies {
   /** What is missing until the control plane is ready. */
   readonly pending: () => readonly string[];
   readonly collections: () => readonly CollectionDescription[];
   readonly conditions: () => readonly Condition[];
-  readonly clients: () => readonly ClientStatus[];
+  readonly clients: () => readonly ShownClient[];
   /** What the Envoys of a waypoint are told; null: there is no such waypoint. @param name `namespace/name` of its Gateway */
   readonly waypoint: (name: string) => unknown;
   readonly explain: (request: Request) => Promise<Explanation>;

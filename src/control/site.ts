@@ -4,6 +4,7 @@ import type { Captured } from '../derive/context.ts';
 import type { Condition, MeshState } from '../model/workload.ts';
 import type { TokenVerifier } from './certificates/authenticator.ts';
 import type { LivePods } from './certificates/live-pods.ts';
+import type { Presence } from './presence.ts';
 import type { ServingCertificate } from './serving-certificate.ts';
 
 /** What of a control plane differs between a folder of manifests and a cluster. */
@@ -12,6 +13,8 @@ export interface ControlSite {
   readonly task: string;
   readonly input: MeshInput;
   readonly captured: Captured;
+  /** Wants to know who is connected; null: the cluster says by itself which pods are ready. */
+  readonly presence: Presence | null;
   /** What cannot be read at all, beside what derivations say of what can be. */
   readonly problems: () => readonly Condition[];
   openAuthority(): Promise<Authority>;

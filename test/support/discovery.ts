@@ -34,6 +34,8 @@ export class DiscoveryHarness extends StateStore {
   readonly waypoints = new WaypointStore();
   readonly timers = new ManualTimers();
   readonly rejections: string[] = [];
+  /** Who came and went. */
+  readonly present: string[] = [];
   readonly logs: readonly LogRecord[];
   readonly service: DiscoveryService;
   caller: Caller = { kind: 'node', node: NODE };
@@ -66,6 +68,10 @@ export class DiscoveryHarness extends StateStore {
         acknowledged: () => undefined,
         rejected: (type) => this.rejections.push(type),
         connected: () => undefined,
+      },
+      presence: {
+        agent: (node, connected) => this.present.push(`${node} ${connected ? 'came' : 'went'}`),
+        proxy: (pod, { serviceAccount }, event) => this.present.push(`${serviceAccount} ${pod} ${event}`),
       },
     });
     const { definition } = this.service;

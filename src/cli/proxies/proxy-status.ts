@@ -11,7 +11,16 @@ const typeStatus = z.object({
 
 /** What a control plane says of its clients, on `/debug/syncz`. */
 export const clientsSchema = z.array(
-  z.object({ id: z.string(), waypoint: z.string().nullable(), peer: z.string(), types: z.array(typeStatus) }),
+  z.object({
+    id: z.string(),
+    waypoint: z.string().nullable(),
+    peer: z.string(),
+    // Control planes of the version before do not say these.
+    cluster: z.string().nullish(),
+    version: z.string().nullish(),
+    control: z.string().nullish(),
+    types: z.array(typeStatus),
+  }),
 );
 
 export type Client = z.output<typeof clientsSchema>[number];
@@ -29,21 +38,28 @@ const shortNames: ReadonlyMap<string, string> = new Map([
 
 /** One line for each client, with how many types it follows. */
 export function describeClients(clients: readonly Client[]): string {
-  const rows = sorted(clients).map(({ id, waypoint, types }) => {
-    const names = types.map(({ type }) => shortName(type)).toSorted();
-    return [nameOf(id), waypoint ?? '-', `${names.length} (${names.join(',')})`];
+  const rows = sorted(clients).map((client) => {
+    const names = client.types.map(({ type }) => shortName(type)).toSorted();
+    return [...whoIs(client), `${names.length} (${names.join(',')})`, client.waypoint ?? '-'];
   });
-  return describeTable(['NAME', 'WAYPOINT', 'SUBSCRIBED TYPES'], rows);
+  return describeTable([...whoHeadings, 'SUBSCRIBED TYPES', 'WAYPOINT'], rows);
 }
 
 /** One column for each type. */
 export function describeSync(clients: readonly Client[]): string {
   const columns = [...shortNames.values()];
-  const rows = sorted(clients).map(({ id, waypoint, types }) => {
-    const states = new Map(types.map((type) => [shortName(type.type), stateOf(type)]));
-    return [nameOf(id), waypoint ?? '-', ...columns.map((column) => states.get(column) ?? 'IGNORED')];
+  const rows = sorted(clients).map((client) => {
+    const states = new Map(client.types.map((type) => [shortName(type.type), stateOf(type)]));
+    return [...whoIs(client), ...columns.map((column) => states.get(column) ?? 'IGNORED'), client.waypoint ?? '-'];
   });
-  return describeTable(['NAME', 'WAYPOINT', ...columns], rows);
+  return describeTable([...whoHeadings, ...columns, 'WAYPOINT'], rows);
+}
+
+/** As Istio's tools begin each line; ours ends it. */
+const whoHeadings = ['NAME', 'CLUSTER', 'ISTIOD', 'VERSION'] as const;
+
+function whoIs({ id, cluster, control, version }: Client): readonly string[] {
+  return [nameOf(id), cluster ?? '-', control ?? '-', version ?? '-'];
 }
 
 /** What clients have refused, with their reasons; empty where nothing. */

@@ -12,15 +12,17 @@ import type { Condition } from '../../model/workload.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { Turns } from '../../timing/turns.ts';
-import { partialResponses } from '../../wds/names.ts';
 import type { Caller } from '../caller.ts';
 import { describeCaller } from '../caller.ts';
 import type { Authenticate, CallCredentials } from '../certificates/authenticator.ts';
 import { GrpcError } from '../grpc-error.ts';
+import type { Presence } from '../presence.ts';
 import type { ResourceStore } from '../resources/resource-store.ts';
 import { EnvoyStream } from '../envoy/envoy-stream.ts';
 import { checkRunsWaypoint, waypointOf } from '../envoy/waypoint-of.ts';
 import type { WaypointStore } from '../envoy/waypoint-store.ts';
+import { claimsOf, noClaims } from './claims.ts';
+import type { Claims } from './claims.ts';
 import { DeltaStream } from './delta-stream.ts';
 import type { StreamObserver, TypeStatus } from './delta-stream.ts';
 import { Places } from './places.ts';
@@ -38,6 +40,8 @@ export interface DiscoveryDependencies {
   readonly maximumAge: number;
   readonly logger: Logger;
   readonly observer: StreamObserver & { connected(count: number): void };
+  /** null: nobody wants to know. */
+  readonly presence: Presence | null;
 }
 
 export interface ClientStatus {
@@ -47,6 +51,10 @@ export interface ClientStatus {
   readonly peer: string;
   /** What the client calls itself. */
   readonly id: string;
+  /** Of the mesh, as an agent says; null where it says nothing. */
+  readonly cluster: string | null;
+  /** Of an agent, or of the proxy. */
+  readonly version: string | null;
   readonly types: readonly TypeStatus[];
 }
 
@@ -67,7 +75,6 @@ const mostStreams = 5000;
 const mostStreamsOfNode = 4;
 /** Of one identity: a replica of a waypoint has one, and a second one for a moment. */
 const mostStreamsOfIdentity = 200;
-const longestIdentifier = 256;
 
 /** Responses are bytes already. */
 export const discoveryMethod: MethodDefinition<DiscoveryRequest, Uint8Array> = {
@@ -84,8 +91,12 @@ interface Client {
   readonly settled: Promise<void>;
   readonly settle: () => void;
   stream: DeltaStream | EnvoyStream | null;
-  id: string;
+  claims: Claims;
   node: string | null;
+  /** We have ended it, for its age. */
+  ended: boolean;
+  /** Tells whoever was told that it is there that it is gone. */
+  tellGone: () => void;
 }
 
 /** Delta xDS towards all clients. */
@@ -117,8 +128,10 @@ export class DiscoveryService {
   }
 
   status(): readonly ClientStatus[] {
-    return [...this.#clients].map(({ call, id, node, stream }) => ({
+    return [...this.#clients].map(({ call, claims: { id, cluster, version }, node, stream }) => ({
       node,
+      cluster,
+      version,
       waypoint: stream instanceof EnvoyStream ? stream.waypoint : null,
       peer: call.getPeer(),
       id,
@@ -186,6 +199,7 @@ export class DiscoveryService {
     this.#clients.add(client);
     observer.connected(this.#clients.size);
     const cancelAge = timers.after(maximumAge * (0.9 + 0.2 * random()), () => {
+      client.ended = true;
       call.end();
     });
     const detach = (): void => {
@@ -193,8 +207,9 @@ export class DiscoveryService {
       cancelAge();
       client.settle();
       client.stream?.close();
+      client.tellGone();
       observer.connected(this.#clients.size);
-      logger.info({ caller: describeCaller(caller), id: client.id, peer: call.getPeer() }, 'stream closed');
+      logger.info({ caller: describeCaller(caller), id: client.claims.id, peer: call.getPeer() }, 'stream closed');
     };
     for (const event of ['end', 'finish', 'close', 'cancelled', 'error']) call.on(event, detach);
     void this.#openInTurn(client);
@@ -235,7 +250,7 @@ export class DiscoveryService {
     }
   }
 
-  #fail({ id, call }: Client, error: unknown): void {
+  #fail({ claims: { id }, call }: Client, error: unknown): void {
     const { logger } = this.#dependencies;
     const fields = { ...errorFields(error), id, peer: call.getPeer() };
     if (error instanceof GrpcError) logger.warn(fields, 'a stream was refused');
@@ -246,11 +261,14 @@ export class DiscoveryService {
   #open(client: Client, request: DiscoveryRequest): DeltaStream | EnvoyStream {
     const { waypoints, logger } = this.#dependencies;
     const { call, caller } = client;
-    client.id = (request.node?.id ?? '').slice(0, longestIdentifier);
+    client.claims = claimsOf(request);
     const waypoint = waypointOf(caller, request, waypoints);
-    if (waypoint === null) client.node = nodeOf(caller, claimedNode(request));
-    logger.info({ caller: describeCaller(caller), id: client.id, waypoint, peer: call.getPeer() }, 'stream opened');
-    return waypoint === null ? this.#openForAgent(client, request) : this.#openForEnvoy(client, waypoint);
+    if (waypoint === null) client.node = nodeOf(caller, client.claims.node);
+    logger.info(
+      { caller: describeCaller(caller), id: client.claims.id, waypoint, peer: call.getPeer() },
+      'stream opened',
+    );
+    return waypoint === null ? this.#openForAgent(client) : this.#openForEnvoy(client, waypoint);
   }
 
   #openForEnvoy(client: Client, waypoint: string): EnvoyStream {
@@ -268,13 +286,39 @@ export class DiscoveryService {
       },
       logger,
       observer,
+      onReady: () => {
+        this.#tellProxy(client);
+      },
     });
   }
 
-  #openForAgent(client: Client, request: DiscoveryRequest): DeltaStream {
+  #tellProxy(client: Client): void {
+    const { presence } = this.#dependencies;
+    const { caller } = client;
+    const { id } = client.claims;
+    // Whoever proves nothing says nothing of a pod.
+    if (presence === null || caller.kind !== 'workload') return;
+    presence.proxy(id, caller.identity, 'ready');
+    client.tellGone = () => {
+      presence.proxy(id, caller.identity, client.ended ? 'ended' : 'gone');
+    };
+  }
+
+  #tellAgent(client: Client): void {
+    const { presence } = this.#dependencies;
+    const { node } = client;
+    if (presence === null || node === null) return;
+    presence.agent(node, true);
+    client.tellGone = () => {
+      presence.agent(node, false);
+    };
+  }
+
+  #openForAgent(client: Client): DeltaStream {
     const { store, identifier, observer, logger } = this.#dependencies;
     const { call } = client;
-    const paging = { ...usualPaging, whole: !takesParts(request) };
+    this.#tellAgent(client);
+    const paging = { ...usualPaging, whole: !client.claims.takesParts };
     const places = paging.whole ? this.#whole : this.#pages;
     return new DeltaStream({
       store,
@@ -297,7 +341,8 @@ export class DiscoveryService {
 function newClient(call: DiscoveryCall, caller: Caller): Client {
   let settle: () => void = () => undefined;
   const settled = new Promise<void>((resolve) => (settle = resolve));
-  return { call, caller, settled, settle, stream: null, id: '', node: null };
+  const told = { ended: false, tellGone: () => undefined };
+  return { call, caller, settled, settle, stream: null, claims: noClaims, node: null, ...told };
 }
 
 /** Resolves when the network has it, or nobody is there any more. */
@@ -323,21 +368,12 @@ function credentialsOf(call: DiscoveryCall): CallCredentials {
   return { metadata: call.metadata, authContext: call.getAuthContext(), peer: call.getPeer() };
 }
 
-function takesParts({ node }: DiscoveryRequest): boolean {
-  return node?.metadata?.[partialResponses] === true;
-}
-
 /** @throws GrpcError `PERMISSION_DENIED`: an agent with another node's token would take that node's pods for its own */
 function nodeOf(caller: Caller, claimed: string | null): string | null {
   if (caller.kind !== 'node') return claimed;
   if (claimed === null || claimed === caller.node) return caller.node;
   throw new GrpcError(
     status.PERMISSION_DENIED,
-    `the token is that of node ${caller.node}, and the client says that it runs on node ${claimed.slice(0, longestIdentifier)}`,
+    `the token is that of node ${caller.node}, and the client says that it runs on node ${claimed}`,
   );
-}
-
-function claimedNode({ node }: DiscoveryRequest): string | null {
-  const claimed = node?.metadata?.['NODE_NAME'];
-  return typeof claimed === 'string' && claimed !== '' ? claimed : null;
 }

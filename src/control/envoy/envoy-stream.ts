@@ -30,6 +30,8 @@ export interface EnvoyStreamDependencies {
   readonly onFailed: (error: unknown) => void;
   readonly logger: Logger;
   readonly observer: StreamObserver;
+  /** Once: it has answered about its listeners, so it serves, by these or by those that it had. */
+  readonly onReady: () => void;
 }
 
 /** Of a waypoint with more resources than that its Envoy could not be run, either. */
@@ -56,6 +58,7 @@ export class EnvoyStream {
   #cancelWait: () => void = () => undefined;
   #serial = 0;
   #unknown = 0;
+  #ready = false;
   #pumping = false;
   #closed = false;
 
@@ -126,6 +129,7 @@ export class EnvoyStream {
   #answered(lane: EnvoyLane, request: DiscoveryRequest): void {
     const { observer, logger, waypoint } = this.#dependencies;
     const answer = lane.answered(request);
+    if (answer.kind !== 'stale') this.#tellReady(lane);
     if (answer.kind === 'acknowledged') observer.acknowledged(lane.type, answer.seconds);
     if (answer.kind !== 'rejected') return;
     // It asks for no endpoints of clusters that it does not take.
@@ -136,6 +140,12 @@ export class EnvoyStream {
       { waypoint, type: lane.type, names: names.slice(0, 5), rejection: message },
       'a waypoint’s Envoy refused what it was sent; what it had stays in force there',
     );
+  }
+
+  #tellReady({ type }: EnvoyLane): void {
+    if (this.#ready || type !== resourceTypes.listeners) return;
+    this.#ready = true;
+    this.#dependencies.onReady();
   }
 
   #pumpSoon(): void {

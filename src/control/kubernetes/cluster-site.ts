@@ -41,6 +41,7 @@ const STATUS_EVERY_MS = 1000;
 export class ClusterSite implements ControlSite {
   readonly task = 'the API server';
   readonly captured = 'annotated';
+  readonly presence = null;
   readonly input: KubernetesInput;
   readonly #dependencies: ClusterSiteDependencies;
   /** By `Kind namespace/name`. */

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { after, before, it } from 'node:test';
 
+import { envoyBinary } from '../../support/envoy/envoy-process.ts';
 import { rootSuite } from '../../support/suite.ts';
 import { waitFor } from '../../support/wait.ts';
 import { httpRoute, toVersion } from '../../support/waypoints/documents.ts';
@@ -10,10 +14,18 @@ const load = { duration: 4_000, concurrency: 4, timeout: 5_000 } as const;
 
 rootSuite('a waypoint of two replicas under load', () => {
   let shop: Shop;
+  /** A link to Envoy's program, so that it can be missing. */
+  let program: string;
   before(async () => {
-    shop = await Shop.open({ waypoints: { 'waypoint-a': 0, 'waypoint-b': 1 } });
+    program = join(await mkdtemp(join(tmpdir(), 'ambit-envoy-')), 'envoy');
+    await symlink(await envoyBinary(), program);
+    const agentOptions = { flags: ['--envoy', program] };
+    shop = await Shop.open({ waypoints: { 'waypoint-a': 0, 'waypoint-b': 1 }, agentOptions });
   });
-  after(() => shop.close());
+  after(async () => {
+    await shop.close();
+    await rm(dirname(program), { recursive: true });
+  });
 
   it('balances connections over its replicas', async () => {
     const { statuses } = await shop.ask({ count: 40, keepAlive: false });
@@ -50,6 +62,27 @@ rootSuite('a waypoint of two replicas under load', () => {
     assert.deepEqual([statuses, failures], [{ 200: served }, { ECONNRESET: requests - served }]);
     assert.ok(served > 0, 'the other replica has served');
     assert.deepEqual((await shop.ask({ count: 40, keepAlive: false })).statuses, { 200: 40 });
+  });
+
+  it('is served by one replica while the proxy of the other cannot be started', async () => {
+    const pid = await shop.proxyReady('waypoint-a');
+    const restarts = (await shop.proxy('waypoint-a'))?.restarts ?? 0;
+    await rm(program);
+    process.kill(pid, 'SIGKILL');
+    await shop.until('no request is refused', async () => {
+      const { statuses } = await shop.ask({ count: 20, keepAlive: false });
+      return statuses['200'] === 20;
+    });
+    assert.equal((await shop.proxy('waypoint-a'))?.state, 'waiting');
+    assert.deepEqual((await shop.ask({ ...load, duration: 1_000, keepAlive: false })).failures, {});
+    await symlink(await envoyBinary(), program);
+    await shop.proxyReady('waypoint-a', restarts + 1);
+    const toFirst = { reporter: 'source', destination_workload: 'waypoint-a' };
+    await shop.until('both serve', async () => {
+      const asking = () => shop.ask({ count: 20, keepAlive: false });
+      const [{ statuses }, grown] = await shop.mesh.growth(0, 'istio_tcp_connections_opened_total', toFirst, asking);
+      return statuses['200'] === 20 && grown > 0;
+    });
   });
 
   it('loses no request when a replica is taken out', async () => {

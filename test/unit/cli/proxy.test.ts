@@ -20,6 +20,9 @@ const envoy = {
   node: null,
   waypoint: 'shop/waypoint',
   peer: 'p',
+  cluster: 'Kubernetes',
+  version: '1.40.0',
+  control: 'istiod-1',
   types: [types.cluster, { ...types.listener, rejection: 'bad port' }, { ...types.route, pending: true }],
 };
 const agent = {
@@ -118,18 +121,20 @@ describe('ambit proxy-status', () => {
   it('names each client, and what it follows', async (context) => {
     const { rows } = await run(context, 'proxy-status');
     assert.deepEqual(rows.slice(0, 3), [
-      ['NAME', 'WAYPOINT', 'SUBSCRIBED TYPES'],
-      ['waypoint-1.shop', 'shop/waypoint', '3 (CDS,LDS,RDS)'],
-      ['ztunnel-x.istio-system', '-', '1 (WDS)'],
+      ['NAME', 'CLUSTER', 'ISTIOD', 'VERSION', 'SUBSCRIBED TYPES', 'WAYPOINT'],
+      ['waypoint-1.shop', 'Kubernetes', 'istiod-1', '1.40.0', '3 (CDS,LDS,RDS)', 'shop/waypoint'],
+      ['ztunnel-x.istio-system', '-', '-', '-', '1 (WDS)', '-'],
     ]);
   });
 
   it('says of each type whether the client has it, and what it refuses', async (context) => {
     const { rows } = await run(context, 'ps', '-v', 'full');
+    const ofEnvoy = ['waypoint-1.shop', 'Kubernetes', 'istiod-1', '1.40.0'];
+    const ofAgent = ['ztunnel-x.istio-system', '-', '-', '-'];
     assert.deepEqual(rows, [
-      ['NAME', 'WAYPOINT', 'CDS', 'LDS', 'EDS', 'RDS', 'WDS', 'WADS'],
-      ['waypoint-1.shop', 'shop/waypoint', 'SYNCED', 'NACKED', 'IGNORED', 'STALE', 'IGNORED', 'IGNORED'],
-      ['ztunnel-x.istio-system', '-', 'IGNORED', 'IGNORED', 'IGNORED', 'IGNORED', 'SYNCED', 'IGNORED'],
+      ['NAME', 'CLUSTER', 'ISTIOD', 'VERSION', 'CDS', 'LDS', 'EDS', 'RDS', 'WDS', 'WADS', 'WAYPOINT'],
+      [...ofEnvoy, 'SYNCED', 'NACKED', 'IGNORED', 'STALE', 'IGNORED', 'IGNORED', 'shop/waypoint'],
+      [...ofAgent, 'IGNORED', 'IGNORED', 'IGNORED', 'IGNORED', 'SYNCED', 'IGNORED', '-'],
       ['waypoint-1.shop refuses LDS: bad port'],
     ]);
   });

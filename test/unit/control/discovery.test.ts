@@ -245,6 +245,16 @@ test('a workload gets no resources', async (context) => {
   assert.equal((await client.ended()).code, status.PERMISSION_DENIED);
 });
 
+test('whoever wants to know is told which agents come and go', async (context) => {
+  const harness = await DiscoveryHarness.start(context, mesh);
+  const client = harness.client();
+  client.send({ typeUrl });
+  await client.response(0);
+  client.close();
+  await waitFor(() => harness.present.length === 2, { interval: 2, what: 'the end of the stream' });
+  assert.deepEqual(harness.present, [`${NODE} came`, `${NODE} went`]);
+});
+
 test('a stream that has reached its age ends well', async (context) => {
   const harness = await DiscoveryHarness.start(context, mesh);
   const client = harness.client();

@@ -41,6 +41,8 @@ class StreamHarness {
   readonly timers = new ManualTimers();
   readonly sent: DeltaDiscoveryResponse[] = [];
   readonly stream: EnvoyStream;
+  /** How often it was said that the Envoy is there. */
+  ready = 0;
   #seen = 0;
 
   constructor(...resources: readonly WaypointResource[]) {
@@ -59,6 +61,7 @@ class StreamHarness {
       },
       logger: recordingLogger().logger,
       observer: { pushed: () => undefined, acknowledged: () => undefined, rejected: () => undefined },
+      onReady: () => this.ready++,
     });
   }
 
@@ -124,6 +127,29 @@ const b = [resource(clusters, 'b'), resource(endpoints, 'b')] as const;
 const listener = resource(listeners, 'waypoint');
 
 describe('the stream of an Envoy', () => {
+  test('says once that its Envoy is there, when that has answered about its listeners', async () => {
+    const harness = new StreamHarness(listener);
+    await harness.say({ typeUrl: clusters });
+    await harness.answer(clusters);
+    await harness.say({ typeUrl: listeners });
+    assert.equal(harness.ready, 0);
+    await harness.answer(listeners);
+    harness.set(resource(listeners, 'waypoint', 'two'));
+    await settled();
+    await harness.answer(listeners, 'no');
+    assert.equal(harness.ready, 1);
+  });
+
+  test('takes an Envoy for there that comes back with what it had, or refuses what it is sent', async () => {
+    const back = new StreamHarness(listener);
+    await back.say({ typeUrl: listeners, initialResourceVersions: { waypoint: listener.version } });
+    await back.answer(listeners);
+    const refusing = new StreamHarness(listener);
+    await refusing.say({ typeUrl: listeners });
+    await refusing.answer(listeners, 'no');
+    assert.deepEqual([back.ready, refusing.ready], [1, 1]);
+  });
+
   test('answers each type as it is asked for', async () => {
     const harness = new StreamHarness(...a, listener);
     await harness.say({ typeUrl: clusters });

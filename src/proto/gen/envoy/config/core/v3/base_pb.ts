@@ -13,7 +13,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file envoy/config/core/v3/base.proto.
  */
 export const file_envoy_config_core_v3_base: GenFile = /*@__PURE__*/
-  fileDesc("Ch9lbnZveS9jb25maWcvY29yZS92My9iYXNlLnByb3RvEhRlbnZveS5jb25maWcuY29yZS52MyJOCgROb2RlEgoKAmlkGAEgASgJEg8KB2NsdXN0ZXIYAiABKAkSKQoIbWV0YWRhdGEYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0IiIKDENvbnRyb2xQbGFuZRISCgppZGVudGlmaWVyGAEgASgJYgZwcm90bzM", [file_google_protobuf_struct]);
+  fileDesc("Ch9lbnZveS9jb25maWcvY29yZS92My9iYXNlLnByb3RvEhRlbnZveS5jb25maWcuY29yZS52MyKUAQoETm9kZRIKCgJpZBgBIAEoCRIPCgdjbHVzdGVyGAIgASgJEikKCG1ldGFkYXRhGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJEChh1c2VyX2FnZW50X2J1aWxkX3ZlcnNpb24YCCABKAsyIi5lbnZveS5jb25maWcuY29yZS52My5CdWlsZFZlcnNpb24ioQEKDEJ1aWxkVmVyc2lvbhJDCgd2ZXJzaW9uGAEgASgLMjIuZW52b3kuY29uZmlnLmNvcmUudjMuQnVpbGRWZXJzaW9uLlNlbWFudGljVmVyc2lvbhpMCg9TZW1hbnRpY1ZlcnNpb24SFAoMbWFqb3JfbnVtYmVyGAEgASgNEhQKDG1pbm9yX251bWJlchgCIAEoDRINCgVwYXRjaBgDIAEoDSIiCgxDb250cm9sUGxhbmUSEgoKaWRlbnRpZmllchgBIAEoCWIGcHJvdG8z", [file_google_protobuf_struct]);
 
 /**
  * Who asks. A claim of the client's: never trusted for what it may have.
@@ -35,6 +35,13 @@ export type Node = Message<"envoy.config.core.v3.Node"> & {
    * @generated from field: google.protobuf.Struct metadata = 3;
    */
   metadata?: JsonObject | undefined;
+
+  /**
+   * Of an Envoy.
+   *
+   * @generated from field: envoy.config.core.v3.BuildVersion user_agent_build_version = 8;
+   */
+  userAgentBuildVersion?: BuildVersion | undefined;
 };
 
 /**
@@ -43,6 +50,50 @@ export type Node = Message<"envoy.config.core.v3.Node"> & {
  */
 export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
   messageDesc(file_envoy_config_core_v3_base, 0);
+
+/**
+ * @generated from message envoy.config.core.v3.BuildVersion
+ */
+export type BuildVersion = Message<"envoy.config.core.v3.BuildVersion"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.BuildVersion.SemanticVersion version = 1;
+   */
+  version?: BuildVersion_SemanticVersion | undefined;
+};
+
+/**
+ * Describes the message envoy.config.core.v3.BuildVersion.
+ * Use `create(BuildVersionSchema)` to create a new message.
+ */
+export const BuildVersionSchema: GenMessage<BuildVersion> = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_base, 1);
+
+/**
+ * @generated from message envoy.config.core.v3.BuildVersion.SemanticVersion
+ */
+export type BuildVersion_SemanticVersion = Message<"envoy.config.core.v3.BuildVersion.SemanticVersion"> & {
+  /**
+   * @generated from field: uint32 major_number = 1;
+   */
+  majorNumber: number;
+
+  /**
+   * @generated from field: uint32 minor_number = 2;
+   */
+  minorNumber: number;
+
+  /**
+   * @generated from field: uint32 patch = 3;
+   */
+  patch: number;
+};
+
+/**
+ * Describes the message envoy.config.core.v3.BuildVersion.SemanticVersion.
+ * Use `create(BuildVersion_SemanticVersionSchema)` to create a new message.
+ */
+export const BuildVersion_SemanticVersionSchema: GenMessage<BuildVersion_SemanticVersion> = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_base, 1, 0);
 
 /**
  * @generated from message envoy.config.core.v3.ControlPlane
@@ -59,5 +110,5 @@ export type ControlPlane = Message<"envoy.config.core.v3.ControlPlane"> & {
  * Use `create(ControlPlaneSchema)` to create a new message.
  */
 export const ControlPlaneSchema: GenMessage<ControlPlane> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_base, 1);
+  messageDesc(file_envoy_config_core_v3_base, 2);
 
