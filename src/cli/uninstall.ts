@@ -7,9 +7,9 @@ import { EXIT_STATUS_HELP } from './command.ts';
 import type { RegisterCommand } from './command.ts';
 
 const HELP = `
-Removes what \`ambit install\` has made; pods go on without the mesh. The definitions of custom resources, and with them
-every policy, the CA and the roots in all namespaces stay, unless --purge is given. Secrets that you made (cacerts) stay in
-any case.
+Removes what \`ambit install\` has made, and what was deployed for Gateways; pods go on without the mesh. Gateways stay. The
+definitions of custom resources, and with them every policy, the CA and the roots in all namespaces stay, unless --purge is
+given. Secrets that you made (cacerts) stay in any case.
 
 Examples:
   ambit uninstall

@@ -18,7 +18,7 @@ export interface GatewayClassDependencies {
 
 /** The Gateway API may be installed at any time: that there is no class to be told of then is no change of any object. */
 const LOOK_AGAIN_MS = 30_000;
-const path = `/apis/${gatewayApi}/gatewayclasses/${waypointClass}`;
+export const classPath = `/apis/${gatewayApi}/gatewayclasses/${waypointClass}`;
 
 /** Keeps the class of waypoints in being, and accepted. For the leader only; resolves after the signal. */
 export async function keepGatewayClass(dependencies: GatewayClassDependencies, signal: AbortSignal): Promise<void> {
@@ -47,7 +47,7 @@ async function keep(client: Pick<KubeClient, 'send'>, live: GatewayClassObject |
   // At most 64 bytes.
   const description = 'A waypoint of the mesh, for services or pods that ask for it';
   if (live === null)
-    await apply(client, path, { ...identity, spec: { controllerName: waypointController, description } });
+    await apply(client, classPath, { ...identity, spec: { controllerName: waypointController, description } });
   // One that somebody has made for a controller of their own is theirs.
   if (live?.accepted === true || (live !== null && live.controllerName !== waypointController)) return;
   const accepted = {
@@ -58,5 +58,5 @@ async function keep(client: Pick<KubeClient, 'send'>, live: GatewayClassObject |
     observedGeneration: 1,
     lastTransitionTime: `${new Date(now).toISOString().slice(0, 19)}Z`,
   };
-  await apply(client, `${path}/status`, { ...identity, status: { conditions: [accepted] } });
+  await apply(client, `${classPath}/status`, { ...identity, status: { conditions: [accepted] } });
 }

@@ -19,7 +19,16 @@ export const waypointKinds: Readonly<Record<WaypointObjectKind, WaypointKind>> =
 export const gatewayApi = 'gateway.networking.k8s.io/v1';
 
 export function pathOfObject({ kind, metadata }: Pick<WaypointObject, 'kind' | 'metadata'>): string {
+  return pathOfKind(kind, metadata.namespace, metadata.name);
+}
+
+/** Of all objects of a kind; of one of them where it is named. */
+export function pathOfKind(kind: WaypointObjectKind): string;
+export function pathOfKind(kind: WaypointObjectKind, namespace: string, name: string): string;
+export function pathOfKind(kind: WaypointObjectKind, namespace?: string, name?: string): string {
   const { apiVersion, plural } = waypointKinds[kind];
-  const base = apiVersion.includes('/') ? '/apis' : '/api';
-  return `${base}/${apiVersion}/namespaces/${metadata.namespace}/${plural}/${metadata.name}`;
+  const base = `${apiVersion.includes('/') ? '/apis' : '/api'}/${apiVersion}`;
+  return namespace === undefined || name === undefined
+    ? `${base}/${plural}`
+    : `${base}/namespaces/${namespace}/${plural}/${name}`;
 }

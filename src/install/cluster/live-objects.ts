@@ -65,14 +65,15 @@ export function applyObject(api: Api, object: ManifestObject, mode: ApplyMode): 
  *
  * @returns false where it was gone already
  */
-export async function deleteObject(api: Api, object: LiveObject): Promise<boolean> {
-  const { uid } = object.metadata;
+export function deleteObject(api: Api, object: LiveObject): Promise<boolean> {
+  return deletePath(api, objectPath(object), object.metadata.uid);
+}
+
+/** As `deleteObject`. */
+export async function deletePath(api: Api, path: string, uid: string | undefined): Promise<boolean> {
+  const preconditions = uid === undefined ? {} : { preconditions: { uid } };
   try {
-    await api.send({
-      method: 'DELETE',
-      path: objectPath(object),
-      body: { propagationPolicy: 'Foreground', ...(uid === undefined ? {} : { preconditions: { uid } }) },
-    });
+    await api.send({ method: 'DELETE', path, body: { propagationPolicy: 'Foreground', ...preconditions } });
     return true;
   } catch (error) {
     if (isNotFound(error) || isConflict(error)) return false;

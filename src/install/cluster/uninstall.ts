@@ -12,6 +12,7 @@ import type { LiveObject } from './live-objects.ts';
 import { installedDefinitions, installedObjects, isOurs, namespacesOf } from './ownership.ts';
 import { isMadeHere } from './plan.ts';
 import { poll } from './polling.ts';
+import { removeWaypoints } from './uninstall-waypoints.ts';
 
 export interface UninstallOptions {
   readonly namespace: string;
@@ -38,6 +39,7 @@ export async function uninstall(tools: InstallerTools, options: UninstallOptions
   refuseOther(namespace, present);
   const inOrder = [...present].sort((left, right) => order.indexOf(left.kind) - order.indexOf(right.kind));
   await removeWorkloads(tools, options, inOrder);
+  await removeWaypoints(tools);
   for (const object of inOrder.filter((one) => !isWorkloadKind(one))) await remove(tools, object);
   await removePath(tools, `/apis/coordination.k8s.io/v1/namespaces/${namespace}/leases/${leaderLease}`, 'Lease');
   if (purge) await purgeRest(tools, namespace, definitions);

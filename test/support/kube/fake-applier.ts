@@ -16,7 +16,7 @@ interface Stored {
 
 /** Kinds that every API server has; those of definitions come when these are there. */
 const builtIn =
-  /\/(namespaces|customresourcedefinitions|daemonsets|deployments|services|serviceaccounts|pods|configmaps|secrets|poddisruptionbudgets|networkpolicies|validatingwebhookconfigurations|validatingadmissionpolic(ies|ybindings)|(cluster)?role(binding)?s)(\/[^/]+)?$/;
+  /\/(namespaces|customresourcedefinitions|daemonsets|deployments|services|serviceaccounts|pods|configmaps|secrets|poddisruptionbudgets|horizontalpodautoscalers|networkpolicies|validatingwebhookconfigurations|validatingadmissionpolic(ies|ybindings)|(cluster)?role(binding)?s)(\/[^/]+)?$/;
 
 /**
  * Server-side apply as an API server does it, as far as installing needs it: owners of fields, conflicts, force, dry run,

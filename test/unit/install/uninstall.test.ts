@@ -27,6 +27,16 @@ function put({ applier }: InstallFixture, path: string, kind: string, name: stri
   applier.put(path, { apiVersion: 'v1', kind, metadata });
 }
 
+const gatewayClass = '/apis/gateway.networking.k8s.io/v1/gatewayclasses/istio-waypoint';
+
+/** An object at that path, of the kind that it says. */
+function putMade({ applier }: InstallFixture, path: string, metadata: object): void {
+  const [, namespace] = /\/namespaces\/([^/]+)\/[^/]+\//.exec(path) ?? [];
+  const name = path.split('/').at(-1) ?? '';
+  const place = namespace === undefined ? { name } : { name, namespace };
+  applier.put(path, { apiVersion: 'v1', kind: 'Made', metadata: { ...place, ...metadata } });
+}
+
 /** What the control plane makes while it runs. */
 function putRuntimeObjects(fixture: InstallFixture): void {
   for (const namespace of ['istio-system', 'apps']) {
@@ -64,6 +74,42 @@ describe('uninstalling', () => {
     putRuntimeObjects(fixture);
     await uninstall(fixture.tools, purged);
     assert.deepEqual([...fixture.applier.stored.keys()], fixture.before);
+  });
+
+  test('takes away what was made for Gateways, and their class, and nothing that is another’s', async (context) => {
+    const fixture = await installed(context);
+    const managed = { 'gateway.istio.io/managed': 'istio.io-mesh-controller' };
+    const made = { labels: managed, annotations: { 'ambit.dev/applied': 'x' } };
+    const place = (base: string, plural: string, name: string) => `${base}/namespaces/apps/${plural}/${name}`;
+    const ours = [
+      place('/apis/apps/v1', 'deployments', 'waypoint'),
+      place('/api/v1', 'services', 'waypoint'),
+      place('/api/v1', 'serviceaccounts', 'waypoint'),
+      place('/apis/autoscaling/v2', 'horizontalpodautoscalers', 'waypoint'),
+    ];
+    const theirs = place('/apis/apps/v1', 'deployments', 'of-istio');
+    putMade(fixture, theirs, { labels: managed });
+    for (const path of ours) putMade(fixture, path, made);
+    putMade(fixture, gatewayClass, { managedFields: [{ manager: 'ambit-waypoints' }] });
+    await uninstall(fixture.tools, kept);
+    const left = [...fixture.applier.stored.keys()];
+    assert.deepEqual(
+      [...ours, gatewayClass].filter((path) => left.includes(path)),
+      [],
+    );
+    assert.ok(left.includes(theirs));
+    const order = deleted(fixture);
+    const control = '/apis/apps/v1/namespaces/istio-system/deployments/istiod';
+    assert.ok(order.indexOf(control) < order.indexOf(ours[0] ?? ''), 'the control plane would make them anew');
+    assert.ok(fixture.lines.includes('removed    Deployment apps/waypoint'));
+  });
+
+  test('leaves a class of waypoints that somebody else has made', async (context) => {
+    const fixture = await installed(context);
+    const managedFields = [{ manager: 'pilot' }, { manager: 'ambit-waypoints', subresource: 'status' }];
+    putMade(fixture, gatewayClass, { managedFields });
+    await uninstall(fixture.tools, kept);
+    assert.notEqual(fixture.applier.get(gatewayClass), null);
   });
 
   test('a purge leaves a namespace that holds something else, and the CA that the operator made', async (context) => {
