@@ -112,15 +112,18 @@ const anyMode = fc.constantFrom('ALLOW_ANY' as const, 'REGISTRY_ONLY' as const);
 const anyBlocks = fc.subarray(['10.0.0.0/29', '10.0.0.200/32', '192.168.0.0/16', 'fd00::/64', '169.254.169.254/32'], {
   maxLength: 2,
 });
-const anyOutboundPolicy = fc.record({
-  mode: anyMode,
-  namespaces: fc.oneof(
-    fc.constant({}),
-    anyMode.map((other) => ({ other })),
-  ),
-  allow: anyBlocks,
-  refuse: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: anyBlocks }),
-});
+const anyOutboundPolicy = fc.record(
+  {
+    mode: anyMode,
+    namespaces: fc.oneof(
+      fc.constant({}),
+      anyMode.map((other) => ({ other })),
+    ),
+    allow: anyBlocks,
+    refuse: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: anyBlocks }),
+  },
+  { noNullPrototype: true },
+);
 
 const present = <T>(names: readonly string[], make: (name: string) => fc.Arbitrary<T>): fc.Arbitrary<T[]> =>
   fc
