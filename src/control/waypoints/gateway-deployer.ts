@@ -9,23 +9,18 @@ import { aborted } from '../../process/lifecycle.ts';
 import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { apply } from './apply.ts';
+import { borrowsAccount, checkAccount } from './borrowed-account.ts';
 import { gatewayKey } from './gateway-object.ts';
 import type { GatewayObject } from './gateway-object.ts';
 import { gatewayStatus, saysAlready } from './gateway-status.ts';
 import type { GatewayAddress, Refusal } from './gateway-status.ts';
 import type { LiveWaypoints } from './live-waypoints.ts';
+import { isMadeFor } from './made-for.ts';
 import { covers } from './object-difference.ts';
 import { gatewayApi, pathOfObject, waypointKinds } from './waypoint-kinds.ts';
-import {
-  digestAnnotation,
-  managedBy,
-  managedLabel,
-  sealed,
-  waypointNames,
-  waypointObjects,
-} from './waypoint-objects.ts';
+import { digestAnnotation, sealed, waypointNames, waypointObjects } from './waypoint-objects.ts';
 import type { WaypointObject } from './waypoint-objects.ts';
-import { ParametersError, readParameters, withParameters } from './waypoint-parameters.ts';
+import { checkInfrastructure, ParametersError, readParameters, withParameters } from './waypoint-parameters.ts';
 import type { DeploymentTerms } from './deployment-terms.ts';
 
 export interface GatewayDeployerDependencies {
@@ -42,7 +37,7 @@ export interface GatewayDeployerDependencies {
 
 const CONCURRENCY = 4;
 const NOTES_EVERY_MS = 1000;
-/** Parameters may be read, not watched: whoever changes them waits so long. */
+/** Parameters and others' accounts may be read, not watched: whoever changes them waits so long. */
 const PARAMETERS_EVERY_MS = 30_000;
 /** As Istio counts its templates: a Gateway that a newer controller has taken over is left to it. */
 const controllerVersion = 5;
@@ -103,7 +98,8 @@ export class GatewayDeployer {
   async #reconcile(key: string): Promise<void> {
     const gateway = this.#dependencies.live.gateways.get(key);
     if (gateway === null || !this.#isOurs(gateway)) return;
-    if (gateway.spec.infrastructure.parametersRef !== null) this.#queue.addAfter(key, PARAMETERS_EVERY_MS);
+    if (gateway.spec.infrastructure.parametersRef !== null || borrowsAccount(gateway))
+      this.#queue.addAfter(key, PARAMETERS_EVERY_MS);
     try {
       await this.#deploy(gateway);
       await this.#say(gateway, null);
@@ -132,6 +128,8 @@ export class GatewayDeployer {
 
   async #deploy(gateway: GatewayObject): Promise<void> {
     const { client, terms } = this.#dependencies;
+    checkInfrastructure(gateway);
+    await checkAccount(client, gateway);
     const parameters = await readParameters(client, gateway);
     for (const object of withParameters(waypointObjects(gateway, terms), parameters)) {
       await this.#applyWhereOther(sealed(object), gateway);
@@ -220,15 +218,6 @@ class ForeignObjectError extends Error {
     );
   }
 }
-
-/** Those of a stock control plane count: their Gateway owns them, or they are labelled. */
-function isMadeFor(object: KubeObject, { metadata }: GatewayObject): boolean {
-  const { labels = {}, ownerReferences = [] } = object.metadata as OwnedMetadata;
-  if (ownerReferences.length > 0) return ownerReferences.some(({ uid }) => uid === metadata.uid);
-  return labels[managedLabel] === managedBy;
-}
-
-type OwnedMetadata = KubeObject['metadata'] & { readonly ownerReferences?: readonly { readonly uid: string }[] };
 
 /** Null for a failure that says nothing of the Gateway, such as an API server that does not answer. */
 function refusalOf(error: unknown): Refusal | null {

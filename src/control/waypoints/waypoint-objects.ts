@@ -33,7 +33,9 @@ export const managedBy = 'istio.io-mesh-controller';
 export const digestAnnotation = 'ambit.dev/applied';
 
 const nameAnnotation = 'gateway.istio.io/name-override';
-const accountAnnotation = 'gateway.istio.io/service-account';
+/** By it dashboards and `kubectl exec` find the proxy. */
+export const proxyContainer = 'istio-proxy';
+export const accountAnnotation = 'gateway.istio.io/service-account';
 const serviceTypeAnnotation = 'networking.istio.io/service-type';
 const serviceTypes = ['ClusterIP', 'NodePort', 'LoadBalancer'];
 /** After what it serves on, for the end itself. */
@@ -176,8 +178,7 @@ function podSpec(gateway: GatewayObject, terms: DeploymentTerms, selector: Label
 
 function container(gateway: GatewayObject, { image, pullPolicy, resources, drain }: DeploymentTerms): object {
   return {
-    // The name by which dashboards and `kubectl exec` find the proxy.
-    name: 'istio-proxy',
+    name: proxyContainer,
     image,
     imagePullPolicy: pullPolicy,
     args: [

@@ -1,11 +1,10 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { gatewayNameLabel } from '../../derive/waypoints/waypoint.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
 import { isForbidden, isNotFound } from '../../kube/kube-error.ts';
 import type { GatewayObject } from './gateway-object.ts';
 import { overlaid } from './object-difference.ts';
-import { managedLabel } from './waypoint-objects.ts';
+import { beyondRules, freeAnnotations, parameterRules } from './parameter-rules.ts';
 import type { WaypointObject, WaypointObjectKind } from './waypoint-objects.ts';
 
 /** What a Gateway's `infrastructure.parametersRef` leads to: by the kind of the object, what is laid over it. */
@@ -22,9 +21,6 @@ const kinds: Readonly<Record<string, WaypointObjectKind>> = {
   podDisruptionBudget: 'PodDisruptionBudget',
 };
 
-/** What others find a waypoint by: theirs would be lost, or those of somebody else taken. */
-const fixedLabels: readonly string[] = [gatewayNameLabel, managedLabel];
-
 const configMap = z.object({ data: z.record(z.string(), z.string()).nullish() });
 
 /** Empty where the Gateway names none. @throws ParametersError; KubeError where the API server gives no answer */
@@ -40,6 +36,13 @@ export async function readParameters(
   return parametersOf(await readConfigMap(client, metadata.namespace, name));
 }
 
+/** @throws ParametersError where the Gateway itself asks for what parameters may not, either */
+export function checkInfrastructure({ spec }: Pick<GatewayObject, 'spec'>): void {
+  const annotation = beyondRules(freeAnnotations, spec.infrastructure.annotations);
+  if (annotation !== null)
+    throw new ParametersError(`spec.infrastructure.annotations set ${annotation}, which they may not`);
+}
+
 /** The objects with the parameters laid over them, and those that only parameters ask for. @throws ParametersError */
 export function withParameters(
   objects: readonly WaypointObject[],
@@ -50,7 +53,7 @@ export function withParameters(
   return [...objects, ...asked].map((object) => {
     const wishes = parameters.get(object.kind);
     if (wishes === undefined) return object;
-    refuseIdentity(object.kind, wishes);
+    refuseBeyond(object.kind, wishes);
     return overlaid(object, wishes) as WaypointObject;
   });
 }
@@ -94,28 +97,9 @@ function wishesOf(key: string, text: string): object {
   throw new ParametersError(`the key ${key} of the parameters is no part of an object`);
 }
 
-const unset = z.never().optional();
-const identity = z.object({
-  apiVersion: unset,
-  kind: unset,
-  metadata: z
-    .strictObject({
-      labels: z.record(z.string(), z.unknown()).optional(),
-      annotations: z.record(z.string(), z.unknown()).optional(),
-    })
-    .optional(),
-  spec: z.looseObject({ selector: unset, scaleTargetRef: unset }).optional(),
-});
-
-function refuseIdentity(kind: string, wishes: object): void {
-  const reading = identity.safeParse(wishes);
-  const labels = reading.success ? Object.keys(reading.data.metadata?.labels ?? {}) : [];
-  const fixed = labels.find((label) => fixedLabels.includes(label));
-  if (reading.success && fixed === undefined) return;
-  const path = reading.error?.issues[0]?.path.join('.') ?? `metadata.labels.${fixed ?? ''}`;
-  throw new ParametersError(
-    `the parameters of ${kind} set ${path}: of metadata only other labels and annotations may be set, and no selectors`,
-  );
+function refuseBeyond(kind: WaypointObjectKind, wishes: object): void {
+  const field = beyondRules(parameterRules[kind], wishes);
+  if (field !== null) throw new ParametersError(`the parameters of ${kind} set ${field}, which they may not`);
 }
 
 function furtherObjects({ metadata, spec }: WaypointObject): readonly WaypointObject[] {

@@ -130,9 +130,20 @@ const controlValidations: readonly Validation[] = [
   {
     expression: `request.resource.resource != 'deployments' || (${[
       ...['hostNetwork', 'hostPID', 'hostIPC'].map((field) => `!${pod}.?${field}.orValue(false)`),
-      `${containers}.all(container, !container.?securityContext.?privileged.orValue(false))`,
+      `${containers}.all(container, container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))`,
     ].join(' && ')})`,
     message: 'pods of waypoints may have nothing of their node',
+  },
+  {
+    expression: `request.resource.resource != 'deployments' || (${[
+      `${pod}.?securityContext.?runAsNonRoot.orValue(false)`,
+      `${containers}.all(container, ${[
+        '!container.?securityContext.?privileged.orValue(false)',
+        '!container.?securityContext.?allowPrivilegeEscalation.orValue(true)',
+        'container.?securityContext.?capabilities.?add.orValue([]).size() == 0',
+      ].join(' && ')})`,
+    ].join(' && ')})`,
+    message: 'pods of waypoints may have no privileges',
   },
   {
     // Volumes that are named here hold nothing that is a secret, nor of the node.

@@ -300,11 +300,22 @@ const ofWaypoint = {
   ownerReferences: [{ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', name: 'any', uid: 'any' }],
 };
 
+const confined = { allowPrivilegeEscalation: false };
+
 /** Each is what a waypoint's is, but for one thing. */
 const deploymentsThatControlMayNotMake: readonly (readonly [string, object, object])[] = [
   ['that is no waypoint’s', { name: 'stolen', ownerReferences: ofWaypoint.ownerReferences }, {}],
   ['of no Gateway', { name: 'stolen', labels: ofWaypoint.labels }, {}],
   ['in the network of a node', ofWaypoint, { hostNetwork: true }],
+  ['on a port of a node', ofWaypoint, containersWith({ ports: [{ containerPort: 80, hostPort: 80 }] })],
+  ['that may be root', ofWaypoint, { securityContext: {} }],
+  ['with privileges', ofWaypoint, containersWith({ securityContext: { privileged: true } })],
+  ['that may gain privileges', ofWaypoint, containersWith({ securityContext: {} })],
+  [
+    'with a capability',
+    ofWaypoint,
+    containersWith({ securityContext: { ...confined, capabilities: { add: ['NET_RAW'] } } }),
+  ],
   ['with files of a node', ofWaypoint, { volumes: [{ name: 'a', hostPath: { path: '/' } }] }],
   ['with a Secret', ofWaypoint, { volumes: [{ name: 'a', secret: { secretName: 'any' } }] }],
   ['with a token', ofWaypoint, { automountServiceAccountToken: true }],
@@ -315,10 +326,14 @@ const deploymentsThatControlMayNotMake: readonly (readonly [string, object, obje
   ],
 ];
 
+function containersWith(more: object): object {
+  return { containers: [{ name: 'main', image: 'any', securityContext: confined, ...more }] };
+}
+
 function deploymentSpec(spec: object): object {
   const labels = { app: 'stolen' };
-  const containers = [{ name: 'main', image: 'any' }];
-  const template = { metadata: { labels }, spec: { containers, automountServiceAccountToken: false, ...spec } };
+  const plain = { automountServiceAccountToken: false, securityContext: { runAsNonRoot: true } };
+  const template = { metadata: { labels }, spec: { ...containersWith({}), ...plain, ...spec } };
   return { replicas: 0, selector: { matchLabels: labels }, template };
 }
 

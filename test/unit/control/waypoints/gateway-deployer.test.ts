@@ -33,6 +33,10 @@ function said(rig: DeployerRig, type: string): string {
   return statusOf(rig).conditions.find((condition) => condition.type === type)?.status ?? '';
 }
 
+function reason(rig: DeployerRig, type: string): string {
+  return statusOf(rig).conditions.find((condition) => condition.type === type)?.message ?? '';
+}
+
 /** As its controllers report it. */
 function serve({ put, stored }: DeployerRig): void {
   const live = (path: string, more: object): KubeObject => ({ ...stored(path), ...more }) as unknown as KubeObject;
@@ -187,12 +191,77 @@ describe('the deployer of waypoints', () => {
     assert.equal(count(rig, objectPaths.service), 0);
   });
 
+  it('refuses parameters and annotations that would have more than a plain pod', async (context) => {
+    const rig = await startDeployer(context);
+    withParameters(rig, { deployment: 'spec: { template: { spec: { hostNetwork: true } } }' });
+    rig.run();
+    await waitFor(() => /set spec\.template\.spec\.hostNetwork/.test(reason(rig, 'Accepted')), fast);
+    const annotations = { 'container.apparmor.security.beta.kubernetes.io/istio-proxy': 'unconfined' };
+    rig.put(gateways, gatewayObject({}, { infrastructure: { annotations } }));
+    await waitFor(() => /infrastructure\.annotations set container\.apparmor/.test(reason(rig, 'Accepted')), fast);
+    assert.equal(count(rig, objectPaths.deployment), 0);
+  });
+
   it('accepts no Gateway whose parameters are not there', async (context) => {
     const rig = await startDeployer(context);
     withParameters(rig, null);
     rig.run();
     await waitFor(() => said(rig, 'Accepted') === 'False', fast);
     assert.match(statusOf(rig).conditions[0]?.message ?? '', /ConfigMap shop\/mine, which is not there/);
+  });
+});
+
+describe('an account that a Gateway names', () => {
+  const annotations = { 'gateway.istio.io/service-account': 'till' };
+  const account = (more: object): KubeObject => ({ metadata: { name: 'till', namespace: 'shop', ...more } });
+  const lent = (to: string): KubeObject => account({ annotations: { 'ambit.dev/used-by-waypoints': to } });
+
+  for (const [what, found] of [
+    ['that is not there', null],
+    ['that says nothing of it', account({})],
+    ['that is for other waypoints', lent('other, another')],
+    [
+      'that is another waypoint’s',
+      account({
+        ownerReferences: [{ uid: 'other' }],
+        labels: { 'gateway.istio.io/managed': 'istio.io-mesh-controller' },
+      }),
+    ],
+  ] as const) {
+    it(`is not run as ${what}`, async (context) => {
+      const rig = await startDeployer(context);
+      if (found !== null) rig.put('/api/v1/serviceaccounts', found);
+      rig.put(gateways, gatewayObject({ annotations }));
+      rig.run();
+      await waitFor(() => /ServiceAccount shop\/till, wh/.test(reason(rig, 'Accepted')), fast);
+      assert.equal(said(rig, 'Accepted'), 'False');
+      assert.equal(count(rig, objectPaths.deployment), 0);
+    });
+  }
+
+  for (const to of ['waypoint', '*', 'other, waypoint'])
+    it(`is run as where it says it is for ${to}, and without its token`, async (context) => {
+      const rig = await startDeployer(context);
+      rig.put('/api/v1/serviceaccounts', lent(to));
+      rig.put(gateways, gatewayObject({ annotations }));
+      rig.run();
+      await waitFor(() => rig.stored(objectPaths.deployment) !== null, fast);
+      const deployment = JSON.stringify(rig.stored(objectPaths.deployment));
+      assert.match(deployment, /"serviceAccountName":"till"/);
+      assert.match(deployment, /"automountServiceAccountToken":false/);
+      assert.equal(count(rig, '/api/v1/namespaces/shop/serviceaccounts/till'), 0);
+    });
+
+  it('is looked at again', async (context) => {
+    const rig = await startDeployer(context);
+    rig.put(gateways, gatewayObject({ annotations }));
+    rig.run();
+    await waitFor(() => said(rig, 'Accepted') === 'False', fast);
+    rig.put('/api/v1/serviceaccounts', lent('waypoint'));
+    await waitFor(() => {
+      rig.timers.advance(1000);
+      return rig.stored(objectPaths.deployment) !== null;
+    }, fast);
   });
 });
 
