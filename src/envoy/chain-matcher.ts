@@ -11,7 +11,9 @@ import type {
   MatcherSchema,
 } from '../proto/gen/envoy-api/xds/type/matcher/v3/matcher_pb.ts';
 import type { TextMatch } from './http-rules.ts';
-import { anyOf, ofText } from './predicates.ts';
+import type { ConnectionRule } from './model.ts';
+import { labelPattern, namespacePattern, peerLabels, peerPrincipal } from './peer.ts';
+import { allOf, anyOf, byDestinationBlock, byPeer, bySourceBlock, ofText } from './predicates.ts';
 import type { Predicate } from './predicates.ts';
 import { packed } from './values.ts';
 import type { Init } from './values.ts';
@@ -43,13 +45,15 @@ export function byFirstBytes(http: Branch, otherwise: Branch): Branch {
   return nested(tree(input('application-protocol', packed(ApplicationProtocolInputSchema)), new Map(words), otherwise));
 }
 
-/** In order: the first whose names hold the name that the client asks for. */
-export function byServerName(
-  branches: readonly { readonly names: readonly string[]; readonly branch: Branch }[],
+type Asking = Pick<ConnectionRule, 'serverNames' | 'from'>;
+
+/** In order: the first that holds. @param rules each asks for something */
+export function byRule(
+  rules: readonly { readonly rule: Asking; readonly branch: Branch }[],
   otherwise?: Branch,
 ): Branch {
-  const matchers = branches.flatMap(({ names, branch }): Init<typeof Matcher_MatcherList_FieldMatcherSchema>[] => {
-    const predicate = anyOf(names.map(namePredicate));
+  const matchers = rules.flatMap(({ rule, branch }): Init<typeof Matcher_MatcherList_FieldMatcherSchema>[] => {
+    const predicate = allOf([nameOf(rule), sourceOf(rule)]);
     return typeof predicate === 'boolean' ? [] : [{ predicate, onMatch: branch }];
   });
   return nested({ matcherType: { case: 'matcherList', value: { matchers } }, ...fallback(otherwise) });
@@ -62,8 +66,19 @@ export function guarded(gate: Predicate | boolean, branch: Branch, refused: Bran
   return nested({ matcherType: { case: 'matcherList', value: { matchers } }, onNoMatch: refused });
 }
 
-function namePredicate(name: string): Predicate {
-  return ofText(serverNameInput, namePattern(name));
+function nameOf({ serverNames }: Asking): Predicate | boolean {
+  return serverNames.length === 0 || anyOf(serverNames.map((name) => ofText(serverNameInput, namePattern(name))));
+}
+
+function sourceOf({ from }: Asking): Predicate | boolean {
+  if (from === null) return true;
+  const { namespace, labels, block, destinations } = from;
+  return allOf([
+    namespace === null || byPeer(peerPrincipal, { kind: 'regex', value: namespacePattern(namespace) }),
+    ...[...labels].map(([key, value]) => byPeer(peerLabels, { kind: 'regex', value: labelPattern(key, value) })),
+    block === null || bySourceBlock(block),
+    destinations.length === 0 || anyOf(destinations.map(byDestinationBlock)),
+  ]);
 }
 
 /** `*.example.com` stands for one label or more before it, never for the name itself; `*` for every name. */

@@ -66,9 +66,23 @@ export interface BoundPort {
 /** A rule for whole connections. */
 export interface ConnectionRule {
   readonly name: string;
-  /** `example.com` or `*.example.com`, of TLS; none: any connection, TLS or not. */
+  /** `example.com`, `*.example.com` or `*`, of TLS; none: any connection, TLS or not. */
   readonly serverNames: readonly string[];
+  /** null: whoever connects. */
+  readonly from: ConnectionSource | null;
   readonly targets: readonly ConnectionTarget[];
+}
+
+/** Where a connection comes from and was meant to go; all that is said has to be so. */
+export interface ConnectionSource {
+  /** Of the client; null: any. */
+  readonly namespace: string | null;
+  /** That the client's pod has. */
+  readonly labels: ReadonlyMap<string, string>;
+  /** CIDR text; null: any address. */
+  readonly block: string | null;
+  /** CIDR texts, one of which is enough; none: any address. */
+  readonly destinations: readonly string[];
 }
 
 export interface ConnectionTarget {

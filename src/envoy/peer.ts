@@ -8,7 +8,7 @@ import {
 } from '../proto/gen/envoy-api/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol_pb.ts';
 import type { FilterStateValueSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/common/set_filter_state/v3/value_pb.ts';
 import { ConfigSchema as SetFilterStateSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.ts';
-import { formatLiteral, typed } from './values.ts';
+import { escapeRegex, formatLiteral, typed } from './values.ts';
 import type { Init } from './values.ts';
 
 /** Who asks, as the node's engine says it in the header of each connection. */
@@ -22,6 +22,16 @@ export interface PeerFact {
 /** The name under which Istio's own proxies keep it, so that what is written for them finds it. */
 export const peerPrincipal: PeerFact = { tlv: 0xd0, filterState: 'io.istio.peer_principal' };
 export const peerLabels: PeerFact = { tlv: 0xe7, filterState: 'ambit.peer.labels' };
+
+/** What `peerPrincipal` is of clients of the namespace, as a regular expression of the whole. */
+export function namespacePattern(namespace: string): string {
+  return `spiffe://[^/]+/ns/${escapeRegex(namespace)}/sa/.+`;
+}
+
+/** What `peerLabels` is of clients that have the label. */
+export function labelPattern(key: string, value: string): string {
+  return `(.*,)?${escapeRegex(`${key}=${value}`)}(,.*)?`;
+}
 
 const peerFacts: readonly PeerFact[] = [
   peerPrincipal,

@@ -1,5 +1,5 @@
 import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
-import { byFirstBytes, byServerName, toChain } from './chain-matcher.ts';
+import { byFirstBytes, byRule, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
 import { httpChain } from './http-chain.ts';
 import type {
@@ -112,26 +112,30 @@ function planConnections(
       security: connectionFilters(service.security.policies, base),
     });
   const inspections: readonly Inspection[] = service.security.policies.some(asksForServerName) ? ['tls'] : [];
-  if (port.connections === null) {
-    return { chains: [chain(base, [{ destination: own, weight: 1 }])], branch: toChain(base), inspections };
+  if (port.connections === null || port.connections.length === 0) {
+    // Of rules that are none of which holds nothing is reached.
+    const targets = port.connections === null ? [{ destination: own, weight: 1 }] : [];
+    return { chains: [chain(base, targets)], branch: toChain(base), inspections };
   }
   const named = port.connections.map((rule, index) => ({ rule, name: index === 0 ? base : `${base}|${index}` }));
   const chains = named.map(({ rule, name }) => chain(name, rule.targets));
   return { chains, ...choose(named, inspections) };
 }
 
-/** The first rule that asks for no name takes what the ones before it leave. */
+/** The first rule that asks for nothing takes what the ones before it leave. */
 function choose(
   named: readonly { readonly rule: ConnectionRule; readonly name: string }[],
   inspections: readonly Inspection[],
 ): Pick<PortPlan, 'branch' | 'inspections'> {
-  const open = named.findIndex(({ rule }) => rule.serverNames.length === 0);
+  const open = named.findIndex(({ rule }) => rule.serverNames.length === 0 && rule.from === null);
   const asking = open < 0 ? named : named.slice(0, open);
   const otherwise = named[open];
   const last = otherwise === undefined ? undefined : toChain(otherwise.name);
   if (asking.length === 0 && last !== undefined) return { branch: last, inspections };
-  const branches = asking.map(({ rule, name }) => ({ names: rule.serverNames, branch: toChain(name) }));
-  return { branch: byServerName(branches, last), inspections: ['tls'] };
+  const branches = asking.map(({ rule, name }) => ({ rule, branch: toChain(name) }));
+  // Reading a name takes the client's first bytes: a server that speaks first is not to wait for them without need.
+  const names = asking.some(({ rule }) => rule.serverNames.length > 0);
+  return { branch: byRule(branches, last), inspections: names ? ['tls'] : inspections };
 }
 
 /** Envoy wants weights above zero; with none left nothing is reached. */

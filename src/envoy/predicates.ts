@@ -1,12 +1,15 @@
 import {
   DestinationIPInputSchema,
   DestinationPortInputSchema,
+  FilterStateInputSchema,
   SourceIPInputSchema,
 } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts';
 import { IpSchema } from '../proto/gen/envoy-api/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts';
 import type { Matcher_MatcherList_PredicateSchema } from '../proto/gen/envoy-api/xds/type/matcher/v3/matcher_pb.ts';
 import type { StringMatcherSchema } from '../proto/gen/envoy-api/xds/type/matcher/v3/string_pb.ts';
 import type { TextMatch } from './http-rules.ts';
+import { headerState } from './peer.ts';
+import type { PeerFact } from './peer.ts';
 import { packed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -38,6 +41,12 @@ export function negation(part: Predicate | boolean): Predicate | boolean {
 /** Of a text that is not there nothing holds. */
 export function ofText(input: Input, match: TextMatch): Predicate {
   return single(input, { case: 'valueMatch', value: textMatcher(match) });
+}
+
+/** By what the connection's header says of its client. */
+export function byPeer({ filterState }: PeerFact, match: TextMatch): Predicate {
+  const typedConfig = packed(FilterStateInputSchema, { key: headerState, field: filterState });
+  return ofText({ name: 'peer', typedConfig }, match);
 }
 
 /** @param block CIDR text */

@@ -5,8 +5,8 @@ import type {
 } from '../proto/gen/envoy-api/envoy/config/route/v3/route_components_pb.ts';
 import type { FilterStateMatcherSchema } from '../proto/gen/envoy-api/envoy/type/matcher/v3/filter_state_pb.ts';
 import type { HttpMatch, NamedMatch, PathMatch } from './http-rules.ts';
-import { peerLabels, peerPrincipal } from './peer.ts';
-import { escapeRegex, stringMatcher } from './values.ts';
+import { labelPattern, namespacePattern, peerLabels, peerPrincipal } from './peer.ts';
+import { stringMatcher } from './values.ts';
 import type { Init } from './values.ts';
 
 type RouteMatch = Init<typeof RouteMatchSchema>;
@@ -70,13 +70,11 @@ type StateMatcher = Init<typeof FilterStateMatcherSchema>;
 
 function sourceNamespace(namespace: string | null): readonly StateMatcher[] {
   if (namespace === null) return [];
-  return [stateRegex(peerPrincipal.filterState, `spiffe://[^/]+/ns/${escapeRegex(namespace)}/sa/.+`)];
+  return [stateRegex(peerPrincipal.filterState, namespacePattern(namespace))];
 }
 
 function sourceLabels(labels: ReadonlyMap<string, string>): readonly StateMatcher[] {
-  return [...labels].map(([key, value]) =>
-    stateRegex(peerLabels.filterState, `(.*,)?${escapeRegex(`${key}=${value}`)}(,.*)?`),
-  );
+  return [...labels].map(([key, value]) => stateRegex(peerLabels.filterState, labelPattern(key, value)));
 }
 
 function stateRegex(key: string, regex: string): StateMatcher {

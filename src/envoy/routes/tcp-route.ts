@@ -14,6 +14,7 @@ export function convertTcpRoute(document: TcpRouteDocument, lookups: RouteLookup
     return spec.rules.slice(0, 1).map((rule) => ({
       name: `${routeName}/${rule.name ?? 0}`,
       serverNames: [],
+      from: null,
       targets: connectionTargets(rule.backendRefs, 'spec.rules[0]', backends),
     }));
   });

@@ -13,6 +13,7 @@ export function convertTlsRoute(document: TlsRouteDocument, lookups: RouteLookup
     return spec.rules.slice(0, 1).map((rule) => ({
       name: `${routeName}/${rule.name ?? 0}`,
       serverNames: spec.hostnames,
+      from: null,
       targets: connectionTargets(rule.backendRefs, 'spec.rules[0]', backends),
     }));
   });

@@ -4,7 +4,8 @@ import type {
   VirtualTcpRoute,
   VirtualTlsRoute,
 } from '../../config/manifests/schemas/virtual-service.ts';
-import type { ConnectionRule, ConnectionTarget, DestinationName } from '../model.ts';
+import { parseCidr } from '../../model/address.ts';
+import type { ConnectionRule, ConnectionSource, ConnectionTarget, DestinationName } from '../model.ts';
 import { appliesToMesh } from './mesh-gateway.ts';
 import type { VirtualPort } from './mesh-gateway.ts';
 import type { Notes } from './notes.ts';
@@ -31,45 +32,59 @@ export function convertConnections(
 type RulesOfRoute = readonly ConnectionRule[] | null;
 
 function tlsRules(route: VirtualTlsRoute, field: string, conversion: ConnectionsConversion): RulesOfRoute {
-  const matches = matchesOf(route.match, field, conversion);
-  if (matches.length === 0) return null;
-  const serverNames = matches.flatMap(({ match, seen }) => (seen ? match.sniHosts : []));
-  if (serverNames.length === 0) return [];
-  return [{ name: nameOf(field, conversion), serverNames, targets: targetsOf(route.route, field, conversion) }];
+  return rulesOf(route.match.filter(isFor(conversion.port)), route.route, field, conversion);
 }
 
 function tcpRules(route: VirtualTcpRoute, field: string, conversion: ConnectionsConversion): RulesOfRoute {
-  const matches = matchesOf(route.match, field, conversion);
-  if (route.match.length > 0 && matches.length === 0) return null;
-  if (route.match.length > 0 && !matches.some(({ seen }) => seen)) return [];
-  return [{ name: nameOf(field, conversion), serverNames: [], targets: targetsOf(route.route, field, conversion) }];
+  const matches = route.match.length === 0 ? [anyConnection] : route.match.filter(isFor(conversion.port));
+  return rulesOf(matches, route.route, field, conversion);
 }
 
 type ConnectionMatch = VirtualTcpRoute['match'][number] | VirtualTlsRoute['match'][number];
 
-/** Those that are for the port, and whether they can ever hold. */
-function matchesOf<Match extends ConnectionMatch>(
-  matches: readonly Match[],
-  field: string,
-  { port, notes }: ConnectionsConversion,
-): readonly { readonly match: Match; readonly seen: boolean }[] {
-  return matches.flatMap((match, index) => {
-    if (!appliesToMesh(match.gateways) || (match.port !== null && match.port !== port.number)) return [];
-    return [{ match, seen: isSeen(match, `${field}.match[${index}]`, notes) }];
-  });
+const anyConnection: Pick<ConnectionMatch, 'sourceLabels' | 'sourceNamespace' | 'destinationSubnets'> = {
+  sourceLabels: {},
+  sourceNamespace: null,
+  destinationSubnets: [],
+};
+
+function isFor(port: VirtualPort): (match: ConnectionMatch) => boolean {
+  return ({ gateways, port: asked }) => appliesToMesh(gateways) && (asked === null || asked === port.number);
 }
 
-/** A match that asks for more than can be seen never holds: what it guards goes to nobody by mistake. */
-function isSeen(match: ConnectionMatch, field: string, notes: Notes): boolean {
-  const unseen = [
-    ...(match.destinationSubnets.length > 0 ? ['destinationSubnets'] : []),
-    ...(Object.keys(match.sourceLabels).length > 0 ? ['sourceLabels'] : []),
-    ...(match.sourceNamespace === null ? [] : ['sourceNamespace']),
-    ...('sourceSubnet' in match && match.sourceSubnet !== null ? ['sourceSubnet'] : []),
-  ];
-  for (const name of unseen)
-    notes.unsupported(`${field}.${name}`, 'of connections it is not supported: the match never holds');
-  return unseen.length === 0;
+/** null: it does not speak of the port. */
+function rulesOf(
+  matches: readonly Partial<ConnectionMatch>[],
+  route: VirtualTcpRoute['route'],
+  field: string,
+  conversion: ConnectionsConversion,
+): RulesOfRoute {
+  if (matches.length === 0) return null;
+  const targets = targetsOf(route, field, conversion);
+  const name = nameOf(field, conversion);
+  return matches.map((match) => ({ name, serverNames: namesOf(match), from: sourceOf(match), targets }));
+}
+
+function namesOf(match: Partial<ConnectionMatch>): readonly string[] {
+  return 'sniHosts' in match ? (match.sniHosts ?? []) : [];
+}
+
+function sourceOf(match: Partial<ConnectionMatch>): ConnectionSource | null {
+  const { sourceNamespace: namespace = null, sourceLabels = {}, destinationSubnets = [] } = match;
+  const subnet = 'sourceSubnet' in match ? (match.sourceSubnet ?? null) : null;
+  const labels = new Map(Object.entries(sourceLabels));
+  if (namespace === null && labels.size === 0 && subnet === null && destinationSubnets.length === 0) return null;
+  return {
+    namespace,
+    labels,
+    block: subnet === null ? null : block(subnet),
+    destinations: destinationSubnets.map(block),
+  };
+}
+
+/** Read by the schema already, so it parses. */
+function block(text: string): string {
+  return parseCidr(text)?.text ?? text;
 }
 
 function targetsOf(

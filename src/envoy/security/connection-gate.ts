@@ -1,8 +1,6 @@
-import { FilterStateInputSchema } from '../../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts';
-import { allOf, anyOf, byDestinationBlock, byDestinationPort, bySourceBlock, negation, ofText } from '../predicates.ts';
+import { allOf, anyOf, byDestinationBlock, byDestinationPort, byPeer, bySourceBlock, negation } from '../predicates.ts';
 import type { Predicate } from '../predicates.ts';
-import { headerState, peerPrincipal } from '../peer.ts';
-import { packed } from '../values.ts';
+import { peerPrincipal } from '../peer.ts';
 import { ofConnections } from './connection-rules.ts';
 import type { AccessPolicy, AccessRule, OperationFact, SourceFact, Test } from './model.ts';
 
@@ -47,7 +45,7 @@ function predicateOf(test: Test<Fact>, otherwise: boolean): Predicate | boolean 
 function factOf(fact: Fact): Predicate | null {
   switch (fact.kind) {
     case 'identity':
-      return ofText({ name: 'peer', typedConfig: peerInput }, fact.match);
+      return byPeer(peerPrincipal, fact.match);
     case 'source-address':
     case 'remote-address':
       return bySourceBlock(fact.block);
@@ -60,5 +58,3 @@ function factOf(fact: Fact): Predicate | null {
       return null;
   }
 }
-
-const peerInput = packed(FilterStateInputSchema, { key: headerState, field: peerPrincipal.filterState });

@@ -20,6 +20,15 @@ const serve = async () => ({
   more: await echoServer('more'),
 });
 
+/** Of the clients whose connections go elsewhere. */
+const matches = [
+  { sourceNamespace: 'other' },
+  { sourceLabels: { app: 'cart', version: 'v1.2' } },
+  { sourceSubnet: '10.8.0.0/16', destinationSubnets: ['192.0.2.0/24', vipOf(10)] },
+  { sourceSubnet: '10.7.0.0/16', destinationSubnets: ['192.0.2.0/24'] },
+  { sourceSubnet: '10.6.0.0/16', port: 26 },
+];
+
 const backend = (name: string, port: number, weight = 1) => ({ name, port, weight });
 
 manifestSuite(
@@ -51,6 +60,13 @@ manifestSuite(
     route('TLSRoute', 'v1', 'names', 443, {
       hostnames: ['a.example.com'],
       rules: [{ backendRefs: [backend('named', 443)] }],
+    }),
+    ...app({ name: 'asked', last: 10, members: [{ server: hello }], ports: { 25: 'tcp' } }),
+    virtualService('asked', {
+      tcp: [
+        { match: matches, route: [{ destination: { host: 'mail-next' } }] },
+        { route: [{ destination: { host: 'asked' } }] },
+      ],
     }),
     virtualService('any', {
       tls: [{ match: [{ sniHosts: ['*'], port: 443 }], route: [{ destination: { host: 'named' } }] }],
@@ -117,6 +133,23 @@ manifestSuite(
       // Six standard deviations of 100 throws at a quarter: 26.
       assert.ok(first + second === 100 && second > 0 && second < 51, JSON.stringify(counts));
     });
+
+    for (const [what, namespace, labels, source, expected] of [
+      ['anybody', 'shop', 'app=web', '10.9.0.9', 'hello from v1'],
+      ['clients of a namespace', 'other', '', '10.9.0.9', 'hi from v2'],
+      ['clients with labels', 'shop', 'app=cart,tier=a,version=v1.2', '10.9.0.9', 'hi from v2'],
+      ['clients with some of the labels', 'shop', 'app=cart', '10.9.0.9', 'hello from v1'],
+      ['clients from a subnet, for the address', 'shop', '', '10.8.1.1', 'hi from v2'],
+      ['clients from a subnet, for another address', 'shop', '', '10.7.1.1', 'hello from v1'],
+      ['clients from a subnet, for another port', 'shop', '', '10.6.1.1', 'hello from v1'],
+    ] as const) {
+      test(`bytes of ${what} are answered ${expected}`, async () => {
+        const facts = new Map([[0xd0, `spiffe://cluster.local/ns/${namespace}/sa/client`]]);
+        if (labels !== '') facts.set(0xe7, labels);
+        const socket = await waypoint().envoy.connect(vipOf(10), 25, { source, facts });
+        assert.equal((await readFirst(socket, 2_000)).trim(), expected);
+      });
+    }
 
     test('TLS of no name that a route has is closed', async () => {
       const { envoy, servers } = waypoint();

@@ -38,7 +38,11 @@ void describe('the resources of a waypoint', () => {
   });
 
   test('carry bytes, look for HTTP where nobody says, and ask TLS for its name', () => {
-    const named = { serverNames: ['a.example.com', '*.b.example.com'], targets: [{ destination: null, weight: 1 }] };
+    const named = {
+      from: null,
+      serverNames: ['a.example.com', '*.b.example.com'],
+      targets: [{ destination: null, weight: 1 }],
+    };
     assertGolden(
       'connections',
       input({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseCidr } from '../../../model/address.ts';
 import { closed, documentOf, list, maybe, namespaceName, portNumber, stringMap, text } from './common.ts';
 import { count, destination, flag, host, istioDuration, percentage } from './istio-common.ts';
 
@@ -134,8 +135,12 @@ const httpRoute = closed({
   },
 );
 
+const subnet = text.refine((value) => parseCidr(value) !== null, {
+  error: 'must be an IPv4 or IPv6 address, or a CIDR block',
+});
+
 const connectionMatch = {
-  destinationSubnets: list(text),
+  destinationSubnets: list(subnet),
   port: maybe(portNumber),
   sourceLabels: stringMap,
   gateways: list(text),
@@ -156,7 +161,9 @@ const spec = closed({
       route: connectionRoute,
     }),
   ),
-  tcp: list(closed({ match: list(closed({ ...connectionMatch, sourceSubnet: maybe(text) })), route: connectionRoute })),
+  tcp: list(
+    closed({ match: list(closed({ ...connectionMatch, sourceSubnet: maybe(subnet) })), route: connectionRoute }),
+  ),
   exportTo: list(text),
 });
 

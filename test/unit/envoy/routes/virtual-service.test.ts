@@ -180,13 +180,20 @@ void describe('a VirtualService', () => {
     });
   }
 
-  test('tells of matches of connections that can never be seen, and lets them never hold', () => {
+  test('tells connections by where they come from and were meant to go', () => {
     const match = [
-      { sourceLabels: { a: 'b' }, sourceNamespace: 'x', sourceSubnet: '10.0.0.0/8', destinationSubnets: ['::/0'] },
+      { sourceLabels: { a: 'b' }, sourceNamespace: 'x', sourceSubnet: '10.1.2.3/8', destinationSubnets: ['::/0'] },
+      { sourceSubnet: '10.9.0.9' },
     ];
     const { connections, conditions } = convert({ tcp: [{ match, route: toWeb }] });
-    assert.deepEqual(connections, []);
-    assert.equal(conditions.length, 4);
+    assert.deepEqual(conditions, []);
+    assert.deepEqual(
+      connections?.map(({ from }) => from),
+      [
+        { labels: new Map([['a', 'b']]), namespace: 'x', block: '10.0.0.0/8', destinations: ['::/0'] },
+        { labels: new Map(), namespace: null, block: '10.9.0.9/32', destinations: [] },
+      ],
+    );
   });
 
   test('tries again what has reached nobody, unless it says zero', () => {
@@ -217,6 +224,7 @@ void describe('a VirtualService', () => {
     ['a match of two kinds', { http: [{ route: toWeb, match: [{ uri: { exact: '/', prefix: '/' } }] }] }],
     ['a field that is mistyped', { http: [{ route: toWeb, timeuot: '1s' }] }],
     ['a share beyond the whole', { http: [{ route: toWeb, mirrorPercentage: { value: 101 } }] }],
+    ['a subnet that is none', { tcp: [{ match: [{ sourceSubnet: '10.0.0.0/33' }], route: toWeb }] }],
     ['a header that breaks its line', { http: [{ route: toWeb, headers: { request: { set: { a: 'b\r\nc: d' } } } }] }],
   ] as const) {
     test(`is refused with ${what}`, () => {
