@@ -29,6 +29,10 @@ sed -i -e 's/^message LocalRateLimit {/& repeated config.route.v3.RateLimit rate
 sed -i 's/^message FilterStateInput {/& string field = 2;/' "$api/envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto"
 sed -i 's/^message ProxyProtocol {/& enum TlvLocation { DYNAMIC_METADATA = 0; FILTER_STATE = 1; } TlvLocation tlv_location = 6;/' \
   "$api/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.proto"
+# Likewise: chains of filters that are asked for one by one, by the names that a listener's matcher has.
+sed -i -e 's/^message Listener {/& message FcdsConfig { string name = 1; core.v3.ConfigSource config_source = 2; } FcdsConfig fcds_config = 36;/' \
+  -e 's|^import "envoy/config/core/v3/base.proto";|&\nimport "envoy/config/core/v3/config_source.proto";|' \
+  "$api/envoy/config/listener/v3/listener.proto"
 # Newer, too, and whole files.
 cp -r proto/envoy-api/. "$api/"
 echo 'version: v2' >"$api/buf.yaml"

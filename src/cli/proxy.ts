@@ -5,7 +5,7 @@ import { explainSettings } from '../config/explain-settings.ts';
 import { EXIT_STATUS_HELP } from './command.ts';
 import type { CommandContext, RegisterCommand } from './command.ts';
 import { fetchPage, parseJson } from './pages.ts';
-import { describeResources, waypointSchema } from './proxies/proxy-config.ts';
+import { describeResources, resourcesOf, waypointSchema } from './proxies/proxy-config.ts';
 import type { ResourceKind } from './proxies/proxy-config.ts';
 import { clientsSchema, describeClients, describeRejections, describeSync } from './proxies/proxy-status.ts';
 
@@ -95,7 +95,7 @@ async function printResources(
   const { output } = flags;
   const url = `${debugPages(flags, context)}/debug/waypoint?name=${encodeURIComponent(waypoint)}`;
   const described = await ask(url, waypointSchema);
-  if (output === 'json') context.output(`${JSON.stringify(described[kind], null, 2)}\n`);
+  if (output === 'json') context.output(`${JSON.stringify(resourcesOf(kind, described), null, 2)}\n`);
   else context.output(describeResources(kind, described));
 }
 

@@ -1,3 +1,4 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { StringValueSchema } from '@bufbuild/protobuf/wkt';
 import {
   ApplicationProtocolInputSchema,
@@ -20,29 +21,32 @@ import type { Init } from './values.ts';
 
 /** Which chain of filters takes a connection, by where its client meant to connect. No match: it is closed. */
 
-export type Branch = Init<typeof Matcher_OnMatchSchema>;
+export type Branch = MessageInitShape<typeof Matcher_OnMatchSchema>;
 export type Tree = Init<typeof MatcherSchema>;
 
 const serverNameInput = input('server-name', packed(ServerNameInputSchema));
+const destinationIpInput = input('destination-ip', packed(DestinationIPInputSchema));
+const destinationPortInput = input('destination-port', packed(DestinationPortInputSchema));
+const applicationProtocolInput = input('application-protocol', packed(ApplicationProtocolInputSchema));
 
 export function toChain(name: string): Branch {
   return { onMatch: { case: 'action', value: { name, typedConfig: packed(StringValueSchema, { value: name }) } } };
 }
 
 export function byDestination(branches: ReadonlyMap<string, Branch>): Tree {
-  return tree(input('destination-ip', packed(DestinationIPInputSchema)), branches);
+  return tree(destinationIpInput, branches);
 }
 
 export function byPort(branches: ReadonlyMap<string, Branch>, otherwise?: Branch): Branch {
   // Envoy refuses an empty map.
   if (branches.size === 0 && otherwise !== undefined) return otherwise;
-  return nested(tree(input('destination-port', packed(DestinationPortInputSchema)), branches, otherwise));
+  return nested(tree(destinationPortInput, branches, otherwise));
 }
 
 /** By what the inspector has seen in the first bytes. */
 export function byFirstBytes(http: Branch, otherwise: Branch): Branch {
   const words = ["'http/1.0'", "'http/1.1'", "'h2c'"].map((word): [string, Branch] => [word, http]);
-  return nested(tree(input('application-protocol', packed(ApplicationProtocolInputSchema)), new Map(words), otherwise));
+  return nested(tree(applicationProtocolInput, new Map(words), otherwise));
 }
 
 type Asking = Pick<ConnectionRule, 'serverNames' | 'from'>;

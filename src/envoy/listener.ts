@@ -1,29 +1,25 @@
 import { create } from '@bufbuild/protobuf';
+import type { MessageShape } from '@bufbuild/protobuf';
+import type { AppProtocol } from '../model/workload.ts';
 import { TrafficDirection } from '../proto/gen/envoy-api/envoy/config/core/v3/base_pb.ts';
 import { ListenerSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import type { Listener } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import type {
-  FilterChainSchema,
   ListenerFilterChainMatchPredicateSchema,
   ListenerFilterSchema,
 } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { HttpInspectorSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/listener/http_inspector/v3/http_inspector_pb.ts';
 import { TlsInspectorSchema } from '../proto/gen/envoy-api/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector_pb.ts';
+import { Matcher_OnMatchSchema } from '../proto/gen/envoy-api/xds/type/matcher/v3/matcher_pb.ts';
 import { byDestination, byFirstBytes, byPort, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
-import { httpChain } from './http-chain.ts';
-import type { BoundWorkload, WaypointInput } from './model.ts';
-import { directCluster, handoverPort, waypointListener } from './names.ts';
+import type { BoundService, BoundWorkload } from './model.ts';
+import { handoverPort, waypointListener } from './names.ts';
 import { proxyHeaderFilter } from './peer.ts';
-import { policyLookup } from './policies.ts';
-import type { PolicyLookup } from './policies.ts';
 import { asksForHttp, planPort } from './port-plan.ts';
-import type { Inspection } from './port-plan.ts';
-import { connectionFilters } from './security/connection-rules.ts';
-import { requestFilters } from './security/request-filters.ts';
-import { gatedTcp, tcpChain } from './tcp-chain.ts';
-import { workloadTelemetry } from './metrics/chain.ts';
-import { duration, typed } from './values.ts';
+import type { Inspection, PortPlan } from './port-plan.ts';
+import { gateTcp } from './tcp-chain.ts';
+import { aggregated, duration, typed } from './values.ts';
 import type { Init } from './values.ts';
 import { groupWorkloads } from './workload-chains.ts';
 import type { WorkloadGroup } from './workload-chains.ts';
@@ -33,88 +29,111 @@ import type { WorkloadGroup } from './workload-chains.ts';
  * a server that speaks first, on a port of which nobody says so, makes its client wait this long.
  */
 const firstBytesTime = 3_000;
+const closedChain = 'closed';
 
-/** The one listener of a waypoint; null where nothing is bound to it, for Envoy refuses one without chains. */
-export function buildListener(input: WaypointInput): Listener | null {
+/** How connections to a service find their chains. */
+export interface ServiceEntrance {
+  /** Canonical text. */
+  readonly addresses: readonly string[];
+  readonly ports: readonly PortEntrance[];
+}
+
+interface PortEntrance extends Pick<PortPlan, 'inspections'> {
+  readonly number: number;
+  /** As a message, so that a listener of many services makes each once only. */
+  readonly branch: BranchMessage;
+  /** Somebody says that it speaks no HTTP. */
+  readonly bytes: boolean;
+}
+
+export function entranceOf(service: BoundService): ServiceEntrance {
+  const ports = service.ports.map((port): PortEntrance => {
+    const { branch, inspections } = planPort(service, port);
+    return { number: port.number, branch: message(branch), inspections, bytes: isBytes(port.protocol) };
+  });
+  return { addresses: service.addresses, ports };
+}
+
+export interface ListenerInput {
+  readonly services: readonly ServiceEntrance[];
+  readonly workloads: readonly BoundWorkload[];
+}
+
+/**
+ * The one listener of a waypoint; null where nothing is bound to it. It names chains and holds none: Envoy asks for each by its
+ * name, so that what one of them does changes without all others being read again.
+ */
+export function buildListener({ services, workloads }: ListenerInput): Listener | null {
   const table = new ConnectionTable();
-  const policies = policyLookup(input.destinations);
-  for (const service of input.services) {
-    for (const port of service.ports) {
-      const plan = planPort(service, port, input, policies);
-      table.addChains(plan.chains);
-      table.inspect(port.number, plan.inspections, port.protocol === 'tcp' || port.protocol === 'tls');
-      for (const address of service.addresses) table.addPort(address, port.number, plan.branch);
+  for (const { addresses, ports } of services) {
+    for (const { number, branch, inspections, bytes } of ports) {
+      table.inspect(number, inspections, bytes);
+      for (const address of addresses) table.addPort(address, number, branch);
     }
   }
-  for (const group of groupWorkloads(input.workloads)) addWorkloads(table, group, input, policies);
+  for (const group of groupWorkloads(workloads)) {
+    const branches = branchesOf(group);
+    for (const workload of group.workloads) {
+      for (const address of workload.addresses) addWorkload(table, workload, address, branches);
+    }
+  }
   return table.isEmpty() ? null : table.listener();
 }
 
-/** Pods that are reached by their own addresses. */
-function addWorkloads(
-  table: ConnectionTable,
-  group: WorkloadGroup,
-  { http }: WaypointInput,
-  policies: PolicyLookup,
-): void {
-  const { names, labels, security } = group;
-  const telemetry = workloadTelemetry(labels);
-  const filters = {
-    requests: requestFilters(security, policies),
-    bytes: connectionFilters(security.policies, names.tcp),
-  };
-  const settings = { accessLog: http.accessLog, telemetry };
-  const tcp = gatedTcp(names.tcp, toChain(names.tcp), security.policies, settings);
-  table.addChains([
-    httpChain(names.http, { http, telemetry, routes: names.routes, grpc: true, security: filters.requests }),
-    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], {
-      ...settings,
-      policies: [],
-      security: filters.bytes,
-    }),
-    ...tcp.chains,
-  ]);
-  const branches = { http: toChain(names.http), tcp: tcp.branch };
-  for (const workload of group.workloads) {
-    for (const address of workload.addresses) addWorkload(table, workload, address, branches);
-  }
+interface WorkloadBranches {
+  readonly http: BranchMessage;
+  readonly tcp: BranchMessage;
+}
+
+function branchesOf({ names, security }: WorkloadGroup): WorkloadBranches {
+  const tcp = gateTcp(names.tcp, toChain(names.tcp), security.policies);
+  return { http: message(toChain(names.http)), tcp: message(tcp) };
 }
 
 function addWorkload(
   table: ConnectionTable,
   { protocols, security }: BoundWorkload,
   address: string,
-  { http, tcp }: { readonly http: Branch; readonly tcp: Branch },
+  { http, tcp }: WorkloadBranches,
 ): void {
   for (const [port, protocol] of protocols) {
-    const bytes = protocol === 'tcp' || protocol === 'tls';
+    const bytes = isBytes(protocol);
     table.addPort(address, port, bytes ? tcp : http);
     table.inspect(port, [], bytes);
   }
-  table.addRest(address, asksForHttp(security) ? http : byFirstBytes(http, tcp));
+  table.addRest(address, asksForHttp(security) ? http : message(byFirstBytes(http, tcp)));
 }
 
-type Chain = Init<typeof FilterChainSchema>;
+function isBytes(protocol: AppProtocol | null): boolean {
+  return protocol === 'tcp' || protocol === 'tls';
+}
+
+type BranchMessage = MessageShape<typeof Matcher_OnMatchSchema>;
+
+function message(branch: Branch): BranchMessage {
+  return create(Matcher_OnMatchSchema, branch);
+}
+
+/** Of one address. */
+interface Entrances {
+  readonly ports: Map<string, BranchMessage>;
+  rest: BranchMessage | undefined;
+}
 
 /** Where connections go by address and port, and what has to be read of them first. */
 class ConnectionTable {
-  readonly #chains: Chain[] = [];
-  readonly #addresses = new Map<string, { ports: Map<string, Branch>; rest: Branch | undefined }>();
+  readonly #addresses = new Map<string, Entrances>();
   readonly #inspected = { http: new Set<number>(), tls: new Set<number>() };
   readonly #bytes = new Set<number>();
 
-  addChains(chains: readonly Chain[]): void {
-    this.#chains.push(...chains);
-  }
-
   /** Of two that claim one address and port the first has it. */
-  addPort(address: string, port: number, branch: Branch): void {
+  addPort(address: string, port: number, branch: BranchMessage): void {
     const { ports } = this.#entry(address);
     const key = String(port);
     if (!ports.has(key)) ports.set(key, branch);
   }
 
-  addRest(address: string, branch: Branch): void {
+  addRest(address: string, branch: BranchMessage): void {
     this.#entry(address).rest ??= branch;
   }
 
@@ -142,15 +161,17 @@ class ConnectionTable {
       listenerFiltersTimeout: duration(firstBytesTime),
       // Without its header a connection matches no chain, so going on is for servers that speak first.
       continueOnListenerFiltersTimeout: inspectors.length > 0,
-      filterChains: this.#chains,
+      // Never matched; a listener without any of its own Envoy replaces as a whole, with every connection that it has.
+      filterChains: [{ name: closedChain }],
+      fcdsConfig: { configSource: aggregated() },
       filterChainMatcher: byDestination(new Map(branches)),
     });
   }
 
-  #entry(address: string): { ports: Map<string, Branch>; rest: Branch | undefined } {
+  #entry(address: string): Entrances {
     const known = this.#addresses.get(address);
     if (known !== undefined) return known;
-    const made = { ports: new Map<string, Branch>(), rest: undefined };
+    const made: Entrances = { ports: new Map(), rest: undefined };
     this.#addresses.set(address, made);
     return made;
   }

@@ -8,14 +8,14 @@ import type {
   ConnectionRule,
   ConnectionTarget,
   DestinationName,
-  WaypointInput,
+  HttpSettings,
 } from './model.ts';
 import { chainName, clusterName, missingCluster } from './names.ts';
 import type { PolicyLookup } from './policies.ts';
 import { asksForServerName, connectionFilters } from './security/connection-rules.ts';
 import type { Security } from './security/model.ts';
 import { requestFilters } from './security/request-filters.ts';
-import { gatedTcp, tcpChain } from './tcp-chain.ts';
+import { gateTcp, refusingChains, tcpChain } from './tcp-chain.ts';
 import type { TcpTarget } from './tcp-chain.ts';
 import { serviceTelemetry } from './metrics/chain.ts';
 import type { Init } from './values.ts';
@@ -23,9 +23,8 @@ import type { Init } from './values.ts';
 /** What must be read of a connection before its chain can be chosen. */
 export type Inspection = 'http' | 'tls';
 
-/** How connections to one port of a service are taken. */
+/** How the chain of a connection to one port of a service is found. */
 export interface PortPlan {
-  readonly chains: readonly Init<typeof FilterChainSchema>[];
   readonly branch: Branch;
   readonly inspections: readonly Inspection[];
 }
@@ -54,82 +53,112 @@ export function asksForHttp({ issuers, limits }: Security): boolean {
   return issuers.length > 0 || limits.length > 0;
 }
 
-export function planPort(
-  service: BoundService,
-  port: BoundPort,
-  input: WaypointInput,
-  policies: PolicyLookup,
-): PortPlan {
+type Chain = Init<typeof FilterChainSchema>;
+
+/** @returns what does not change with what the chains do */
+export function planPort(service: BoundService, port: BoundPort): PortPlan {
+  const http = toChain(chainName(service, port, 'http'));
   switch (carriedBy(service, port)) {
     case 'http':
-      return planHttp(service, port, input, policies);
+      return { branch: http, inspections: [] };
     case 'tcp':
-      return planTcp(service, port, input, policies);
+      return planTcp(service, port);
     case 'unknown': {
-      const http = planHttp(service, port, input, policies);
-      const tcp = planTcp(service, port, input, policies);
-      const branch = byFirstBytes(http.branch, tcp.branch);
-      return { chains: [...http.chains, ...tcp.chains], branch, inspections: ['http', ...tcp.inspections] };
+      const tcp = planTcp(service, port);
+      return { branch: byFirstBytes(http, tcp.branch), inspections: ['http', ...tcp.inspections] };
     }
   }
 }
 
-function planHttp(service: BoundService, port: BoundPort, { http }: WaypointInput, policies: PolicyLookup): PortPlan {
+function planTcp(service: BoundService, port: BoundPort): PortPlan {
+  const base = chainName(service, port, 'tcp');
+  const { policies } = service.security;
+  const plan = planConnections(port, base, policies.some(asksForServerName) ? ['tls'] : []);
+  return { ...plan, branch: gateTcp(base, plan.branch, policies) };
+}
+
+/** Of those who may connect. */
+function planConnections({ connections }: BoundPort, base: string, inspections: readonly Inspection[]): PortPlan {
+  const isOne = connections === null || connections.length === 0;
+  return isOne ? { branch: toChain(base), inspections } : choose(named(connections, base), inspections);
+}
+
+/** The chains that the plan of the port leads to. */
+export function portChains(
+  service: BoundService,
+  port: BoundPort,
+  http: HttpSettings,
+  policies: PolicyLookup,
+): readonly Chain[] {
+  const carried = carriedBy(service, port);
+  return [
+    ...(carried === 'tcp' ? [] : [requestChain(service, port, http, policies)]),
+    ...(carried === 'http' ? [] : byteChains(service, port, http, policies)),
+  ];
+}
+
+function requestChain(service: BoundService, port: BoundPort, http: HttpSettings, policies: PolicyLookup): Chain {
   const name = chainName(service, port, 'http');
-  const chain = httpChain(name, {
+  return httpChain(name, {
     http,
     telemetry: serviceTelemetry(service),
     routes: name,
     grpc: port.protocol !== 'http1',
     security: requestFilters(service.security, policies),
   });
-  return { chains: [chain], branch: toChain(name), inspections: [] };
 }
 
-function planTcp(service: BoundService, port: BoundPort, input: WaypointInput, policies: PolicyLookup): PortPlan {
-  const base = chainName(service, port, 'tcp');
-  const plan = planConnections(service, port, input, policies);
-  const settings = { accessLog: input.http.accessLog, telemetry: serviceTelemetry(service) };
-  const { chains, branch } = gatedTcp(base, plan.branch, service.security.policies, settings);
-  return { ...plan, chains: [...plan.chains, ...chains], branch };
-}
-
-/** Of those who may connect. */
-function planConnections(
+function byteChains(
   service: BoundService,
   port: BoundPort,
-  input: WaypointInput,
+  { accessLog }: HttpSettings,
   policies: PolicyLookup,
-): PortPlan {
+): readonly Chain[] {
   const base = chainName(service, port, 'tcp');
-  const { namespace, hostname } = service;
+  const { namespace, hostname, security } = service;
   const own: DestinationName = { namespace, hostname, port: port.number, subset: null };
+  const settings = { accessLog, telemetry: serviceTelemetry(service) };
   const chain = (name: string, targets: readonly ConnectionTarget[]) =>
     tcpChain(name, tcpTargets(targets), {
-      accessLog: input.http.accessLog,
-      telemetry: serviceTelemetry(service),
+      ...settings,
       policies: targets.flatMap(({ destination }) => policies(destination) ?? []),
-      security: connectionFilters(service.security.policies, base),
+      security: connectionFilters(security.policies, base),
     });
-  const inspections: readonly Inspection[] = service.security.policies.some(asksForServerName) ? ['tls'] : [];
-  if (port.connections === null || port.connections.length === 0) {
-    // Of rules that are none of which holds nothing is reached.
-    const targets = port.connections === null ? [{ destination: own, weight: 1 }] : [];
-    return { chains: [chain(base, targets)], branch: toChain(base), inspections };
-  }
-  const named = port.connections.map((rule, index) => ({ rule, name: index === 0 ? base : `${base}|${index}` }));
-  const chains = named.map(({ rule, name }) => chain(name, rule.targets));
-  return { chains, ...choose(named, inspections) };
+  const chains = connectionChains(port, base, own).map(({ name, targets }) => chain(name, targets));
+  return [...chains, ...refusingChains(base, security.policies, settings)];
+}
+
+interface ConnectionChain {
+  readonly name: string;
+  readonly targets: readonly ConnectionTarget[];
+}
+
+function connectionChains(
+  { connections }: BoundPort,
+  base: string,
+  destination: DestinationName,
+): readonly ConnectionChain[] {
+  if (connections === null) return [{ name: base, targets: [{ destination, weight: 1 }] }];
+  // Of rules that are none of which holds nothing is reached.
+  if (connections.length === 0) return [{ name: base, targets: [] }];
+  return named(connections, base).map(({ rule, name }) => ({ name, targets: rule.targets }));
+}
+
+interface NamedRule {
+  readonly rule: ConnectionRule;
+  /** Of its chain. */
+  readonly name: string;
+}
+
+function named(rules: readonly ConnectionRule[], base: string): readonly NamedRule[] {
+  return rules.map((rule, index) => ({ rule, name: index === 0 ? base : `${base}|${index}` }));
 }
 
 /** The first rule that asks for nothing takes what the ones before it leave. */
-function choose(
-  named: readonly { readonly rule: ConnectionRule; readonly name: string }[],
-  inspections: readonly Inspection[],
-): Pick<PortPlan, 'branch' | 'inspections'> {
-  const open = named.findIndex(({ rule }) => rule.serverNames.length === 0 && rule.from === null);
-  const asking = open < 0 ? named : named.slice(0, open);
-  const otherwise = named[open];
+function choose(rules: readonly NamedRule[], inspections: readonly Inspection[]): PortPlan {
+  const open = rules.findIndex(({ rule }) => rule.serverNames.length === 0 && rule.from === null);
+  const asking = open < 0 ? rules : rules.slice(0, open);
+  const otherwise = rules[open];
   const last = otherwise === undefined ? undefined : toChain(otherwise.name);
   if (asking.length === 0 && last !== undefined) return { branch: last, inspections };
   const branches = asking.map(({ rule, name }) => ({ rule, branch: toChain(name) }));

@@ -60,24 +60,23 @@ export function tcpChain(
 }
 
 /**
- * The same connections where some may not come: those go to a chain that leads nowhere, so that they are counted and ended before
+ * The way to a chain where some may not come: those go to a chain that leads nowhere, so that they are counted and ended before
  * the server has said a word.
  */
-export function gatedTcp(
+export function gateTcp(name: string, branch: Branch, policies: readonly AccessPolicy[]): Branch {
+  const gate = connectionGate(policies);
+  return gate === true ? branch : guarded(gate, branch, toChain(refusedChain(name)));
+}
+
+/** The chain of those who may not come; none where all may. */
+export function refusingChains(
   name: string,
-  branch: Branch,
   policies: readonly AccessPolicy[],
   settings: Omit<TcpChainSettings, 'security' | 'policies'>,
-): { readonly chains: readonly Init<typeof FilterChainSchema>[]; readonly branch: Branch } {
-  const gate = connectionGate(policies);
-  if (gate === true) return { chains: [], branch };
-  const refused = refusedChain(name);
-  const chain = tcpChain(refused, [{ cluster: missingCluster, weight: 1 }], {
-    ...settings,
-    security: [],
-    policies: [],
-  });
-  return { chains: [chain], branch: guarded(gate, branch, toChain(refused)) };
+): readonly Init<typeof FilterChainSchema>[] {
+  if (connectionGate(policies) === true) return [];
+  const nowhere = [{ cluster: missingCluster, weight: 1 }];
+  return [tcpChain(refusedChain(name), nowhere, { ...settings, security: [], policies: [] })];
 }
 
 /** Istio says them of the destination, Envoy of the chain: of several the shortest holds. */

@@ -83,7 +83,7 @@ describe('a real Envoy that asks the control plane', { timeout: 120_000 }, () =>
     const clients = JSON.parse(await text(`${control.debug}/debug/syncz`)) as readonly ClientStatus[];
     const [client] = clients;
     assert.equal(client?.waypoint, 'shop/waypoint');
-    assert.equal(client.types.length, 4);
+    assert.equal(client.types.length, 5);
     for (const { pending, sent, acknowledged } of client.types)
       assert.deepEqual([pending, sent], [false, acknowledged]);
     const told = await text(`${control.debug}/debug/waypoint?name=shop/waypoint`);

@@ -10,17 +10,23 @@ export const waypointSchema = z.object({
   clusters: resources,
   endpoints: resources,
   listeners: resources,
+  filterChains: resources,
   routes: resources,
 });
 
 export type DescribedWaypoint = z.output<typeof waypointSchema>;
-export type ResourceKind = keyof DescribedWaypoint;
+/** Chains are listed with their listener. */
+export type ResourceKind = Exclude<keyof DescribedWaypoint, 'filterChains'>;
 type Resource = z.output<typeof described>;
 
 /** A table with Istio's columns, as far as the control plane knows what they ask for. */
 export function describeResources(kind: ResourceKind, waypoint: DescribedWaypoint): string {
   const { headings, rows } = tables[kind];
-  return describeTable(headings, waypoint[kind].flatMap(rows));
+  return describeTable(headings, resourcesOf(kind, waypoint).flatMap(rows));
+}
+
+export function resourcesOf(kind: ResourceKind, waypoint: DescribedWaypoint): readonly Resource[] {
+  return kind === 'listeners' ? [...waypoint.listeners, ...waypoint.filterChains] : waypoint[kind];
 }
 
 interface Table {
@@ -53,11 +59,7 @@ const assignmentShape = z.object({
 });
 
 const filterShape = z.object({ typed_config: fields.default({}) });
-const listenerShape = z.object({
-  filter_chains: z
-    .array(z.object({ name: z.string().default(''), filters: z.array(filterShape).default([]) }))
-    .default([]),
-});
+const chainShape = z.object({ filters: z.array(filterShape) });
 
 const matchShape = z.object({
   prefix: z.string().optional(),
@@ -98,12 +100,14 @@ const tables: Readonly<Record<ResourceKind, Table>> = {
       ),
   },
   listeners: {
-    headings: ['LISTENER', 'CHAIN', 'MATCH', 'DESTINATION'],
-    rows: ({ name, resource }) =>
-      listenerShape.parse(resource).filter_chains.map((chain) => {
-        const { host, port } = partsOf(chain.name);
-        return [name, chain.name, port === '-' ? 'ALL' : `${host}:${port}`, destinationOf(chain.filters)];
-      }),
+    headings: ['CHAIN', 'MATCH', 'DESTINATION'],
+    rows: ({ name, resource }) => {
+      const { data: chain } = chainShape.safeParse(resource);
+      // What leads to the chains holds none.
+      if (chain === undefined) return [];
+      const { host, port } = partsOf(name);
+      return [[name, port === '-' ? 'ALL' : `${host}:${port}`, destinationOf(chain.filters)]];
+    },
   },
   routes: {
     headings: ['NAME', 'VHOST NAME', 'DOMAINS', 'MATCH', 'VIRTUAL SERVICE'],

@@ -32,6 +32,7 @@ const shortNames: ReadonlyMap<string, string> = new Map([
   ['envoy.config.listener.v3.Listener', 'LDS'],
   ['envoy.config.endpoint.v3.ClusterLoadAssignment', 'EDS'],
   ['envoy.config.route.v3.RouteConfiguration', 'RDS'],
+  ['envoy.config.listener.v3.FilterChain', 'FCDS'],
   ['istio.workload.Address', 'WDS'],
   ['istio.security.Authorization', 'WADS'],
 ]);

@@ -3,6 +3,7 @@ import type { DescMessage, JsonValue } from '@bufbuild/protobuf';
 import { envoyTypes } from '../../envoy/registry.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../../proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { FilterChainSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import { DeltaDiscoveryResponseSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
@@ -32,6 +33,7 @@ export function describeWaypoint(store: WaypointStore, waypoint: string): Descri
     clusters: all('clusters', ClusterSchema),
     endpoints: all('endpoints', ClusterLoadAssignmentSchema),
     listeners: all('listeners', ListenerSchema),
+    filterChains: all('filterChains', FilterChainSchema),
     routes: all('routes', RouteConfigurationSchema),
   };
 }

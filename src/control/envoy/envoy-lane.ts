@@ -1,6 +1,7 @@
 import { wildcard } from '../../wds/names.ts';
 import type { TypeStatus } from '../discovery/delta-stream.ts';
 import type { DiscoveryRequest, HeldVersions } from '../discovery/request.ts';
+import { resourceTypes } from './resource-types.ts';
 import type { ResourceType } from './resource-types.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
@@ -169,6 +170,7 @@ export class EnvoyLane {
   takeRemovals(): LaneBatch {
     const removed = [...this.#gone];
     for (const name of removed) {
+      this.#absent.delete(name);
       this.#held.delete(name);
       this.#rejected.delete(name);
     }
@@ -181,9 +183,9 @@ export class EnvoyLane {
     this.#sent = nonce;
   }
 
-  /** Envoy takes no removal of what it has asked for by name: it gives that up by itself, with what referred to it. */
+  /** Of most that it has asked for by name Envoy takes no removal: it gives that up by itself, with what referred to it. */
   #wentAway(name: string): void {
-    if (this.#all) this.#gone.add(name);
+    if (this.#all || this.type === resourceTypes.filterChains) this.#gone.add(name);
     else this.#held.delete(name);
   }
 

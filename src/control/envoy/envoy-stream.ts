@@ -43,8 +43,10 @@ const longestWait = 5000;
 
 /**
  * The server's half of one delta stream towards an Envoy. Make before break: clusters, then their endpoints, then listeners, then
- * routes, each once what comes before it was answered; what nobody refers to any more goes last. So no route ever leads to a
- * cluster that its Envoy does not know yet, or not any more.
+ * the chains that these name, then routes, each once what comes before it was answered; what nobody refers to any more goes last.
+ * So no route ever leads to a cluster that its Envoy does not know yet, or not any more. Chains that go are the exception, and go
+ * before the listener that names them no longer: Envoy 1.40 ends their connections for the removal alone, and falls over those that
+ * are still open when it gives up a chain by itself.
  */
 export class EnvoyStream {
   readonly #dependencies: EnvoyStreamDependencies;
@@ -165,6 +167,8 @@ export class EnvoyStream {
   #next(): { readonly lane: EnvoyLane; readonly batch: LaneBatch } | null {
     if (this.#closed) return null;
     const lanes = sendingOrder.flatMap((type) => this.#lanes.get(type) ?? []);
+    const chains = this.#lanes.get(resourceTypes.filterChains);
+    if (chains?.hasRemovals === true && !chains.waits) return { lane: chains, batch: chains.takeRemovals() };
     for (const lane of lanes) {
       if (lane.waits || !lane.hasChanges) continue;
       if (this.#mayGo(lane)) return { lane, batch: this.#take(lane) };

@@ -5,6 +5,7 @@ export const resourceTypes = {
   clusters: `${prefix}cluster.v3.Cluster`,
   endpoints: `${prefix}endpoint.v3.ClusterLoadAssignment`,
   listeners: `${prefix}listener.v3.Listener`,
+  filterChains: `${prefix}listener.v3.FilterChain`,
   routes: `${prefix}route.v3.RouteConfiguration`,
 } as const;
 
@@ -15,6 +16,7 @@ export const sendingOrder: readonly ResourceType[] = [
   resourceTypes.clusters,
   resourceTypes.endpoints,
   resourceTypes.listeners,
+  resourceTypes.filterChains,
   resourceTypes.routes,
 ];
 

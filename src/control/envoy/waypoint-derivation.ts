@@ -5,11 +5,15 @@ import { conditionsOf } from '../../derive/mesh-outputs.ts';
 import { contribution, StagedMap } from '../../derive/staged-map.ts';
 import type { Part } from '../../derive/staged-map.ts';
 import { buildClusters } from '../../envoy/clusters.ts';
-import { buildListener } from '../../envoy/listener.ts';
+import { buildFilterChains } from '../../envoy/filter-chains.ts';
+import { buildListener, entranceOf } from '../../envoy/listener.ts';
+import type { ServiceEntrance } from '../../envoy/listener.ts';
 import type { BoundService } from '../../envoy/model.ts';
 import { buildRoutes } from '../../envoy/routes.ts';
 import type { Condition } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
+import { FilterChainSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
+import type { FilterChain } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import { AddressOwners } from './address-owners.ts';
@@ -27,6 +31,7 @@ import { Grants } from './grants.ts';
 import { HostChoice } from './host-choice.ts';
 import { HostedRules } from './hosted-rules.ts';
 import { MeshLookups } from './mesh-lookups.ts';
+import { hostnamesNamed } from './named-destinations.ts';
 import { resourceTypes } from './resource-types.ts';
 import { SecurityParts } from './security-parts.ts';
 import { WaypointPlaces } from './waypoint-places.ts';
@@ -36,11 +41,16 @@ import { resourceKey, waypointResource } from './waypoint-resource.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
 
-/** A service as far as its listener is concerned: which rules there are for requests is the routes' affair. */
-interface ServiceOfListener {
+/** A service as far as connections to it are concerned: which rules there are for requests is the routes' affair. */
+interface ConnectedService {
   readonly waypoint: string;
   readonly service: BoundService;
   readonly origins: readonly string[];
+}
+
+interface ServiceOfListener {
+  readonly waypoint: string;
+  readonly entrance: ServiceEntrance;
 }
 
 /**
@@ -69,11 +79,13 @@ export class WaypointDerivation implements DerivationExtension {
     const tenants = new WaypointTenants(parts);
     const guard = new EndpointGuard(parts, { owners, grants, tenants });
     const destinations = new Destinations(parts, { choice, hosted, places, bound, endpoints, guard });
+    const connected = connectedServices(parts.graph, bound);
     const made = [
       destinations.resources,
       createRoutes(parts.graph, bound, destinations),
-      createDirect(parts.graph, { workloads, destinations }),
-      createListeners(parts.graph, { bound, workloads, destinations }),
+      createDirect(parts.graph, workloads, destinations),
+      createChains(parts.graph, connected, destinations),
+      createListeners(parts.graph, { connected, workloads }),
     ];
     this.#resources = new StagedMap(made.map(resourcesOf));
     this.#pods = new StagedMap([contribution(places.pods, (pods) => [[pods.waypoint, pods]])]);
@@ -127,7 +139,8 @@ function createRoutes(
 /** What leads to the workloads of each waypoint. */
 function createDirect(
   graph: CollectionGraph,
-  { workloads, destinations }: Pick<ListenerInputs, 'workloads' | 'destinations'>,
+  workloads: DerivedCollection<WorkloadsAtWaypoint>,
+  destinations: Destinations,
 ): DerivedCollection<WaypointResources> {
   const byWaypoint = workloads.index(({ waypoint }) => [waypoint]);
   return graph.group<WaypointResources>({
@@ -142,6 +155,7 @@ function createDirect(
       const { clusters, routes } = resourceTypes;
       const resources = [
         ...buildClusters(input).map((cluster) => waypointResource(clusters, ClusterSchema, cluster.name, cluster, [])),
+        ...buildFilterChains(known).map((chain) => chainResource(chain, [])),
         ...buildRoutes(known).map((each) => waypointResource(routes, RouteConfigurationSchema, each.name, each, [])),
       ];
       return { waypoint, resources, conditions: [] };
@@ -149,22 +163,51 @@ function createDirect(
   });
 }
 
-interface ListenerInputs {
-  readonly bound: DerivedCollection<ServiceAtWaypoint>;
-  readonly workloads: DerivedCollection<WorkloadsAtWaypoint>;
-  readonly destinations: Destinations;
-}
-
-/** One for each waypoint. Not made anew for a change of routes, which it does not hold. */
-function createListeners(
+/** Without rules for requests, so that these change alone. */
+function connectedServices(
   graph: CollectionGraph,
-  { bound, workloads, destinations }: ListenerInputs,
-): DerivedCollection<WaypointResources> {
-  const services = graph.derive<ServiceAtWaypoint, ServiceOfListener>({
-    name: 'services of listeners',
+  bound: DerivedCollection<ServiceAtWaypoint>,
+): DerivedCollection<ConnectedService> {
+  return graph.derive<ServiceAtWaypoint, ConnectedService>({
+    name: 'services without rules',
     from: bound,
     compute: ({ waypoint, service, origins }) =>
       service === null ? undefined : { waypoint, service: withoutRules(service), origins },
+  });
+}
+
+/** One by one for each service: what is asked of its connections. */
+function createChains(
+  graph: CollectionGraph,
+  connected: DerivedCollection<ConnectedService>,
+  destinations: Destinations,
+): DerivedCollection<WaypointResources> {
+  return graph.derive<ConnectedService, WaypointResources>({
+    name: 'filter chains of waypoints',
+    from: connected,
+    reads: [destinations.hosts],
+    compute: ({ waypoint, service, origins }, read) => {
+      const known = destinations.ofHosts(waypoint, hostnamesNamed(service), read);
+      const built = buildFilterChains({ ...emptyWaypoint, services: [service], destinations: known });
+      return { waypoint, resources: built.map((chain) => chainResource(chain, origins)), conditions: [] };
+    },
+  });
+}
+
+interface ListenerInputs {
+  readonly connected: DerivedCollection<ConnectedService>;
+  readonly workloads: DerivedCollection<WorkloadsAtWaypoint>;
+}
+
+/** One for each waypoint, made anew for services and workloads that come and go. */
+function createListeners(
+  graph: CollectionGraph,
+  { connected, workloads }: ListenerInputs,
+): DerivedCollection<WaypointResources> {
+  const services = graph.derive<ConnectedService, ServiceOfListener>({
+    name: 'services of listeners',
+    from: connected,
+    compute: ({ waypoint, service }) => ({ waypoint, entrance: entranceOf(service) }),
   });
   const servicesAt = services.index(({ waypoint }) => [waypoint]);
   const workloadsAt = workloads.index(({ waypoint }) => [waypoint]);
@@ -172,14 +215,10 @@ function createListeners(
     name: 'listeners of waypoints',
     from: [servicesAt, workloadsAt],
     ofMembers: true,
-    reads: [destinations.hosts],
     compute: (waypoint, read) => {
-      const here = read.byIndex(servicesAt, waypoint);
       const listener = buildListener({
-        ...emptyWaypoint,
-        services: here.map(({ service }) => service),
+        services: read.byIndex(servicesAt, waypoint).map(({ entrance }) => entrance),
         workloads: read.byIndex(workloadsAt, waypoint).flatMap((item) => item.workloads),
-        destinations: destinations.ofWaypoint(waypoint, read),
       });
       if (listener === null) return undefined;
       const origins = [`Gateway ${waypoint}`];
@@ -187,6 +226,10 @@ function createListeners(
       return { waypoint, resources: [resource], conditions: [] };
     },
   });
+}
+
+function chainResource(chain: FilterChain, origins: readonly string[]): WaypointResource {
+  return waypointResource(resourceTypes.filterChains, FilterChainSchema, chain.name, chain, origins);
 }
 
 function withoutRules(service: BoundService): BoundService {

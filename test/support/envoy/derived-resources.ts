@@ -5,6 +5,7 @@ import { resourceTypes } from '../../../src/control/envoy/resource-types.ts';
 import type { WaypointStore } from '../../../src/control/envoy/waypoint-store.ts';
 import { ClusterSchema } from '../../../src/proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../../../src/proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { FilterChainSchema } from '../../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../../src/proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import { DeltaDiscoveryResponseSchema } from '../../../src/proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
@@ -25,6 +26,7 @@ export function derivedResources(store: WaypointStore, waypoint: string): Resour
     clusters: all('clusters', ClusterSchema),
     endpoints: all('endpoints', ClusterLoadAssignmentSchema),
     listeners: all('listeners', ListenerSchema),
+    filterChains: all('filterChains', FilterChainSchema),
     routes: all('routes', RouteConfigurationSchema),
   });
 }

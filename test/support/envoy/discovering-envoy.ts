@@ -1,16 +1,21 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 
 import { envoyBootstrap, defaultBootstrap } from '../../../src/envoy/bootstrap.ts';
+import { handoverPort } from '../../../src/envoy/names.ts';
 import { start } from '../processes.ts';
 import type { Running } from '../processes.ts';
 import { waitFor } from '../wait.ts';
+import { proxyHeader } from './proxy-header.ts';
+import type { HandedOver } from './proxy-header.ts';
 import { envoyBinary } from './envoy-process.ts';
 
 /** What an Envoy proves itself by, PEM. */
@@ -28,6 +33,9 @@ export interface DiscoveringOptions {
   readonly cluster: string;
 }
 
+/** How long chains that go wait for their connections. Seconds. */
+const drainTime = 1;
+
 interface Resource {
   readonly name: string;
 }
@@ -41,6 +49,7 @@ export class DiscoveringEnvoy {
   readonly #bridge: Server;
   readonly #sockets = new Set<Socket>();
   #process: Running | null = null;
+  #door: Running | null = null;
 
   private constructor(folder: string, bridge: Server) {
     this.#folder = folder;
@@ -70,10 +79,37 @@ export class DiscoveringEnvoy {
     const config = join(this.#folder, 'bootstrap.json');
     writeFileSync(config, JSON.stringify(this.#bootstrap()));
     const node = ['--service-node', 'test', '--service-cluster', cluster];
-    const command = [await envoyBinary(), '-c', config, ...node, '--concurrency', '1', '-l', 'warning'];
+    const draining = ['--drain-time-s', String(drainTime)];
+    const command = [await envoyBinary(), '-c', config, ...node, ...draining, '--concurrency', '1', '-l', 'warning'];
     const inside = `ip link set lo up && exec ${[...command, '--disable-hot-restart'].join(' ')}`;
     this.#process = start(['unshare', '--net', 'sh', '-c', inside]);
     await waitFor(() => this.page('/server_info').catch(() => null), { what: 'the admin page of Envoy' });
+    await this.#openDoor(this.#process.pid);
+  }
+
+  async #openDoor(pid: number): Promise<void> {
+    const module = fileURLToPath(new URL('./namespace-door.js', import.meta.url));
+    const path = join(this.#folder, 'door');
+    const within = ['nsenter', `--net=/proc/${pid}/ns/net`];
+    this.#door = start([...within, process.execPath, module, path, String(handoverPort)]);
+    await waitFor(() => existsSync(path) || null, { what: 'the way into the namespace of Envoy' });
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
+  /** A connection as the node's engine hands it over. */
+  async connect(destination: string, port: number, given: Partial<HandedOver> = {}): Promise<Socket> {
+    const socket = connect(join(this.#folder, 'door'));
+    this.#sockets.add(socket);
+    socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('error', () => undefined); // that it ends is what the tests look at
+    await once(socket, 'connect');
+    const facts = new Map([[0xd0, 'spiffe://cluster.local/ns/shop/sa/client']]);
+    const client = { source: '10.9.0.9', sourcePort: 40_000 };
+    socket.write(proxyHeader({ ...client, destination, destinationPort: port, facts, ...given }));
+    return socket;
   }
 
   /** Ours, but for the way to the control plane, which is no engine's here, and the admin page, which this process reads. */
@@ -142,6 +178,7 @@ export class DiscoveringEnvoy {
   }
 
   async stop(): Promise<void> {
+    await this.#door?.stop('SIGKILL');
     await this.#process?.stop('SIGKILL');
     for (const socket of this.#sockets) socket.destroy();
     this.#bridge.close();

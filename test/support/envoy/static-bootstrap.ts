@@ -6,10 +6,11 @@ import type { EnvoyResources } from '../../../src/envoy/build.ts';
 import { envoyTypes } from '../../../src/envoy/registry.ts';
 import { ClusterSchema } from '../../../src/proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import { ClusterLoadAssignmentSchema } from '../../../src/proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
+import { FilterChainSchema } from '../../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../../src/proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 
-/** The resources of one waypoint as JSON, each kind in the order in which it was built. */
+/** The resources of one waypoint as JSON, each kind in the order in which it was built; the chains are written into their listener. */
 export interface ResourcesJson {
   readonly listeners: readonly JsonObject[];
   readonly clusters: readonly JsonObject[];
@@ -18,8 +19,12 @@ export interface ResourcesJson {
 }
 
 export function resourcesJson(resources: EnvoyResources): ResourcesJson {
+  const filterChains = resources.filterChains.map((chain) => json(FilterChainSchema, chain));
   return {
-    listeners: resources.listeners.map((listener) => json(ListenerSchema, listener)),
+    listeners: resources.listeners.map((listener) => ({
+      ...json(ListenerSchema, { ...listener, fcdsConfig: undefined }),
+      filterChains,
+    })),
     clusters: resources.clusters.map((cluster) => json(ClusterSchema, cluster)),
     endpoints: resources.endpoints.map((endpoints) => json(ClusterLoadAssignmentSchema, endpoints)),
     routes: resources.routes.map((routes) => json(RouteConfigurationSchema, routes)),

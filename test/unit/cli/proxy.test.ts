@@ -54,17 +54,19 @@ const waypoint = {
       },
     },
   ],
-  listeners: [
+  listeners: [{ name: 'waypoint', version: '1', origins: [], resource: {} }],
+  filterChains: [
     {
-      name: 'waypoint',
+      name: 'inbound-vip|80|http|web',
       version: '1',
       origins: [],
-      resource: {
-        filter_chains: [
-          { name: 'inbound-vip|80|http|web', filters: [{ typed_config: { rds: { route_config_name: 'routes' } } }] },
-          { name: 'direct-tcp', filters: [{ typed_config: { cluster: 'direct' } }] },
-        ],
-      },
+      resource: { filters: [{ typed_config: { rds: { route_config_name: 'routes' } } }] },
+    },
+    {
+      name: 'direct-tcp',
+      version: '1',
+      origins: [],
+      resource: { filters: [{ typed_config: { cluster: 'direct' } }] },
     },
   ],
   routes: [
@@ -129,12 +131,13 @@ describe('ambit proxy-status', () => {
 
   it('says of each type whether the client has it, and what it refuses', async (context) => {
     const { rows } = await run(context, 'ps', '-v', 'full');
+    const ignored = ['IGNORED', 'IGNORED'];
     const ofEnvoy = ['waypoint-1.shop', 'Kubernetes', 'istiod-1', '1.40.0'];
     const ofAgent = ['ztunnel-x.istio-system', '-', '-', '-'];
     assert.deepEqual(rows, [
-      ['NAME', 'CLUSTER', 'ISTIOD', 'VERSION', 'CDS', 'LDS', 'EDS', 'RDS', 'WDS', 'WADS', 'WAYPOINT'],
-      [...ofEnvoy, 'SYNCED', 'NACKED', 'IGNORED', 'STALE', 'IGNORED', 'IGNORED', 'shop/waypoint'],
-      [...ofAgent, 'IGNORED', 'IGNORED', 'IGNORED', 'IGNORED', 'SYNCED', 'IGNORED', '-'],
+      ['NAME', 'CLUSTER', 'ISTIOD', 'VERSION', 'CDS', 'LDS', 'EDS', 'RDS', 'FCDS', 'WDS', 'WADS', 'WAYPOINT'],
+      [...ofEnvoy, 'SYNCED', 'NACKED', 'IGNORED', 'STALE', ...ignored, 'IGNORED', 'shop/waypoint'],
+      [...ofAgent, ...ignored, ...ignored, 'IGNORED', 'SYNCED', 'IGNORED', '-'],
       ['waypoint-1.shop refuses LDS: bad port'],
     ]);
   });
@@ -160,9 +163,9 @@ describe('ambit proxy-config', () => {
   it('prints where each chain of a listener leads', async (context) => {
     const { rows } = await run(context, 'pc', 'listeners', 'shop/waypoint');
     assert.deepEqual(rows, [
-      ['LISTENER', 'CHAIN', 'MATCH', 'DESTINATION'],
-      ['waypoint', 'inbound-vip|80|http|web', 'web:80', 'Route: routes'],
-      ['waypoint', 'direct-tcp', 'ALL', 'Cluster: direct'],
+      ['CHAIN', 'MATCH', 'DESTINATION'],
+      ['inbound-vip|80|http|web', 'web:80', 'Route: routes'],
+      ['direct-tcp', 'ALL', 'Cluster: direct'],
     ]);
   });
 

@@ -20,11 +20,12 @@ import { recordingLogger } from '../../support/loggers.ts';
 import { ManualTimers } from '../../support/manual-timers.ts';
 
 const waypoint = 'shop/waypoint';
-const { clusters, endpoints, listeners, routes } = resourceTypes;
+const { clusters, endpoints, listeners, filterChains, routes } = resourceTypes;
 const short = new Map<string, string>([
   [clusters, 'clusters'],
   [endpoints, 'endpoints'],
   [listeners, 'listeners'],
+  [filterChains, 'chains'],
   [routes, 'routes'],
 ]);
 
@@ -163,6 +164,46 @@ describe('the stream of an Envoy', () => {
     await harness.answer(listeners);
     await harness.say({ typeUrl: routes, resourceNamesSubscribe: ['a'] });
     assert.deepEqual(await harness.news(), ['routes +a']);
+  });
+
+  test('sends the chains of a listener after it, and routes after these', async () => {
+    const harness = new StreamHarness(...a, listener, resource(filterChains, 'a'));
+    await harness.begin();
+    await harness.say({ typeUrl: filterChains, resourceNamesSubscribe: ['a'] });
+    assert.deepEqual(await harness.news(), ['chains +a']);
+    await harness.answer(filterChains);
+    harness.set(
+      resource(listeners, 'waypoint', 'two'),
+      resource(filterChains, 'a', 'two'),
+      resource(routes, 'a', 'two'),
+    );
+    assert.deepEqual(await harness.news(), ['listeners +waypoint']);
+    await harness.answer(listeners);
+    assert.deepEqual(await harness.news(), ['chains +a']);
+    await harness.answer(filterChains);
+    assert.deepEqual(await harness.news(), ['routes +a']);
+  });
+
+  test('takes chains away before the listener that names them no longer', async () => {
+    const chain = resource(filterChains, 'a');
+    const harness = new StreamHarness(...a, listener, chain);
+    await harness.begin();
+    await harness.say({ typeUrl: filterChains, resourceNamesSubscribe: ['a'] });
+    await harness.answer(filterChains);
+    harness.remove(chain);
+    harness.set(resource(listeners, 'waypoint', 'two'));
+    assert.deepEqual((await harness.news()).slice(-2), ['chains -a', 'listeners +waypoint']);
+  });
+
+  test('takes chains away first from an Envoy that comes back', async () => {
+    const harness = new StreamHarness(...a, resource(listeners, 'waypoint', 'two'));
+    await harness.begin();
+    await harness.say({
+      typeUrl: filterChains,
+      resourceNamesSubscribe: ['gone'],
+      initialResourceVersions: { gone: 'one' },
+    });
+    assert.deepEqual(await harness.news(), ['chains -gone']);
   });
 
   test('says at once that there is nothing', async () => {

@@ -37,13 +37,14 @@ describe('what a waypoint is told', () => {
     assert.deepEqual(rig.names(waypoint, 'endpoints'), [vip('web')]);
     assert.deepEqual(rig.names(waypoint, 'routes'), [vip('web')]);
     assert.deepEqual(rig.names(waypoint, 'listeners'), ['waypoint']);
+    assert.deepEqual(rig.names(waypoint, 'filterChains'), [vip('web')]);
     const endpoints = JSON.stringify(rig.json(waypoint, 'endpoints', vip('web')));
     assert.match(endpoints, /"address":"10\.0\.0\.1","port_value":8080/);
   });
 
   test('is nothing where no service asks for it', () => {
     const rig = new WaypointRig(waypointNamespace('shop', {}), ...base.slice(1));
-    for (const type of ['clusters', 'endpoints', 'routes', 'listeners'] as const)
+    for (const type of ['clusters', 'endpoints', 'routes', 'filterChains', 'listeners'] as const)
       assert.deepEqual(rig.names(waypoint, type), []);
   });
 
@@ -249,15 +250,12 @@ describe('a policy', () => {
     rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
   });
 
-  test('with targetRefs changes the listener of its waypoint and no route or cluster', () => {
-    const rig = new WaypointRig(...base);
+  test('with targetRefs changes what its service is told, and nothing of others', () => {
+    const rig = new WaypointRig(...base, ...next);
     const touched = rig.touchedBy(waypoint, () => {
       rig.set(policy);
     });
-    assert.ok(
-      touched.every((name) => name.startsWith('listeners ') || name.startsWith('routes ')),
-      touched.join(),
-    );
+    assert.deepEqual(touched, [`filterChains ${vip('web')}`, `routes ${vip('web')}`]);
   });
 });
 
@@ -281,8 +279,17 @@ describe('a change computes what depends on it', () => {
       'HTTP routes': 1,
       'services at waypoints': 1,
       'routes of waypoints': 1,
-      'services of listeners': 1,
+      'services without rules': 1,
     });
+  });
+
+  test('of a service: its own resources, and the listener that leads to them', () => {
+    const rig = new WaypointRig(...base, ...others);
+    const touched = rig.touchedBy(waypoint, () => {
+      rig.set(httpService('shop', 'next', '10.1.0.2'));
+    });
+    const made = (['clusters', 'endpoints', 'filterChains', 'routes'] as const).map((type) => `${type} ${vip('next')}`);
+    assert.deepEqual(touched, [...made, 'listeners waypoint'].sort());
   });
 
   test('of an endpoint: the endpoints of its service', () => {

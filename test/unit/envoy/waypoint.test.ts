@@ -108,15 +108,15 @@ void describe('the resources of a waypoint', () => {
   });
 
   test('take a port of which nobody says what it speaks for HTTP as soon as there are rules for HTTP', () => {
-    const { listeners, routes } = buildWaypoint(
+    const { listeners, filterChains, routes } = buildWaypoint(
       input({ services: [service('what', '10.96.0.3', port(7000, null, { rules: [rule('what', 7000)] }))] }),
     );
     assert.deepEqual(
-      listeners[0]?.filterChains.map(({ name }) => name),
+      filterChains.map(({ name }) => name),
       ['inbound-vip|7000|http|what.default.svc.cluster.local'],
     );
     assert.equal(routes.length, 1);
-    assert.equal(listeners[0].listenerFilters.length, 1);
+    assert.equal(listeners[0]?.listenerFilters.length, 1);
   });
 
   test('hold no endpoint on loopback, link-local or forbidden addresses', () => {
