@@ -3,10 +3,14 @@
  * and through the same Envoy between pods that no mesh knows; client on one node, proxy and server on the other.
  */
 
+import { loadavg } from 'node:os';
 import process from 'node:process';
 
-import { httpRoute, toVersion } from '../../test/support/waypoints/documents.ts';
+import { authorizationPolicy } from '../../test/support/manifests.ts';
+import type { Manifest } from '../../test/support/manifests.ts';
+import { httpRoute, shop as shopNamespace, toVersion } from '../../test/support/waypoints/documents.ts';
 import type { Outcome } from '../../test/support/waypoints/orders.ts';
+import { requiringToken, TokenIssuer } from '../../test/support/waypoints/policies.ts';
 import { serverPorts } from '../../test/support/waypoints/ports.ts';
 import { Shop, vips } from '../../test/support/waypoints/shop.ts';
 import type { ShopClient } from '../../test/support/waypoints/shop-client.ts';
@@ -18,6 +22,23 @@ import { startPlainProxy } from './plain-proxy.ts';
 const rounds = 3;
 /** Milliseconds of each cell. */
 const duration = 3_000;
+
+const ruleCount = 100;
+
+/** Each of its rules is looked at for every request of the client. */
+function denyingOthers(): Manifest {
+  const rules = Array.from({ length: ruleCount }, (_, index) => ({
+    to: [{ operation: { methods: ['GET'], paths: [`/denied/${index}`] } }],
+  }));
+  const targetRefs = [{ group: '', kind: 'Service', name: 'web' }];
+  return authorizationPolicy(shopNamespace, 'denied', { targetRefs, action: 'DENY', rules });
+}
+
+function say(what: string): void {
+  const heads = ['Envoy', 'waypoint', 'ratio'].map((head) => head.padStart(10));
+  console.log(`${what}; load ${(loadavg()[0] ?? 0).toFixed(1)}`);
+  console.log([''.padEnd(28), ...heads].join(' '));
+}
 
 type Ask = (concurrency: number) => Promise<Outcome>;
 
@@ -42,11 +63,15 @@ function row(what: string, unit: string, seen: readonly [Outcome[], Outcome[]], 
   return [what.padEnd(28), ...cells.map((cell) => cell.toFixed(2).padStart(10)), unit].join(' ');
 }
 
-async function compare(shop: Shop, outsider: ShopClient): Promise<void> {
+/** @param headers of the requests through the waypoint */
+async function compare(
+  shop: Shop,
+  outsider: ShopClient,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<void> {
   const proxy = shop.mesh.pod('plain-proxy').ipv4;
   const plain: Ask = (concurrency) => outsider.ask({ host: proxy, port: serverPorts.web, duration, concurrency });
-  const waypoint: Ask = (concurrency) => shop.ask({ host: vips.web, duration, concurrency });
-  console.log(['what'.padEnd(28), ...['Envoy', 'waypoint', 'ratio'].map((head) => head.padStart(10))].join(' '));
+  const waypoint: Ask = (concurrency) => shop.ask({ host: vips.web, duration, concurrency, headers });
   const one = await measure(1, plain, waypoint);
   console.log(row('1 client, p50', 'ms', one, ({ p50 }) => p50));
   console.log(row('1 client, p99', 'ms', one, ({ p99 }) => p99));
@@ -71,7 +96,17 @@ async function main(): Promise<number> {
     const proxy = { host: mesh.pod('plain-proxy').ipv4, port: serverPorts.web };
     await shop.until('the plain proxy', async () => (await outsider.ask(proxy)).statuses['200'] === 1);
     await shop.until('the route', async () => (await shop.ask({ count: 10 })).servers['v2'] === 10);
+    say('without policies');
     await compare(shop, outsider);
+    say(`an access policy of ${ruleCount} rules, none of which denies`);
+    await mesh.apply('access', [denyingOthers()]);
+    await shop.until('the policy', async () => (await shop.ask({ path: '/denied/0' })).statuses['403'] === 1);
+    await compare(shop, outsider);
+    const issuer = new TokenIssuer();
+    say('and a token in each request');
+    await mesh.apply('tokens', requiringToken(issuer));
+    await shop.until('that tokens are required', async () => (await shop.ask()).statuses['403'] === 1);
+    await compare(shop, outsider, { authorization: `Bearer ${issuer.token('somebody')}` });
     return 0;
   } finally {
     await shop.close();

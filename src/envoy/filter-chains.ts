@@ -35,7 +35,11 @@ function workloadChains({ names, labels, security }: WorkloadGroup, { http }: Wa
   };
   return [
     httpChain(names.http, { http, telemetry, routes: names.routes, grpc: true, security: filters.requests }),
-    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], { ...settings, policies: [], security: filters.bytes }),
+    tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], {
+      ...settings,
+      policies: [],
+      security: filters.bytes,
+    }),
     ...refusingChains(names.tcp, security.policies, settings),
   ];
 }

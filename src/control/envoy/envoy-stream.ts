@@ -167,8 +167,8 @@ export class EnvoyStream {
   #next(): { readonly lane: EnvoyLane; readonly batch: LaneBatch } | null {
     if (this.#closed) return null;
     const lanes = sendingOrder.flatMap((type) => this.#lanes.get(type) ?? []);
-    const chains = this.#lanes.get(resourceTypes.filterChains);
-    if (chains?.hasRemovals === true && !chains.waits) return { lane: chains, batch: chains.takeRemovals() };
+    const chains = this.#goingChains();
+    if (chains?.waits === false) return { lane: chains, batch: chains.takeRemovals() };
     for (const lane of lanes) {
       if (lane.waits || !lane.hasChanges) continue;
       if (this.#mayGo(lane)) return { lane, batch: this.#take(lane) };
@@ -184,9 +184,15 @@ export class EnvoyStream {
     return this.#lanes.has(resourceTypes.listeners) && lanes.every(({ idle }) => idle);
   }
 
+  #goingChains(): EnvoyLane | null {
+    const chains = this.#lanes.get(resourceTypes.filterChains);
+    return chains?.hasRemovals === true ? chains : null;
+  }
+
   /** Listeners and routes wait for what they refer to. Endpoints do not: Envoy answers clusters only once it has these. */
   #mayGo({ type }: EnvoyLane): boolean {
     if (type === resourceTypes.clusters || type === resourceTypes.endpoints || this.#isOverdue) return true;
+    if (type === resourceTypes.listeners && this.#goingChains() !== null) return false;
     const before = sendingOrder.slice(0, sendingOrder.indexOf(type));
     return this.#awaited.size === 0 && before.every((earlier) => this.#lanes.get(earlier)?.waits !== true);
   }

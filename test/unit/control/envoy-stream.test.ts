@@ -195,6 +195,21 @@ describe('the stream of an Envoy', () => {
     assert.deepEqual((await harness.news()).slice(-2), ['chains -a', 'listeners +waypoint']);
   });
 
+  test('sends no listener while chains that go wait for an answer about others', async () => {
+    const [gone, changed] = [resource(filterChains, 'a'), resource(filterChains, 'b')];
+    const harness = new StreamHarness(...a, listener, gone, changed);
+    await harness.begin();
+    await harness.say({ typeUrl: filterChains, resourceNamesSubscribe: ['a', 'b'] });
+    await harness.answer(filterChains);
+    harness.set(resource(filterChains, 'b', 'two'));
+    await harness.news();
+    harness.remove(gone);
+    harness.set(resource(listeners, 'waypoint', 'two'));
+    assert.deepEqual(await harness.news(), []);
+    await harness.answer(filterChains);
+    assert.deepEqual(await harness.news(), ['chains -a', 'listeners +waypoint']);
+  });
+
   test('takes chains away first from an Envoy that comes back', async () => {
     const harness = new StreamHarness(...a, resource(listeners, 'waypoint', 'two'));
     await harness.begin();
