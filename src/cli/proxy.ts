@@ -10,8 +10,9 @@ import type { ResourceKind } from './proxies/proxy-config.ts';
 import { clientsSchema, describeClients, describeRejections, describeSync } from './proxies/proxy-status.ts';
 
 const WHERE_HELP = `
-Each replica of the control plane knows its own clients. Its debug port is reached from its pod:
-  kubectl -n istio-system exec deploy/istiod -- ambit`;
+Each replica of the control plane knows its own clients. Its debug port is on localhost of its pod:
+  kubectl -n istio-system port-forward deploy/istiod 8080 &
+  ambit`;
 
 const STATUS_HELP = `${WHERE_HELP} proxy-status -v full
 

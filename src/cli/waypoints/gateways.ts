@@ -2,7 +2,7 @@ import { AmbitError } from '../../config/errors.ts';
 import { isWaypointClass, tunnelPort, waypointClass } from '../../derive/waypoints/waypoint.ts';
 import { gatewayApi } from '../../control/waypoints/waypoint-kinds.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
-import { isNotFound } from '../../kube/kube-error.ts';
+import { isForbidden, isNotFound } from '../../kube/kube-error.ts';
 import { isKubeList } from '../../kube/objects.ts';
 import { serverSideApply } from '../../kube/server-side-apply.ts';
 
@@ -131,11 +131,20 @@ export class Waypoints {
   }
 
   #knownClasses(): Promise<ReadonlyMap<string, LiveClass>> {
-    this.#classes ??= this.#get(`/apis/${gatewayApi}/gatewayclasses`).then((found) => {
+    this.#classes ??= this.#readClasses();
+    return this.#classes;
+  }
+
+  /** They are the cluster's, and whoever has rights in a namespace alone may not see them: then the usual one counts by its name. */
+  async #readClasses(): Promise<ReadonlyMap<string, LiveClass>> {
+    try {
+      const found = await this.#get(`/apis/${gatewayApi}/gatewayclasses`);
       const items = isKubeList(found) ? ((found.items ?? []) as readonly LiveClass[]) : [];
       return new Map(items.map((one) => [one.metadata.name, one]));
-    });
-    return this.#classes;
+    } catch (error) {
+      if (isForbidden(error)) return new Map();
+      throw error;
+    }
   }
 
   async #get(path: string): Promise<unknown> {

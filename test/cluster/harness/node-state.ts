@@ -49,7 +49,9 @@ export async function stateOf(cluster: Cluster): Promise<State> {
     }
     state[`node-${node}: links of eBPF`] = await linksUnder(cluster, node);
   }
-  state['objects of the cluster'] = linesOf(await cluster.kubectl(['get', clusterKinds, '--output', 'name']));
+  const objects = linesOf(await cluster.kubectl(['get', clusterKinds, '--output', 'name']));
+  // The Gateway API's definitions are the user's to install: tests do, before or after the mesh.
+  state['objects of the cluster'] = objects.filter((name) => !name.endsWith('.gateway.networking.k8s.io'));
   state['labels and annotations'] = await labelsOf(cluster);
   return state;
 }

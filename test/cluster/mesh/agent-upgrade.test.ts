@@ -4,17 +4,15 @@ import { after, before, it } from 'node:test';
 
 import { root } from '../../support/paths.ts';
 import type { Running } from '../../support/processes.ts';
-import { endpoint, wasReset } from '../../support/testkit.ts';
+import { wasReset } from '../../support/testkit.ts';
 import { Births } from '../harness/births.ts';
 import { Cluster } from '../harness/cluster.ts';
+import { startFarAndNear } from '../harness/far-and-near.ts';
 import { InstalledMesh } from '../harness/mesh.ts';
 import { TestNamespace } from '../harness/namespace.ts';
 import type { Pod } from '../harness/objects.ts';
 import { clusterSuite } from '../harness/suite.ts';
-import { clientPod, serverPod, strict } from '../harness/workloads.ts';
 
-const port = 8080;
-const echoPort = 8081;
 const nodes = [1, 2];
 const otherVersion = '99.1.2';
 /** Of the 25 s that open connections may go on for, with room for a busy machine. */
@@ -36,17 +34,7 @@ clusterSuite('an upgrade of the agents', () => {
       TestNamespace.create(cluster, 'upgrade', { 'istio.io/dataplane-mode': 'ambient' }),
       TestNamespace.create(cluster, 'plain'),
     ]);
-    await shop.apply(strict);
-    const [[server]] = await Promise.all([
-      shop.start(
-        serverPod('web', [`whoami@[::]:${port}`, `echo@[::]:${echoPort}`], { node: 1 }),
-        clientPod('near', { node: 1 }),
-        clientPod('far', { node: 2 }),
-      ),
-      plain.start(clientPod('stranger', { node: 2 })),
-    ]);
-    web = endpoint(server?.status.podIP ?? '', port);
-    echo = endpoint(server?.status.podIP ?? '', echoPort);
+    ({ web, echo } = await startFarAndNear(shop, plain));
     plugin = await pluginOf(1);
     await providePackage();
   });

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 
-import { root } from '../../support/paths.ts';
 import { endpoint } from '../../support/testkit.ts';
-import { exec } from '../../support/processes.ts';
 import { Cluster } from '../harness/cluster.ts';
+import { installGatewayApi } from '../harness/gateway-api.ts';
 import { InstalledMesh } from '../harness/mesh.ts';
 import { TestNamespace } from '../harness/namespace.ts';
 import { holds } from '../harness/objects.ts';
 import type { Condition, KubernetesObject, Pod } from '../harness/objects.ts';
+import { Operator } from '../harness/operator.ts';
 import { authorizationPolicy, fromAccounts, serviceAccount } from '../harness/policies.ts';
 import { clusterSuite } from '../harness/suite.ts';
 import { ask, askerPod, WebLoad, webPod } from '../harness/web.ts';
@@ -24,15 +24,12 @@ clusterSuite('a waypoint that the control plane deploys', () => {
   let mesh: InstalledMesh;
   let shop: TestNamespace;
   let first: Pod;
+  let operator: Operator;
 
   before(async () => {
     cluster = await Cluster.attach();
     mesh = await InstalledMesh.ensure(cluster);
-    const { stdout } = await exec([`${root}test/cluster/cluster.sh`, 'path', 'gateway-api'], { timeout: 300_000 });
-    for (const kind of ['gatewayclasses', 'gateways', 'httproutes', 'referencegrants']) {
-      const file = `${stdout.trim()}/gateway.networking.k8s.io_${kind}.yaml`;
-      await cluster.kubectl(['apply', '--server-side', '--filename', file]);
-    }
+    await installGatewayApi(cluster);
     shop = await TestNamespace.create(cluster, 'waypoint', joined);
     await shop.apply(serviceAccount('buyer'), serviceAccount('owner'), web());
     for (const name of ['first', 'second']) await shop.apply(service(name, name, [80], onPort(8080)));
@@ -42,11 +39,15 @@ clusterSuite('a waypoint that the control plane deploys', () => {
       askerPod('buyer', { node: 2, serviceAccount: 'buyer' }),
       askerPod('owner', { node: 1, serviceAccount: 'owner' }),
     )) as [Pod];
+    operator = await Operator.create(shop, operatorRules);
     await mesh.ambit(['waypoint', 'apply', '-n', shop.name, '--enroll-namespace', '--wait']);
     await cluster.until('an answer through the waypoint', async () => (await asked('buyer', '/')).status === 200);
   });
 
-  after(() => shop.remove());
+  after(async () => {
+    await operator.remove();
+    await shop.remove();
+  });
 
   const asked = async (pod: string, path: string, options: Partial<Asked> = {}) => {
     const url = `http://${endpoint(await shop.serviceAddress('web'), 80)}${path}`;
@@ -74,6 +75,59 @@ clusterSuite('a waypoint that the control plane deploys', () => {
     const { stdout } = await mesh.ambit(['waypoint', 'list', '-A']);
     const row = stdout.split('\n').find((line) => line.startsWith(shop.name)) ?? '';
     assert.deepEqual(row.split(/ {2,}/), [shop.name, 'waypoint', 'default', 'service', 'True']);
+  });
+
+  it('is seen by an operator who may look, and change nothing', async () => {
+    assert.match(await operator.ambit(['waypoint', 'status', '-n', shop.name]), /^waypoint +True +/m);
+    await assert.rejects(operator.ambit(['waypoint', 'delete', '-n', shop.name, 'waypoint']), /403|forbidden/i);
+    await assert.rejects(operator.exec(['true']), /forbidden/, 'who may run something there has the keys of the mesh');
+  });
+
+  it('has what the control plane tells it, as an operator sees', async () => {
+    const [pod] = await shop.pods(ofWaypoint);
+    const control = await mesh.controlPod();
+    const row = async (name: string): Promise<readonly string[]> => {
+      const table = await operator.ambitAtControl(['proxy-status', '-v', 'full']);
+      return (table.split('\n').find((line) => line.startsWith(name)) ?? '').trim().split(/ {2,}/);
+    };
+    const envoy = `${pod?.metadata.name ?? ''}.${shop.name}`;
+    const who = ['Kubernetes', control.metadata.name];
+    await cluster.until('the waypoint in step', async () => (await row(envoy)).join().includes('SYNCED,SYNCED,SYNCED'));
+    const full = await row(envoy);
+    assert.deepEqual(full, [
+      ...[envoy, ...who, full[3]],
+      ...['SYNCED', 'SYNCED', 'SYNCED', 'SYNCED', 'IGNORED', 'IGNORED', `${shop.name}/waypoint`],
+    ]);
+    assert.match(full[3] ?? '', /^1[.]\d+[.]\d+$/, 'the version of Envoy');
+    const agent = `${(await mesh.agentOn(1)).metadata.name}.istio-system`;
+    assert.deepEqual((await row(agent)).slice(0, 3), [agent, ...who]);
+    const short = await operator.ambitAtControl(['proxy-status']);
+    assert.match(short, /^NAME +CLUSTER +ISTIOD +VERSION +SUBSCRIBED TYPES +WAYPOINT$/m);
+    assert.match(short, new RegExp(`^${envoy} .* 4 \\(CDS,EDS,LDS,RDS\\) +${shop.name}/waypoint$`, 'm'));
+  });
+
+  it('is told of services, where they are and how to get there, as an operator sees', async () => {
+    const host = `web.${shop.name}.svc.cluster.local`;
+    const rows = async (kind: string): Promise<readonly (readonly string[])[]> => {
+      const table = await operator.ambitAtControl(['proxy-config', kind, `${shop.name}/waypoint`]);
+      return table.split('\n').map((line) => line.trim().split(/ {2,}/));
+    };
+    const [clusterHeads, ...clusters] = await rows('clusters');
+    assert.deepEqual(clusterHeads, ['SERVICE FQDN', 'PORT', 'SUBSET', 'DIRECTION', 'TYPE', 'DESTINATION RULE']);
+    assert.deepEqual(
+      clusters.find(([name]) => name === host),
+      [host, '80', '-', 'inbound-vip', 'EDS', '-'],
+    );
+    const [endpointHeads, ...endpoints] = await rows('endpoints');
+    assert.deepEqual(endpointHeads, ['NAME', 'STATUS', 'LOCALITY', 'CLUSTER']);
+    const place = `${first.status.podIP ?? ''}:8080`;
+    assert.deepEqual(endpoints.find(([name]) => name === place)?.slice(0, 3), [place, 'HEALTHY', 'test/zone-1']);
+    const [listenerHeads, ...listeners] = await rows('listeners');
+    assert.deepEqual(listenerHeads, ['LISTENER', 'CHAIN', 'MATCH', 'DESTINATION']);
+    assert.ok(listeners.some(([name, , match]) => name === 'waypoint' && match === `${host}:80`));
+    const [routeHeads, ...routes] = await rows('routes');
+    assert.deepEqual(routeHeads, ['NAME', 'VHOST NAME', 'DOMAINS', 'MATCH', 'VIRTUAL SERVICE']);
+    assert.ok(routes.some(([name]) => name?.endsWith(host)));
   });
 
   it('leads requests by a route’s headers', async () => {
@@ -144,6 +198,16 @@ clusterSuite('a waypoint that the control plane deploys', () => {
     });
   };
 });
+
+/** As docs/waypoints.md has them. */
+const operatorRules = {
+  system: [
+    { apiGroups: ['apps'], resources: ['deployments'], verbs: ['get'] },
+    { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] },
+    { apiGroups: [''], resources: ['pods/portforward'], verbs: ['create'] },
+  ],
+  home: [{ apiGroups: ['gateway.networking.k8s.io'], resources: ['gateways'], verbs: ['get', 'list'] }],
+};
 
 /** Of `first`, unless a route says otherwise; its endpoints take nothing that comes past the waypoint. */
 function web(): KubernetesObject {

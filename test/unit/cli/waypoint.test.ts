@@ -11,6 +11,7 @@ import {
   statusOfWaypoints,
 } from '../../../src/cli/waypoints/actions.ts';
 import type { WaypointWish } from '../../../src/cli/waypoints/gateways.ts';
+import { KubeError } from '../../../src/kube/kube-error.ts';
 import { startInstallFixture } from '../../support/kube/install-fixture.ts';
 import type { InstallFixture } from '../../support/kube/install-fixture.ts';
 
@@ -111,6 +112,23 @@ describe('ambit waypoint apply', () => {
 });
 
 describe('ambit waypoint list', () => {
+  it('works for whoever has rights in a namespace alone, and may not see classes', async (context) => {
+    const fixture = await start(context);
+    putGateway(fixture, 'waypoint', programmed('True'));
+    putGateway(fixture, 'ingress', { spec: { gatewayClassName: 'other' } });
+    const { api: all } = fixture.tools;
+    const forbidden = new KubeError('forbidden', { status: 403 });
+    const own: typeof all = {
+      send: (request) => (request.path.endsWith('/gatewayclasses') ? Promise.reject(forbidden) : all.send(request)),
+    };
+    await listWaypoints({ ...fixture.tools, api: own }, 'shop');
+    const [, ...rows] = fixture.lines.join('\n').split('\n');
+    assert.deepEqual(
+      rows.map((row) => row.split(/ {2,}/)[0]),
+      ['waypoint'],
+    );
+  });
+
   it('prints the waypoints of all namespaces with Istio’s columns', async (context) => {
     const fixture = await start(context);
     const labels = { 'istio.io/waypoint-for': 'all', 'istio.io/rev': 'blue' };
