@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 
 import { rootSuite } from '../../support/suite.ts';
-import { allowing, rateLimit, requiringToken, TokenIssuer } from '../../support/waypoints/policies.ts';
+import { allowing, denying, rateLimit, requiringToken, TokenIssuer } from '../../support/waypoints/policies.ts';
+import { servicePorts } from '../../support/waypoints/ports.ts';
 import { Shop, vips } from '../../support/waypoints/shop.ts';
 import type { ShopClient } from '../../support/waypoints/shop-client.ts';
 
@@ -26,6 +27,16 @@ rootSuite('policies of a service behind a waypoint', () => {
       assert.deepEqual((await other.ask({ host: vips.web })).statuses, { 403: 1 });
     });
     await shop.until('its end', async () => (await status({ method: 'POST' })) === '200');
+  });
+
+  it('keep whom they deny from hearing a server that speaks first', async () => {
+    const heard = await shop.greeting();
+    assert.notEqual(heard, '');
+    await shop.mesh.under([denying('client', servicePorts.bytes)], async () => {
+      await shop.until('silence', async () => (await shop.greeting()) === '');
+      assert.equal(await status({}), '200');
+    });
+    await shop.until('its end', async () => (await shop.greeting()) !== '');
   });
 
   it('want a token of the issuer', async () => {

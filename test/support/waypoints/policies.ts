@@ -16,6 +16,13 @@ export function allowing(account: string, methods: readonly string[]): Manifest 
   return authorizationPolicy(shop, 'web-methods', { ...target, rules: [{ from, to: [{ operation: { methods } }] }] });
 }
 
+/** Not that account of the shop, at a port of the service. */
+export function denying(account: string, port: number): Manifest {
+  const from = [{ source: { principals: [`cluster.local/ns/${shop}/sa/${account}`] } }];
+  const to = [{ operation: { ports: [String(port)] } }];
+  return authorizationPolicy(shop, 'web-port', { ...target, action: 'DENY', rules: [{ from, to }] });
+}
+
 /** Only with a token of the issuer. */
 export function requiringToken({ jwks }: TokenIssuer): readonly Manifest[] {
   const from = [{ source: { requestPrincipals: [`${issuer}/*`] } }];
