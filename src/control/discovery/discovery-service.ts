@@ -1,12 +1,5 @@
-import type {
-  MethodDefinition,
-  ServerDuplexStream,
-  ServiceDefinition,
-  UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { status } from '@grpc/grpc-js';
-import { AggregatedDiscoveryService } from '../../proto/gen/envoy/service/discovery/v3/ads_pb.ts';
-import { grpcMethod } from '../../proto/grpc.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Condition } from '../../model/workload.ts';
 import type { Logger } from '../../telemetry/logger.ts';
@@ -14,7 +7,7 @@ import type { Random, Timers } from '../../timing/timers.ts';
 import { Turns } from '../../timing/turns.ts';
 import type { Caller } from '../caller.ts';
 import { describeCaller } from '../caller.ts';
-import type { Authenticate, CallCredentials } from '../certificates/authenticator.ts';
+import type { Authenticate } from '../certificates/authenticator.ts';
 import { GrpcError } from '../grpc-error.ts';
 import type { Presence } from '../presence.ts';
 import type { ResourceStore } from '../resources/resource-store.ts';
@@ -25,8 +18,9 @@ import { claimsOf, noClaims } from './claims.ts';
 import type { Claims } from './claims.ts';
 import { DeltaStream } from './delta-stream.ts';
 import type { StreamObserver, TypeStatus } from './delta-stream.ts';
+import { credentialsOf, discoveryMethod, endCall, writeResponse } from './discovery-call.ts';
+import type { DiscoveryCall } from './discovery-call.ts';
 import { Places } from './places.ts';
-import { readRequest } from './request.ts';
 import type { DiscoveryRequest } from './request.ts';
 import { usualPaging } from './subscription.ts';
 
@@ -58,8 +52,6 @@ export interface ClientStatus {
   readonly types: readonly TypeStatus[];
 }
 
-type DiscoveryCall = ServerDuplexStream<DiscoveryRequest, Uint8Array>;
-
 /** Responses that hold the whole mesh, and are in memory until their clients have read them. */
 const wholePlaces = { count: 4, longest: 10_000 };
 /** Pages of it. Few, because buffers beyond some 60 MB make the runtime collect garbage all the time. */
@@ -75,14 +67,6 @@ const mostStreams = 5000;
 const mostStreamsOfNode = 4;
 /** Of one identity: a replica of a waypoint has one, and a second one for a moment. */
 const mostStreamsOfIdentity = 200;
-
-/** Responses are bytes already. */
-export const discoveryMethod: MethodDefinition<DiscoveryRequest, Uint8Array> = {
-  ...grpcMethod(AggregatedDiscoveryService.method.deltaAggregatedResources),
-  requestDeserialize: readRequest,
-  responseSerialize: (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-  responseDeserialize: (bytes: Buffer) => bytes,
-};
 
 interface Client {
   readonly call: DiscoveryCall;
@@ -148,7 +132,11 @@ export class DiscoveryService {
 
   /** Ends all streams, each with a status that tells its client to come back. */
   stop(): void {
-    for (const { call } of this.#clients) end(call, new GrpcError(status.UNAVAILABLE, 'the control plane stops'));
+    for (const client of this.#clients) {
+      // Nobody has gone: it is we who do.
+      client.tellGone = () => undefined;
+      endCall(client.call, new GrpcError(status.UNAVAILABLE, 'the control plane stops'));
+    }
   }
 
   async #serve(call: DiscoveryCall, authenticate: Authenticate): Promise<void> {
@@ -165,7 +153,7 @@ export class DiscoveryService {
       this.#attach(call, caller);
     } catch (error) {
       logger.info({ ...errorFields(error), peer: call.getPeer() }, 'a stream was refused');
-      end(call, error);
+      endCall(call, error);
     }
   }
 
@@ -187,7 +175,7 @@ export class DiscoveryService {
     const [oldest] = own;
     if (oldest === undefined || own.length < (caller.kind === 'node' ? mostStreamsOfNode : mostStreamsOfIdentity))
       return;
-    end(
+    endCall(
       oldest.call,
       new GrpcError(status.ABORTED, `${describeCaller(caller)} has opened too many other streams since`),
     );
@@ -255,7 +243,7 @@ export class DiscoveryService {
     const fields = { ...errorFields(error), id, peer: call.getPeer() };
     if (error instanceof GrpcError) logger.warn(fields, 'a stream was refused');
     else logger.error(fields, 'a request failed');
-    end(call, error);
+    endCall(call, error);
   }
 
   #open(client: Client, request: DiscoveryRequest): DeltaStream | EnvoyStream {
@@ -280,7 +268,7 @@ export class DiscoveryService {
       waypoint,
       identifier,
       timers,
-      write: (response) => write(client.call, response),
+      write: (response) => writeResponse(client.call, response),
       onFailed: (error) => {
         this.#fail(client, error);
       },
@@ -326,7 +314,7 @@ export class DiscoveryService {
       paging,
       turns: this.#turns,
       identifier,
-      write: (response) => write(call, response),
+      write: (response) => writeResponse(call, response),
       sendBulk: (send) => places.run(send),
       onSettled: client.settle,
       onFailed: (error) => {
@@ -343,29 +331,6 @@ function newClient(call: DiscoveryCall, caller: Caller): Client {
   const settled = new Promise<void>((resolve) => (settle = resolve));
   const told = { ended: false, tellGone: () => undefined };
   return { call, caller, settled, settle, stream: null, claims: noClaims, node: null, ...told };
-}
-
-/** Resolves when the network has it, or nobody is there any more. */
-function write(call: DiscoveryCall, response: Uint8Array): Promise<void> {
-  if (call.cancelled || call.destroyed || call.writableEnded) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      call.off('cancelled', done).off('close', done);
-      resolve();
-    };
-    call.once('cancelled', done).once('close', done);
-    call.write(response, done);
-  });
-}
-
-function end(call: DiscoveryCall, error: unknown): void {
-  if (call.cancelled || call.destroyed) return;
-  const known = error instanceof GrpcError ? error : new GrpcError(status.INTERNAL, 'internal error, see the log');
-  call.emit('error', { code: known.code, details: known.details });
-}
-
-function credentialsOf(call: DiscoveryCall): CallCredentials {
-  return { metadata: call.metadata, authContext: call.getAuthContext(), peer: call.getPeer() };
 }
 
 /** @throws GrpcError `PERMISSION_DENIED`: an agent with another node's token would take that node's pods for its own */
