@@ -23,7 +23,7 @@ export function explainOutbound(facts: NodeFacts, asked: OutboundAsked): Outboun
   const decision = decideOutbound(view, question, (endpoint) => considered.push(endpoint));
   const pod = describePod(facts, asked.pod);
   const local = view.localPod(asked.pod);
-  const early = beforeDecision(pod, local, asked.destination) ?? unsettled(facts, asked);
+  const early = beforeDecision(pod, local, asked.destination) ?? unsettled(facts, asked, decision);
   const endpoints = early?.action === 'itself' ? [] : endpointsOf(facts, asked, decision, early !== null);
   const { service } = decision;
   return {
@@ -62,9 +62,11 @@ function beforeDecision(pod: Pod, local: LocalPod | null, destination: string): 
   return pod.enrolled ? null : { action: 'refused', reason: 'not_enrolled' };
 }
 
-function unsettled({ view }: NodeFacts, { destination }: OutboundAsked): Early | null {
+/** Of the address, or of the waypoint that stands before it. */
+function unsettled({ view }: NodeFacts, { destination }: OutboundAsked, decision: OutboundDecision): Early | null {
   const address = parseAddress(destination);
-  return address === null || view.isSettled(address) ? null : { action: 'unsettled', reason: null };
+  const isTold = decision.action !== 'deny' || decision.reason !== 'unresolved_waypoint';
+  return address === null || (view.isSettled(address) && isTold) ? null : { action: 'unsettled', reason: null };
 }
 
 function isOwn(local: LocalPod | null, destination: string): boolean {

@@ -25,7 +25,6 @@ function outboundVerdict(outbound: Outbound, paths: readonly Path[]): Verdict | 
 const denyTexts: Readonly<Record<string, string>> = {
   no_healthy_upstream: 'the service has no endpoint that can take it',
   waypoint_not_ready: 'what was asked for has a waypoint, and that has no pod that is ready',
-  unresolved_waypoint: 'its agent has not been told yet where the waypoint of what was asked for is',
   no_control_plane: 'this node knows no control plane for its waypoints',
   unknown_source: 'the source is not a pod that its node knows',
   invalid_destination: 'the destination is no address',
@@ -92,6 +91,9 @@ function inboundVerdict({ action, reason, policy, policies, pod, handover }: Inb
       );
     }
     case 'deny':
+      if (reason === 'unresolved_destination') {
+        return { outcome: 'unknown', text: 'the waypoint’s agent asks who has the address with the first connection' };
+      }
       return { outcome: 'denied', text: whyDenied(reason ?? '', policy, policies) };
   }
 }
@@ -110,8 +112,6 @@ function whyDenied(reason: string, policy: string | null, policies: Inbound['pol
       return 'it takes only what comes through its waypoint, and this does not';
     case 'not_this_waypoint':
       return 'the waypoint does not stand before what was asked for';
-    case 'unresolved_destination':
-      return 'the waypoint’s agent asks who has the address with the first connection';
     case 'unknown_destination':
       return 'the pod is not known to its own node';
     default:

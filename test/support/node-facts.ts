@@ -12,8 +12,9 @@ export interface FactOptions {
   /** UIDs of pods that are captured without being served. */
   readonly captured?: readonly string[];
   readonly certificate?: Certificate;
-  /** It knows addresses on demand, and none of them yet. */
+  /** It knows addresses on demand, and of them only those that are `told`. */
   readonly onDemand?: boolean;
+  readonly told?: readonly string[];
 }
 
 /** 2030-01-01. */
@@ -26,6 +27,7 @@ export async function nodeFacts(state: MeshState, options: FactOptions = {}): Pr
   const { enrolled = wanted } = options;
   const view = new WorkloadStore(node, meshState(), options.onDemand ?? false);
   view.commit(await differenceOf(meshState(), state));
+  view.settle(options.told ?? [], true);
   for (const uid of enrolled) view.setEnrolled(uid, true);
   return {
     basis: 'agent',

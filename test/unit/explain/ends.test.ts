@@ -55,6 +55,15 @@ suite('the half of the source', () => {
     assert.deepEqual([action, reason], ['uncaptured', 'not_enrolled']);
   });
 
+  test('on demand, nothing is said before the waypoint is told, too', async () => {
+    const place = { kind: 'hostname', namespace: 'default', hostname: 'w', port: 15008 } as const;
+    const waypoint = { ...place, required: false, whenUnready: 'direct' } as const;
+    const parts = { workloads: [web], services: [{ ...shop, waypoint }] };
+    const action = async (...told: readonly string[]): Promise<Outbound['action']> =>
+      (await outbound('10.96.0.1', parts, { onDemand: true, told })).action;
+    assert.deepEqual([await action('10.96.0.1'), await action('10.96.0.1', 'default/w')], ['unsettled', 'deny']);
+  });
+
   test('a pod that is captured and not served is refused', async () => {
     const { action } = await outbound('10.0.0.2', {}, { enrolled: [], captured: ['uid-client'] });
     assert.equal(action, 'refused');
