@@ -34,8 +34,6 @@ async function readAccount(
   namespace: string,
   name: string,
 ): Promise<KubeObject | null> {
-  // It becomes a part of a path, and Kubernetes' own names need no quoting.
-  if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name)) return null;
   try {
     const object = await client.send({
       method: 'GET',

@@ -20,7 +20,7 @@ import { covers } from './object-difference.ts';
 import { gatewayApi, pathOfObject, waypointKinds } from './waypoint-kinds.ts';
 import { digestAnnotation, sealed, waypointNames, waypointObjects } from './waypoint-objects.ts';
 import type { WaypointObject } from './waypoint-objects.ts';
-import { checkInfrastructure, ParametersError, readParameters, withParameters } from './waypoint-parameters.ts';
+import { checkGateway, ParametersError, readParameters, withParameters } from './waypoint-parameters.ts';
 import type { DeploymentTerms } from './deployment-terms.ts';
 
 export interface GatewayDeployerDependencies {
@@ -128,7 +128,7 @@ export class GatewayDeployer {
 
   async #deploy(gateway: GatewayObject): Promise<void> {
     const { client, terms } = this.#dependencies;
-    checkInfrastructure(gateway);
+    checkGateway(gateway);
     await checkAccount(client, gateway);
     const parameters = await readParameters(client, gateway);
     for (const object of withParameters(waypointObjects(gateway, terms), parameters)) {

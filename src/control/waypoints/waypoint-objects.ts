@@ -32,7 +32,7 @@ export const managedBy = 'istio.io-mesh-controller';
 /** Of what was applied last, so that a field that is no longer wanted is noticed, too. */
 export const digestAnnotation = 'ambit.dev/applied';
 
-const nameAnnotation = 'gateway.istio.io/name-override';
+export const nameAnnotation = 'gateway.istio.io/name-override';
 /** By it dashboards and `kubectl exec` find the proxy. */
 export const proxyContainer = 'istio-proxy';
 export const accountAnnotation = 'gateway.istio.io/service-account';

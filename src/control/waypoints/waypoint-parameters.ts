@@ -1,10 +1,12 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 import type { KubeClient } from '../../kube/kube-client.ts';
+import { resourceName } from '../../config/manifests/schemas/common.ts';
 import { isForbidden, isNotFound } from '../../kube/kube-error.ts';
 import type { GatewayObject } from './gateway-object.ts';
 import { overlaid } from './object-difference.ts';
 import { beyondRules, freeAnnotations, parameterRules } from './parameter-rules.ts';
+import { accountAnnotation, nameAnnotation } from './waypoint-objects.ts';
 import type { WaypointObject, WaypointObjectKind } from './waypoint-objects.ts';
 
 /** What a Gateway's `infrastructure.parametersRef` leads to: by the kind of the object, what is laid over it. */
@@ -36,9 +38,17 @@ export async function readParameters(
   return parametersOf(await readConfigMap(client, metadata.namespace, name));
 }
 
-/** @throws ParametersError where the Gateway itself asks for what parameters may not, either */
-export function checkInfrastructure({ spec }: Pick<GatewayObject, 'spec'>): void {
-  const annotation = beyondRules(freeAnnotations, spec.infrastructure.annotations);
+/** @throws ParametersError where the Gateway asks for what parameters may not, either, or names what can be no object's name */
+export function checkGateway({ metadata, spec }: GatewayObject): void {
+  const { annotations, parametersRef } = spec.infrastructure;
+  const named: Record<string, string | undefined> = { 'spec.infrastructure.parametersRef.name': parametersRef?.name };
+  for (const name of [nameAnnotation, accountAnnotation]) named[name] = metadata.annotations[name];
+  for (const [field, name] of Object.entries(named)) {
+    // Names become parts of paths, and with `..` they would lead into other namespaces.
+    if (name !== undefined && !resourceName.safeParse(name).success)
+      throw new ParametersError(`${field} is ${JSON.stringify(name)}, which is no name of an object`);
+  }
+  const annotation = beyondRules(freeAnnotations, annotations);
   if (annotation !== null)
     throw new ParametersError(`spec.infrastructure.annotations set ${annotation}, which they may not`);
 }

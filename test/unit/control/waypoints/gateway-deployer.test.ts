@@ -191,6 +191,21 @@ describe('the deployer of waypoints', () => {
     assert.equal(count(rig, objectPaths.service), 0);
   });
 
+  for (const [what, metadata, infrastructure] of [
+    ['parameters', {}, { parametersRef: { group: '', kind: 'ConfigMap', name: '../../bank/configmaps/mine' } }],
+    ['objects', { annotations: { 'gateway.istio.io/name-override': '../bank' } }, {}],
+    ['an account', { annotations: { 'gateway.istio.io/service-account': 'a/token' } }, {}],
+  ] as const) {
+    it(`refuses names of ${what} that lead elsewhere`, async (context) => {
+      const rig = await startDeployer(context);
+      rig.put(gateways, gatewayObject(metadata, { infrastructure }));
+      rig.run();
+      await waitFor(() => /which is no name of an object/.test(reason(rig, 'Accepted')), fast);
+      assert.ok(rig.server.requests.every(({ path }) => !path.includes('bank') && !path.includes('token')));
+      assert.equal(count(rig, objectPaths.deployment), 0);
+    });
+  }
+
   it('refuses parameters and annotations that would have more than a plain pod', async (context) => {
     const rig = await startDeployer(context);
     withParameters(rig, { deployment: 'spec: { template: { spec: { hostNetwork: true } } }' });
