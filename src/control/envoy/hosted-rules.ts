@@ -1,6 +1,7 @@
 import type { DestinationRuleDocument } from '../../config/manifests/schemas/destination-rule.ts';
 import type { VirtualServiceDocument } from '../../config/manifests/schemas/virtual-service.ts';
 import { byAge } from '../../derive/attachment.ts';
+import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { AnyCollection, Collection } from '../../derive/collections/collection.ts';
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
@@ -10,6 +11,8 @@ import { fullHostname } from '../../envoy/routes/hosts.ts';
 import { appliesToMesh } from '../../envoy/routes/mesh-gateway.ts';
 import { virtualHosts } from '../../envoy/routes/virtual-service.ts';
 import type { Condition } from '../../model/workload.ts';
+import type { ServiceAtWaypoint } from './bound-services.ts';
+import type { HostAtWaypoint } from './destinations.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
 
 /** A document of Istio's that is for hosts, with their names in full. */
@@ -62,6 +65,24 @@ export class HostedRules {
     return [this.#virtualServices.collection, this.#destinationRules.collection];
   }
 
+  /**
+   * What is said of those whose hosts come to no waypoint, which is where they would have their effect.
+   *
+   * @param bound services of waypoints; @param used hosts that they send to, their own among them
+   */
+  remarks(
+    graph: CollectionGraph,
+    bound: DerivedCollection<ServiceAtWaypoint>,
+    used: DerivedCollection<HostAtWaypoint>,
+  ): readonly DerivedCollection<Remarks>[] {
+    const asked = bound.index(({ service }) => (service === null ? [] : [service.hostname]));
+    const sentTo = used.index(({ source }) => [source.service.hostname]);
+    return [
+      this.#virtualServices.remarks(graph, bound, (hostname, read) => read.byIndex(asked, hostname).length > 0),
+      this.#destinationRules.remarks(graph, used, (hostname, read) => read.byIndex(sentTo, hostname).length > 0),
+    ];
+  }
+
   virtualService(question: HostQuestion, read: Read): InForce<VirtualServiceDocument> {
     return this.#virtualServices.inForce(question, read);
   }
@@ -69,6 +90,11 @@ export class HostedRules {
   destinationRule(question: HostQuestion, read: Read): InForce<DestinationRuleDocument> {
     return this.#destinationRules.inForce(question, read);
   }
+}
+
+/** What is said of documents by themselves. */
+export interface Remarks {
+  readonly conditions: readonly Condition[];
 }
 
 interface KindOptions<Document> {
@@ -117,6 +143,28 @@ class HostedKind<Document extends HostedDocument> {
         ...unheard.map((document) => this.#notHeard(document, hostname, namespaces)),
       ],
     };
+  }
+
+  remarks(
+    graph: CollectionGraph,
+    reads: AnyCollection,
+    isHeard: (hostname: string, read: Read) => boolean,
+  ): DerivedCollection<Remarks> {
+    return graph.derive<Hosted<Document>, Remarks>({
+      name: `${this.collection.name} without a waypoint`,
+      from: this.collection,
+      reads: [reads],
+      compute: ({ document, hosts }, read) => {
+        // A star stands for whatever there is, and for nothing in particular.
+        const unheard = hosts.filter((host) => !host.startsWith('*') && !isHeard(host, read));
+        return unheard.length === 0 ? undefined : { conditions: unheard.map((host) => this.#unheard(document, host)) };
+      },
+    });
+  }
+
+  #unheard(document: Document, hostname: string): Condition {
+    const message = `has no effect on ${hostname}: what is sent there comes to no waypoint`;
+    return condition(resourceText(this.#kind, document), 'Accepted', 'NoWaypoint', message);
   }
 
   #lostTo(winner: Document, document: Document, hostname: string): Condition {

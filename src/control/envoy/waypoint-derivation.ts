@@ -95,6 +95,7 @@ export class WaypointDerivation implements DerivationExtension {
       conditionsOf(bound),
       conditionsOf(destinations.hosts),
       conditionsOf(destinations.resources),
+      ...hosted.remarks(parts.graph, bound, destinations.hosts).map(conditionsOf),
     ];
   }
 

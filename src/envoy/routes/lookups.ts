@@ -116,7 +116,7 @@ export class Backends {
     return kind === 'Service' && found?.namespace !== namespace ? undefined : found;
   }
 
-  /** What may be sent to from its own port alone, where its own policies have been asked. */
+  /** The parent, without a grant: see `atPort` for what may be sent there. */
   get lent(): readonly DestinationName[] {
     return this.#lent;
   }

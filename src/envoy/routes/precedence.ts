@@ -13,7 +13,7 @@ export interface ConvertedRoute<Rule = RankedRule> {
   readonly created: string | null;
   readonly rules: readonly Rule[];
   readonly conditions: readonly Condition[];
-  /** What it may send to from that port alone; see `atPort`. */
+  /** Of its parent's, without a grant: what may be sent there depends on the port; see `atPort`. */
   readonly lent: readonly DestinationName[];
 }
 

@@ -8,12 +8,10 @@ import { parseCidr } from '../../model/address.ts';
 import type { ConnectionRule, ConnectionSource, ConnectionTarget, DestinationName } from '../model.ts';
 import { appliesToMesh } from './mesh-gateway.ts';
 import type { VirtualPort } from './mesh-gateway.ts';
-import type { Notes } from './notes.ts';
 
 export interface ConnectionsConversion {
   readonly document: VirtualServiceDocument;
   readonly port: VirtualPort;
-  readonly notes: Notes;
   readonly resolve: (destination: DestinationDocument, field: string) => DestinationName | null;
 }
 
@@ -23,55 +21,48 @@ export function convertConnections(
   conversion: ConnectionsConversion,
 ): readonly ConnectionRule[] | null {
   const rules = [
-    ...tls.map((route, index) => tlsRules(route, `spec.tls[${index}]`, conversion)),
-    ...tcp.map((route, index) => tcpRules(route, `spec.tcp[${index}]`, conversion)),
-  ].flatMap((ofRoute) => (ofRoute === null ? [] : [ofRoute]));
-  return rules.length === 0 ? null : rules.flat();
-}
-
-type RulesOfRoute = readonly ConnectionRule[] | null;
-
-function tlsRules(route: VirtualTlsRoute, field: string, conversion: ConnectionsConversion): RulesOfRoute {
-  return rulesOf(route.match.filter(isFor(conversion.port)), route.route, field, conversion);
-}
-
-function tcpRules(route: VirtualTcpRoute, field: string, conversion: ConnectionsConversion): RulesOfRoute {
-  const matches = route.match.length === 0 ? [anyConnection] : route.match.filter(isFor(conversion.port));
-  return rulesOf(matches, route.route, field, conversion);
+    ...tls.flatMap((route, index) => rulesOf(route, route.match, `spec.tls[${index}]`, conversion)),
+    ...tcp.flatMap((route, index) => {
+      const matches = route.match.length === 0 ? [anyConnection] : route.match;
+      return rulesOf(route, matches, `spec.tcp[${index}]`, conversion);
+    }),
+  ];
+  return rules.length === 0 ? null : rules;
 }
 
 type ConnectionMatch = VirtualTcpRoute['match'][number] | VirtualTlsRoute['match'][number];
 
-const anyConnection: Pick<ConnectionMatch, 'sourceLabels' | 'sourceNamespace' | 'destinationSubnets'> = {
-  sourceLabels: {},
-  sourceNamespace: null,
+const anyConnection: ConnectionMatch = {
   destinationSubnets: [],
+  port: null,
+  sourceLabels: {},
+  gateways: [],
+  sourceNamespace: null,
+  sourceSubnet: null,
 };
 
-function isFor(port: VirtualPort): (match: ConnectionMatch) => boolean {
-  return ({ gateways, port: asked }) => appliesToMesh(gateways) && (asked === null || asked === port.number);
-}
-
-/** null: it does not speak of the port. */
+/** One for each match that is for the port. */
 function rulesOf(
-  matches: readonly Partial<ConnectionMatch>[],
-  route: VirtualTcpRoute['route'],
+  { route }: Pick<VirtualTcpRoute, 'route'>,
+  matches: readonly ConnectionMatch[],
   field: string,
   conversion: ConnectionsConversion,
-): RulesOfRoute {
-  if (matches.length === 0) return null;
+): readonly ConnectionRule[] {
+  const { number } = conversion.port;
+  const asked = matches.filter(({ gateways, port }) => appliesToMesh(gateways) && (port === null || port === number));
+  if (asked.length === 0) return [];
   const targets = targetsOf(route, field, conversion);
   const name = nameOf(field, conversion);
-  return matches.map((match) => ({ name, serverNames: namesOf(match), from: sourceOf(match), targets }));
+  return asked.map((match) => ({ name, serverNames: namesOf(match), from: sourceOf(match), targets }));
 }
 
-function namesOf(match: Partial<ConnectionMatch>): readonly string[] {
-  return 'sniHosts' in match ? (match.sniHosts ?? []) : [];
+function namesOf(match: ConnectionMatch): readonly string[] {
+  return 'sniHosts' in match ? match.sniHosts : [];
 }
 
-function sourceOf(match: Partial<ConnectionMatch>): ConnectionSource | null {
-  const { sourceNamespace: namespace = null, sourceLabels = {}, destinationSubnets = [] } = match;
-  const subnet = 'sourceSubnet' in match ? (match.sourceSubnet ?? null) : null;
+function sourceOf(match: ConnectionMatch): ConnectionSource | null {
+  const { sourceNamespace: namespace, sourceLabels, destinationSubnets } = match;
+  const subnet = 'sourceSubnet' in match ? match.sourceSubnet : null;
   const labels = new Map(Object.entries(sourceLabels));
   if (namespace === null && labels.size === 0 && subnet === null && destinationSubnets.length === 0) return null;
   return {

@@ -53,7 +53,7 @@ export function convertVirtualService(
   // A port of which no rule speaks is left to itself, as in Istio.
   const rules = orNull(http.flatMap((rule, index) => conversion.http(rule, index)));
   const resolve = (destination: DestinationDocument, field: string) => conversion.resolve(destination, field);
-  const connections = convertConnections({ tls, tcp }, { document, port, notes, resolve });
+  const connections = convertConnections({ tls, tcp }, { document, port, resolve });
   return { rules, connections, conditions: notes.conditions };
 }
 

@@ -179,13 +179,13 @@ const cases: readonly EchoCase[] = [
     name: 'HTTPRouteTimeoutRequest',
     documents: (space) => [
       httpRoute(space, [
-        { matches: [prefix('/timeout')], timeouts: { request: '200ms' }, backendRefs: [to('v1')] },
+        { matches: [prefix('/timeout')], timeouts: { request: '500ms' }, backendRefs: [to('v1')] },
         { matches: [prefix('/disabled')], timeouts: { request: '0s' }, backendRefs: [to('v1')] },
       ]),
     ],
     checks: [
       check({ path: '/timeout' }, { server: 'v1' }),
-      check({ path: '/timeout', headers: { 'x-delay': '1000' } }, { status: 504 }),
+      check({ path: '/timeout', headers: { 'x-delay': '2000' } }, { status: 504 }),
       check({ path: '/disabled', headers: { 'x-delay': '300' } }, { server: 'v1' }),
     ],
   },
@@ -193,13 +193,13 @@ const cases: readonly EchoCase[] = [
     name: 'HTTPRouteTimeoutBackendRequest',
     documents: (space) => [
       httpRoute(space, [
-        { matches: [prefix('/timeout')], timeouts: { backendRequest: '200ms' }, backendRefs: [to('v1')] },
+        { matches: [prefix('/timeout')], timeouts: { backendRequest: '500ms' }, backendRefs: [to('v1')] },
         { matches: [prefix('/disabled')], timeouts: { backendRequest: '0s' }, backendRefs: [to('v1')] },
       ]),
     ],
     checks: [
       check({ path: '/timeout' }, { server: 'v1' }),
-      check({ path: '/timeout', headers: { 'x-delay': '1000' } }, { status: 504 }),
+      check({ path: '/timeout', headers: { 'x-delay': '2000' } }, { status: 504 }),
       check({ path: '/disabled', headers: { 'x-delay': '300' } }, { server: 'v1' }),
     ],
   },

@@ -53,8 +53,8 @@ manifestSuite(
       ...of('single', 'http', http({ maxRequestsPerConnection: 1 })),
       ...of('upgraded', 'rpc', http({ h2UpgradePolicy: 'UPGRADE' })),
       ...of('kept', 'http', http({ h2UpgradePolicy: 'DO_NOT_UPGRADE' })),
-      ...of('idle', 'bytes', tcp({ idleTimeout: '0.2s' })),
-      ...of('aged', 'bytes', tcp({ maxConnectionDuration: '0.3s' })),
+      ...of('idle', 'bytes', tcp({ idleTimeout: '0.5s' })),
+      ...of('aged', 'bytes', tcp({ maxConnectionDuration: '1s' })),
       ...of('zero', 'http', {
         connectionPool: { tcp: { maxConnections: 0 }, http: { http1MaxPendingRequests: 0, http2MaxRequests: 0 } },
       }),
@@ -67,7 +67,7 @@ manifestSuite(
     };
 
     test('are refused beyond their number, at once, and told of as overflow', async () => {
-      const statuses = await Promise.all(Array.from({ length: 8 }, () => statusOf('connections', 200)));
+      const statuses = await Promise.all(Array.from({ length: 8 }, () => statusOf('connections', 1_000)));
       // One is served and one waits for it.
       assert.deepEqual(statuses.toSorted(), [200, 200, ...Array<number>(6).fill(503)]);
       assert.equal(await counter(waypoint().envoy, 'connections', 'upstream_rq_pending_overflow'), 6);
@@ -76,7 +76,7 @@ manifestSuite(
     });
 
     test('of HTTP/2 carry no more requests at a time', async () => {
-      const statuses = await Promise.all(Array.from({ length: 4 }, () => statusOf('requests', 200)));
+      const statuses = await Promise.all(Array.from({ length: 4 }, () => statusOf('requests', 1_000)));
       assert.deepEqual(statuses.toSorted(), [200, 503, 503, 503]);
     });
 

@@ -192,6 +192,47 @@ describe('of a VirtualService and routes on one host', () => {
   });
 });
 
+describe('of rules for hosts that come to no waypoint', () => {
+  const plain = [waypointNamespace('bank', {}), httpService('bank', 'books', '10.2.0.1')];
+
+  test('it is told that they have no effect, until they do', () => {
+    const rules = [
+      virtualService('bank', 'v', 'books', 'books'),
+      virtualService('bank', 'w', 'nobody', 'books'),
+      destinationRule('bank', 'd', { host: 'books' }),
+      destinationRule('bank', 'e', { host: '*.bank.svc.cluster.local' }),
+    ];
+    const rig = new WaypointRig(...base, ...plain, ...rules);
+    assert.deepEqual(rig.conditions, [
+      'DestinationRule bank/d: Accepted/NoWaypoint',
+      'VirtualService bank/v: Accepted/NoWaypoint',
+      'VirtualService bank/w: Accepted/NoWaypoint',
+    ]);
+    rig.set(waypointNamespace('bank'), waypointGateway('bank'));
+    const unheard = rig.conditions.filter((text) => text.endsWith('/NoWaypoint'));
+    assert.deepEqual(unheard, ['VirtualService bank/w: Accepted/NoWaypoint']);
+  });
+
+  test('nothing is told of one for what a waypoint sends to', () => {
+    const rig = new WaypointRig(
+      ...base,
+      httpService('shop', 'later', '10.1.0.8'),
+      httpRoute('shop', 'r', 'web', 'later'),
+      destinationRule('shop', 'd', { host: 'later' }),
+    );
+    assert.deepEqual(rig.conditions, []);
+  });
+
+  test('nothing is told of one that is for gateways alone', () => {
+    const { spec, ...rest } = virtualService('bank', 'v', 'books', 'books');
+    const rig = new WaypointRig(...base, ...plain, {
+      ...rest,
+      spec: { ...(spec as object), gateways: ['bank/public'] },
+    });
+    assert.deepEqual(rig.conditions, []);
+  });
+});
+
 describe('what a route cannot have', () => {
   test('is told: a backend that is not there', () => {
     const rig = new WaypointRig(...base, httpRoute('shop', 'r', 'web', 'nobody'));

@@ -252,6 +252,27 @@ void describe('an HTTPRoute', () => {
     );
   });
 
+  for (const [what, rule] of [
+    ['another path', { filters: [{ type: 'URLRewrite', urlRewrite: { path: { type: 'ReplaceFullPath', replaceFullPath: '/admin' } } }] }],
+    ['another host', { filters: [{ type: 'URLRewrite', urlRewrite: { hostname: 'admin.example.com' } }] }],
+    ['other headers', { filters: [{ type: 'RequestHeaderModifier', requestHeaderModifier: { remove: ['x-guest'] } }] }],
+    [
+      'other headers for one backend',
+      { ofBackend: [{ type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name: 'x-admin', value: '1' }] } }] },
+    ],
+  ] as const) {
+    test(`is refused its parent with ${what} than what the parent’s policies have looked at`, () => {
+      const far = { group: '', kind: 'Service', namespace: 'away', name: 'far' };
+      const { ofBackend = [], ...given } = rule as { readonly ofBackend?: readonly unknown[] };
+      const backendRefs = [{ namespace: 'away', name: 'far', port: 80, filters: ofBackend }];
+      const changed = atPort(convert({ parentRefs: [far], rules: [{ ...given, backendRefs }] }), 80);
+      const action = changed.route.rules[0]?.rule.action;
+      assert.ok(action?.kind === 'forward');
+      assert.equal(action.targets[0]?.destination, null);
+      assert.deepEqual(changed.conditions.map(({ reason }) => reason), ['RefNotPermitted']);
+    });
+  }
+
   test('tells that it is attached to no Gateway that it does not name', () => {
     const [told] = messages(convert({ useDefaultGateways: 'All', rules: [{ backendRefs: [web] }] }));
     assert.match(told ?? '', /^Accepted\/UnsupportedValue spec\.useDefaultGateways: /);
