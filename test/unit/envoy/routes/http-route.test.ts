@@ -253,12 +253,21 @@ void describe('an HTTPRoute', () => {
   });
 
   for (const [what, rule] of [
-    ['another path', { filters: [{ type: 'URLRewrite', urlRewrite: { path: { type: 'ReplaceFullPath', replaceFullPath: '/admin' } } }] }],
+    [
+      'another path',
+      {
+        filters: [{ type: 'URLRewrite', urlRewrite: { path: { type: 'ReplaceFullPath', replaceFullPath: '/admin' } } }],
+      },
+    ],
     ['another host', { filters: [{ type: 'URLRewrite', urlRewrite: { hostname: 'admin.example.com' } }] }],
     ['other headers', { filters: [{ type: 'RequestHeaderModifier', requestHeaderModifier: { remove: ['x-guest'] } }] }],
     [
       'other headers for one backend',
-      { ofBackend: [{ type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name: 'x-admin', value: '1' }] } }] },
+      {
+        ofBackend: [
+          { type: 'RequestHeaderModifier', requestHeaderModifier: { set: [{ name: 'x-admin', value: '1' }] } },
+        ],
+      },
     ],
   ] as const) {
     test(`is refused its parent with ${what} than what the parent’s policies have looked at`, () => {
@@ -269,7 +278,10 @@ void describe('an HTTPRoute', () => {
       const action = changed.route.rules[0]?.rule.action;
       assert.ok(action?.kind === 'forward');
       assert.equal(action.targets[0]?.destination, null);
-      assert.deepEqual(changed.conditions.map(({ reason }) => reason), ['RefNotPermitted']);
+      assert.deepEqual(
+        changed.conditions.map(({ reason }) => reason),
+        ['RefNotPermitted'],
+      );
     });
   }
 
