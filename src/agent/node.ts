@@ -113,6 +113,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     loopback: new PodLoopback(engine),
     waypoints: () => enrolment.waypoints(),
     metrics,
+    timers,
     logger: logging.component('waypoints'),
   });
   const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer });

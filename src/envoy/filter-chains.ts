@@ -31,14 +31,22 @@ function workloadChains({ names, labels, security }: WorkloadGroup, { http }: Wa
   const settings = { accessLog: http.accessLog, telemetry };
   const filters = {
     requests: requestFilters(security, policies),
-    bytes: connectionFilters(security.policies, names.tcp),
+    bytes: connectionFilters(security.policies, { statPrefix: names.tcp, destinations: policies }),
   };
   return [
-    httpChain(names.http, { http, telemetry, routes: names.routes, grpc: true, security: filters.requests }),
+    httpChain(names.http, {
+      http,
+      telemetry,
+      routes: names.routes,
+      grpc: true,
+      security: filters.requests,
+      watched: security.policies,
+    }),
     tcpChain(names.tcp, [{ cluster: directCluster, weight: 1 }], {
       ...settings,
       policies: [],
       security: filters.bytes,
+      watched: security.policies,
     }),
     ...refusingChains(names.tcp, security.policies, settings),
   ];

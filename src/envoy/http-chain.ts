@@ -14,7 +14,9 @@ import type { HttpSettings } from './model.ts';
 import { statisticsName } from './names.ts';
 import { connectionStateFilter } from './peer.ts';
 import type { ChainTelemetry } from './metrics/chain.ts';
-import { requestMetrics } from './metrics/traffic-metrics.ts';
+import { grpcStatsFilter, requestMetrics } from './metrics/traffic-metrics.ts';
+import { policyMetrics } from './metrics/policy-metrics.ts';
+import type { AccessPolicy } from './security/model.ts';
 import { aggregated, duration, typed } from './values.ts';
 import type { Init } from './values.ts';
 
@@ -24,8 +26,6 @@ export const faultFilter = 'envoy.filters.http.fault';
 const hour = 3_600_000;
 /** A client that says its headers more slowly than this only holds memory. */
 const headersTime = 30_000;
-const maximumHeaders = 100;
-const maximumHeadersKiB = 60;
 /** As a stock waypoint: enough for one client, and a client that wants more opens another connection. */
 const maximumStreams = 1024;
 
@@ -38,6 +38,8 @@ export interface HttpChainSettings {
   readonly grpc: boolean;
   /** What comes before all that shapes traffic. */
   readonly security: readonly HttpFilter[];
+  /** Of these what those find is counted that only tell. */
+  readonly watched: readonly AccessPolicy[];
 }
 
 /** Filters of one address and port that speaks HTTP. */
@@ -54,18 +56,20 @@ export function httpChain(name: string, settings: HttpChainSettings): Init<typeo
 type HttpFilter = Init<typeof HttpFilterSchema>;
 type ConnectionManager = Init<typeof HttpConnectionManagerSchema>;
 
-function connectionManager({ http, telemetry, routes, grpc, security }: HttpChainSettings): ConnectionManager {
+function connectionManager(settings: HttpChainSettings): ConnectionManager {
+  const { http, telemetry, routes, grpc, security, watched } = settings;
   return {
     statPrefix: statisticsName(routes),
     routeSpecifier: { case: 'rds', value: { configSource: aggregated(), routeConfigName: routes } },
     httpFilters: [...security, ...trafficFilters(grpc)],
     accessLog: [
-      requestMetrics(telemetry.destination),
+      ...requestMetrics(telemetry.destination, grpc),
+      ...policyMetrics(watched, 'requests'),
       ...accessLogs(http.accessLog, 'requests', telemetry.destination),
     ],
     // WebSocket, over HTTP/2 too, where it is a CONNECT.
     upgradeConfigs: [{ upgradeType: 'websocket' }],
-    ...limits(),
+    ...limits(http),
     ...trust(http),
     ...paths(http),
     // The application's own words stay its own.
@@ -75,8 +79,9 @@ function connectionManager({ http, telemetry, routes, grpc, security }: HttpChai
 }
 
 function trafficFilters(grpc: boolean): HttpFilter[] {
-  // Messages of each cluster; of each method, which clients name, they would be without bound.
-  const counting = typed('envoy.filters.http.grpc_stats', GrpcStatsSchema, {
+  // Messages are counted with the labels of both ends (./metrics); statistics of each method, which clients name, would be without bound.
+  const counting = typed(grpcStatsFilter, GrpcStatsSchema, {
+    emitFilterState: true,
     perMethodStatSpecifier: { case: 'statsForAllMethods', value: { value: false } },
   });
   return [
@@ -88,12 +93,12 @@ function trafficFilters(grpc: boolean): HttpFilter[] {
 }
 
 /** Of everything that a client can make grow or wait. Streams may be quiet for long: gRPC watches and WebSockets are. */
-function limits(): ConnectionManager {
+function limits({ headers }: HttpSettings): ConnectionManager {
   return {
     streamIdleTimeout: duration(hour),
     requestHeadersTimeout: duration(headersTime),
-    maxRequestHeadersKb: maximumHeadersKiB,
-    commonHttpProtocolOptions: { idleTimeout: duration(hour), maxHeadersCount: maximumHeaders },
+    maxRequestHeadersKb: headers.kibibytes,
+    commonHttpProtocolOptions: { idleTimeout: duration(hour), maxHeadersCount: headers.count },
     http2ProtocolOptions: { maxConcurrentStreams: maximumStreams, allowConnect: true },
   };
 }

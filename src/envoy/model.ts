@@ -17,20 +17,34 @@ export interface WaypointInput {
   readonly http: HttpSettings;
 }
 
-/** What holds for all HTTP of a waypoint. */
+/** What holds for all traffic of a waypoint. */
 export interface HttpSettings {
   /** As Istio's `pathNormalization`; the wider ones defend policies on paths against applications that read loosely. */
   readonly pathNormalization: 'none' | 'base' | 'merge-slashes' | 'decode-and-merge-slashes';
   /** Proxies in front of the mesh whose `x-forwarded-for` is believed. */
   readonly trustedProxies: number;
-  /** A line of JSON on standard output for each request and connection. */
-  readonly accessLog: boolean;
+  /** Of a request. */
+  readonly headers: { readonly kibibytes: number; readonly count: number };
+  /** On standard output, of each request and connection; null: none. */
+  readonly accessLog: AccessLogSettings | null;
 }
+
+export interface AccessLogSettings {
+  readonly format: AccessLogFormat;
+  /** Per cent of those that ended well. */
+  readonly sampling: number;
+}
+
+/** null: what is usual. Operators are Envoy's, and `%LABEL(NAME)%` for what metrics say by that name. */
+export type AccessLogFormat =
+  | { readonly kind: 'text'; readonly line: string | null }
+  | { readonly kind: 'json'; readonly fields: Readonly<Record<string, string>> | null };
 
 export const defaultHttpSettings: HttpSettings = {
   pathNormalization: 'merge-slashes',
   trustedProxies: 0,
-  accessLog: false,
+  headers: { kibibytes: 60, count: 100 },
+  accessLog: null,
 };
 
 export interface BoundService {

@@ -29,14 +29,6 @@ export function statisticsName(name: string): string {
   return name.replaceAll('.', ';');
 }
 
-/** What a cluster's name in statistics says; null: none of ours. */
-export function readClusterStatistics(name: string): { readonly hostname: string; readonly port: number } | null {
-  const [kind, port, , hostname] = name.split('|');
-  return kind === 'inbound-vip' && hostname !== undefined
-    ? { hostname: hostname.replaceAll(';', '.'), port: Number(port) }
-    : null;
-}
-
 /** Also the name of the chain's routes. */
 export function chainName(service: BoundService, port: BoundPort, carried: 'http' | 'tcp'): string {
   return `inbound-vip|${port.number}|${carried}|${service.hostname}`;

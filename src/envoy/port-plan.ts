@@ -105,6 +105,7 @@ function requestChain(service: BoundService, port: BoundPort, http: HttpSettings
     routes: name,
     grpc: port.protocol !== 'http1',
     security: requestFilters(service.security, policies),
+    watched: service.security.policies,
   });
 }
 
@@ -122,7 +123,8 @@ function byteChains(
     tcpChain(name, tcpTargets(targets), {
       ...settings,
       policies: targets.flatMap(({ destination }) => policies(destination) ?? []),
-      security: connectionFilters(security.policies, base),
+      security: connectionFilters(security.policies, { statPrefix: base, destinations: policies }),
+      watched: security.policies,
     });
   const chains = connectionChains(port, base, own).map(({ name, targets }) => chain(name, targets));
   return [...chains, ...refusingChains(base, security.policies, settings)];

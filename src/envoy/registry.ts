@@ -5,6 +5,7 @@ import { file_envoy_extensions_access_loggers_stats_v3_stats } from '../proto/ge
 import { file_envoy_extensions_access_loggers_stream_v3_stream } from '../proto/gen/envoy-api/envoy/extensions/access_loggers/stream/v3/stream_pb.ts';
 import { file_envoy_extensions_filters_http_cors_v3_cors } from '../proto/gen/envoy-api/envoy/extensions/filters/http/cors/v3/cors_pb.ts';
 import { file_envoy_extensions_filters_http_ext_authz_v3_ext_authz } from '../proto/gen/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts';
+import { file_envoy_extensions_filters_network_ext_authz_v3_ext_authz } from '../proto/gen/envoy-api/envoy/extensions/filters/network/ext_authz/v3/ext_authz_pb.ts';
 import { file_envoy_extensions_filters_http_fault_v3_fault } from '../proto/gen/envoy-api/envoy/extensions/filters/http/fault/v3/fault_pb.ts';
 import { file_envoy_extensions_filters_http_grpc_stats_v3_config } from '../proto/gen/envoy-api/envoy/extensions/filters/http/grpc_stats/v3/config_pb.ts';
 import { file_envoy_extensions_filters_http_jwt_authn_v3_config } from '../proto/gen/envoy-api/envoy/extensions/filters/http/jwt_authn/v3/config_pb.ts';
@@ -33,6 +34,7 @@ export const envoyTypes: Registry = createRegistry(
   file_envoy_extensions_access_loggers_stream_v3_stream,
   file_envoy_extensions_filters_http_cors_v3_cors,
   file_envoy_extensions_filters_http_ext_authz_v3_ext_authz,
+  file_envoy_extensions_filters_network_ext_authz_v3_ext_authz,
   file_envoy_extensions_filters_http_fault_v3_fault,
   file_envoy_extensions_filters_http_grpc_stats_v3_config,
   file_envoy_extensions_filters_http_jwt_authn_v3_config,

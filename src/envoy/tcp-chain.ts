@@ -12,6 +12,8 @@ import { missingCluster, refusedChain, statisticsName } from './names.ts';
 import { connectionStateFilter } from './peer.ts';
 import type { ChainTelemetry } from './metrics/chain.ts';
 import { connectionMetrics } from './metrics/traffic-metrics.ts';
+import { policyMetrics } from './metrics/policy-metrics.ts';
+import type { AccessLogSettings } from './model.ts';
 import { connectionGate } from './security/connection-gate.ts';
 import type { AccessPolicy } from './security/model.ts';
 import { duration, given, typed } from './values.ts';
@@ -25,12 +27,14 @@ export interface TcpTarget {
 }
 
 export interface TcpChainSettings {
-  readonly accessLog: boolean;
+  readonly accessLog: AccessLogSettings | null;
   readonly telemetry: ChainTelemetry;
   /** Of where the connections go. */
   readonly policies: readonly TrafficPolicy[];
   /** Who may connect. */
   readonly security: readonly Init<typeof FilterSchema>[];
+  /** Of these what those find is counted that only tell. */
+  readonly watched: readonly AccessPolicy[];
 }
 
 /** Filters that carry bytes. @param targets at least one */
@@ -51,6 +55,7 @@ export function tcpChain(
         hashPolicy: [...connectionHash(settings.policies)],
         accessLog: [
           ...connectionMetrics(settings.telemetry.destination),
+          ...policyMetrics(settings.watched, 'connections'),
           ...accessLogs(settings.accessLog, 'connections', settings.telemetry.destination),
         ],
         accessLogOptions: { flushAccessLogOnConnected: true },
@@ -72,11 +77,11 @@ export function gateTcp(name: string, branch: Branch, policies: readonly AccessP
 export function refusingChains(
   name: string,
   policies: readonly AccessPolicy[],
-  settings: Omit<TcpChainSettings, 'security' | 'policies'>,
+  settings: Omit<TcpChainSettings, 'security' | 'policies' | 'watched'>,
 ): readonly Init<typeof FilterChainSchema>[] {
   if (connectionGate(policies) === true) return [];
   const nowhere = [{ cluster: missingCluster, weight: 1 }];
-  return [tcpChain(refusedChain(name), nowhere, { ...settings, security: [], policies: [] })];
+  return [tcpChain(refusedChain(name), nowhere, { ...settings, security: [], policies: [], watched: [] })];
 }
 
 /** Istio says them of the destination, Envoy of the chain: of several the shortest holds. */

@@ -28,6 +28,7 @@ export interface AgentMetrics extends ControlClientMetrics {
   readonly waypointProxies: Gauge<'state'>;
   readonly waypointProxyRestarts: Counter;
   readonly waypointMetricsFailures: Counter;
+  readonly waypointMetricsDropped: Counter<'reason'>;
   readonly tampering: Counter<'restored'>;
   readonly uncaughtErrors: Counter;
   readonly kubeFailures: Counter<'kind'>;
@@ -125,6 +126,32 @@ function clusterMetrics(
   };
 }
 
+/** Of the proxies of waypoints on the node. */
+function waypointMetrics(
+  counter: MakeCounter,
+  gauge: MakeGauge,
+): Pick<
+  AgentMetrics,
+  'waypointProxies' | 'waypointProxyRestarts' | 'waypointMetricsFailures' | 'waypointMetricsDropped'
+> {
+  return {
+    waypointProxies: gauge('ambit_waypoint_proxies', 'Proxies of waypoints that this agent runs, by state.', ['state']),
+    waypointProxyRestarts: counter(
+      'ambit_waypoint_proxy_restarts_total',
+      'Proxies of waypoints that ended by themselves.',
+    ),
+    waypointMetricsFailures: counter(
+      'ambit_waypoint_metrics_failures_total',
+      'Times that a waypoint of this node gave no metrics.',
+    ),
+    waypointMetricsDropped: counter(
+      'ambit_waypoint_metrics_dropped_total',
+      'Lines of the metrics of waypoints that are not passed on; of a page that is too long one for the rest.',
+      ['reason'],
+    ),
+  };
+}
+
 /** @param version value of `istio_build`'s label `tag` */
 export function createAgentMetrics(version: string): AgentMetrics {
   const registry = new Registry();
@@ -189,15 +216,7 @@ export function createAgentMetrics(version: string): AgentMetrics {
     podsStarted: counter('workload_manager_proxies_started_total', 'Pods enrolled.'),
     podsStopped: counter('workload_manager_proxies_stopped_total', 'Pods un-enrolled or forgotten.'),
     enrolmentFailures: counter('ambit_enrolment_failures_total', 'Attempts to enrol a pod that failed.'),
-    waypointProxies: gauge('ambit_waypoint_proxies', 'Proxies of waypoints that this agent runs, by state.', ['state']),
-    waypointProxyRestarts: counter(
-      'ambit_waypoint_proxy_restarts_total',
-      'Proxies of waypoints that ended by themselves.',
-    ),
-    waypointMetricsFailures: counter(
-      'ambit_waypoint_metrics_failures_total',
-      'Times that a waypoint of this node gave no metrics.',
-    ),
+    ...waypointMetrics(counter, gauge),
     tampering: counter('ambit_tampering_total', 'Rules, routes, links or settings of ours that somebody changed.', [
       'restored',
     ]),

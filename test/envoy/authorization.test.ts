@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import type { SecurityPart } from '../../src/envoy/security/part.ts';
+import { defaultHttpSettings } from '../../src/envoy/model.ts';
 import { destination, endpoint, input, port, service } from '../support/envoy/inputs.ts';
 import { ask, readAll, readFirst } from '../support/envoy/requests.ts';
 import type { Asked } from '../support/envoy/requests.ts';
@@ -136,7 +137,7 @@ envoySuite(
         ...destination('web', 80, 'http1', [endpoint('10.0.0.1', web.port)]),
         hostname: `s${index}.example`,
       })),
-      http: { pathNormalization: 'merge-slashes', trustedProxies: 1, accessLog: false },
+      http: { ...defaultHttpSettings, trustedProxies: 1 },
     }),
   (waypoint) => {
     for (const [name, { denied = [], passed = [] }] of Object.entries(expectations)) {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { test } from 'node:test';
 
+import { defaultHttpSettings } from '../../src/envoy/model.ts';
 import { destination, endpoint, input, port, service } from '../support/envoy/inputs.ts';
 import { ask, askHttp2, readAll, readFirst } from '../support/envoy/requests.ts';
 import { echoServer, greeter, http2Server, httpServer } from '../support/envoy/servers.ts';
@@ -46,7 +47,7 @@ envoySuite(
         destination('web', 7001, null, [endpoint('10.0.0.1', servers.bytes.port)]),
         destination('web', 82, 'http1', [endpoint('10.0.0.1', 9, { healthy: false })]),
       ],
-      http: { pathNormalization: 'merge-slashes', trustedProxies: 0, accessLog: true },
+      http: { ...defaultHttpSettings, accessLog: { format: { kind: 'json', fields: null }, sampling: 100 } },
     }),
   (waypoint) => {
     test('answers HTTP/1.1', async () => {

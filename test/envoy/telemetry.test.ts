@@ -3,7 +3,6 @@ import type { Socket } from 'node:net';
 import { test } from 'node:test';
 
 import { defaultHttpSettings } from '../../src/envoy/model.ts';
-import { statisticsName } from '../../src/envoy/names.ts';
 import { noSecurity } from '../../src/envoy/security/model.ts';
 import { destination, endpoint, input, labels, port, rule, service } from '../support/envoy/inputs.ts';
 import { ask, askHttp2, readAll, readFirst } from '../support/envoy/requests.ts';
@@ -100,7 +99,7 @@ envoySuite(
           security: noSecurity,
         },
       ],
-      http: { ...defaultHttpSettings, accessLog: true },
+      http: { ...defaultHttpSettings, accessLog: { format: { kind: 'json', fields: null }, sampling: 100 } },
     }),
   (waypoint) => {
     const connect = (at: number) => waypoint().envoy.connect(vip, at, { facts: cart });
@@ -151,11 +150,17 @@ envoySuite(
       assert.deepEqual([found['grpc_response_status'], found['response_code']], ['2', '200']);
     });
 
-    test('count the messages of gRPC by service', async () => {
-      await askGrpc(await connect(81));
-      const cluster = { envoy_cluster_name: statisticsName('inbound-vip|81|http|web.default.svc.cluster.local') };
-      await counted('cluster_grpc_request_message_count', cluster);
-      await counted('cluster_grpc_response_message_count', cluster);
+    test('count the messages of gRPC with every label of both ends', async () => {
+      await askGrpc(await connect(81), 3);
+      const { labels: found, value } = await counted('ambit_grpc_calls', { messages: '3,1' });
+      const outcome = {
+        response_flags: '-',
+        request_protocol: 'grpc',
+        response_code: '200',
+        grpc_response_status: '2',
+      };
+      assert.deepEqual(found, { ...ofCart, ...ofWeb, ...outcome, messages: '3,1' });
+      assert.equal(value, 1);
     });
 
     test('count connections and their bytes', async () => {
@@ -220,8 +225,9 @@ envoySuite(
   },
 );
 
-/** One unary call, with its message. */
-function askGrpc(socket: Socket): Promise<unknown> {
+/** One call with so many messages. */
+function askGrpc(socket: Socket, messages = 1): Promise<unknown> {
   const headers = { 'content-type': 'application/grpc', te: 'trailers' };
-  return askHttp2(socket, { method: 'POST', path: '/shop.Cart/Add', headers, body: '\0\0\0\0\x01x' });
+  const body = '\0\0\0\0\x01x'.repeat(messages);
+  return askHttp2(socket, { method: 'POST', path: '/shop.Cart/Add', headers, body });
 }

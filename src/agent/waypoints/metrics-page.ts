@@ -16,7 +16,7 @@ export function* withWaypoints(own: string, waypoints: readonly FamilyText[]): G
     if (name !== undefined && left.delete(name)) yield* lines(name);
   }
   for (const name of left) {
-    const type = waypoints.find((family) => family.name === name)?.type ?? 'untyped';
+    const type = waypoints.find((family) => family.name === name)?.type ?? 'counter';
     yield `# HELP ${name} ${waypointFamilies[name]}.\n# TYPE ${name} ${type}\n`;
     yield* lines(name);
   }

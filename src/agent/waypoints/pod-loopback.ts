@@ -12,6 +12,15 @@ export interface PodRequest {
   readonly limit: number;
 }
 
+/** A page that is read as it comes. */
+export type PodPage = Pick<PodRequest, 'path' | 'timeout'>;
+
+export interface PagePiece {
+  readonly text: string;
+  /** Bytes that it came in. */
+  readonly length: number;
+}
+
 export interface PodAnswer {
   readonly status: number;
   readonly body: string;
@@ -27,17 +36,39 @@ export class PodLoopback {
 
   /** @throws Error where nothing answers in time, or more than is wanted */
   async request(pod: string, port: number, { method, path, timeout, limit }: PodRequest): Promise<PodAnswer> {
-    const fd = await this.#engine.connectToPod(pod, port);
-    const socket = new Socket({ fd });
+    const socket = await this.#connect(pod, port);
     try {
-      return await exchange(socket, { method, path, timeout, limit });
+      const response = await exchange(socket, { method, path, timeout });
+      return { status: response.statusCode ?? 0, body: await bodyOf(response, limit) };
     } finally {
       socket.destroy();
     }
   }
+
+  /** Yields the page piece by piece, for whoever stops when it is enough. @throws Error where it is not answered 200, or not in time */
+  async *read(pod: string, port: number, { path, timeout }: PodPage): AsyncGenerator<PagePiece, void> {
+    const socket = await this.#connect(pod, port);
+    try {
+      const response = await exchange(socket, { method: 'GET', path, timeout });
+      if (response.statusCode !== 200) throw new Error(`the proxy answers ${response.statusCode ?? 0}`);
+      const decoder = new TextDecoder();
+      for await (const chunk of response as AsyncIterable<Buffer>) {
+        yield { text: decoder.decode(chunk, { stream: true }), length: chunk.length };
+      }
+    } finally {
+      socket.destroy();
+    }
+  }
+
+  async #connect(pod: string, port: number): Promise<Socket> {
+    return new Socket({ fd: await this.#engine.connectToPod(pod, port) });
+  }
 }
 
-async function exchange(socket: Socket, { method, path, timeout, limit }: PodRequest): Promise<PodAnswer> {
+async function exchange(
+  socket: Socket,
+  { method, path, timeout }: Pick<PodRequest, 'method' | 'path' | 'timeout'>,
+): Promise<IncomingMessage> {
   const request = httpRequest({
     ...{ method, path, headers: { host: 'localhost', connection: 'close' } },
     createConnection: () => socket,
@@ -47,8 +78,7 @@ async function exchange(socket: Socket, { method, path, timeout, limit }: PodReq
     request.once('response', resolve).once('error', reject);
   });
   request.end();
-  const response = await answered;
-  return { status: response.statusCode ?? 0, body: await bodyOf(response, limit) };
+  return answered;
 }
 
 async function bodyOf(response: IncomingMessage, limit: number): Promise<string> {

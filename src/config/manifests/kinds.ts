@@ -27,6 +27,7 @@ export interface KindDefinition {
   readonly scope: 'cluster' | 'namespace' | 'singleton';
   /** A name like this in a group or version that we do not know is a mistake, never somebody else's kind. */
   readonly guarded: boolean;
+  readonly schema: z.ZodType;
   readonly read: (raw: unknown) => Reading;
 }
 
@@ -46,7 +47,8 @@ const gatewayVersions = ['gateway.networking.k8s.io/v1', 'gateway.networking.k8s
 /** Those of whole connections came to v1 late: clusters have them in the versions of experiments. */
 const youngGatewayVersions = ['v1', 'v1alpha3', 'v1alpha2'].map((version) => `gateway.networking.k8s.io/${version}`);
 
-const definitions: readonly KindDefinition[] = [
+/** Every kind that is read. */
+export const kindDefinitions: readonly KindDefinition[] = [
   define('Namespace', ['v1'], 'cluster', false, namespaceSchema),
   define('Node', ['v1'], 'cluster', false, nodeSchema),
   define('Pod', ['v1'], 'namespace', false, podSchema),
@@ -85,7 +87,7 @@ const meshGroup = /(^|\.)istio\.io$|^gateway\.networking\.(x-)?k8s\.io$|^multicl
 const unsupported = define('UnsupportedKind', [], 'namespace', false, unsupportedSchema);
 
 export function classify(apiVersion: string, kind: string): Classification {
-  const named = definitions.find((definition) => definition.kind === kind);
+  const named = kindDefinitions.find((definition) => definition.kind === kind);
   if (named?.apiVersions.includes(apiVersion) === true) return { type: 'known', definition: named };
   if (named?.guarded === true) return { type: 'wrong-version', allowed: named.apiVersions };
   if (foreignPolicyKind.test(kind)) return { type: 'known', definition: foreignPolicy };
@@ -109,5 +111,5 @@ function define<Kind extends ResourceKind>(
     // Kind and document belong together by the parameter's type, which TypeScript cannot follow through a union.
     return { ok: true, resource: { kind, document: result.data } as Resource };
   };
-  return { kind, apiVersions, scope, guarded, read };
+  return { kind, apiVersions, scope, guarded, schema, read };
 }

@@ -8,6 +8,8 @@ import { sourceKey, sourceText } from '../../derive/service-sources.ts';
 import type { ServiceSource, SettledHostname } from '../../derive/service-sources.ts';
 import type { Waypoint } from '../../derive/waypoints/waypoint.ts';
 import type { BoundService, DestinationName } from '../../envoy/model.ts';
+import { carriedBy } from '../../envoy/port-plan.ts';
+import { asksOfConnections } from '../../envoy/security/connection-rules.ts';
 import type { Condition } from '../../model/workload.ts';
 import type { AttachedRoutes } from './attached-routes.ts';
 import type { HostChoice } from './host-choice.ts';
@@ -102,7 +104,7 @@ export class BoundServices {
       service: bound,
       hostnames: hostnamesNamed(bound),
       origins: [sourceText(source), ...origins, ...guarded.origins],
-      conditions: limited([...conditions, ...misnamed(waypoint, source, others)]),
+      conditions: limited([...conditions, ...misnamed(waypoint, source, others), ...unasked(bound)]),
     };
   }
 
@@ -113,6 +115,18 @@ export class BoundServices {
     others.set(name.hostname, known);
     return false;
   }
+}
+
+/** Policies that deny on ports of bytes what their authorizer cannot be asked about there. */
+function unasked(service: BoundService): readonly Condition[] {
+  const bytes = service.ports.filter((port) => carriedBy(service, port) !== 'http').map(({ number }) => number);
+  if (bytes.length === 0) return [];
+  return service.security.policies
+    .filter(({ provider, dryRun }) => !dryRun && provider !== null && !asksOfConnections(provider))
+    .map(({ name, provider }) => {
+      const message = `spec.provider.name: ${provider?.name ?? ''} is asked over HTTP, about requests alone: on ports of ${service.hostname} that carry bytes (${bytes.join(', ')}) what the rules name is denied`;
+      return condition(`AuthorizationPolicy ${name}`, 'WaypointAccepted', 'PartiallyInvalid', message);
+    });
 }
 
 /** Where the traffic to a service goes through a waypoint; a waypoint's own stand-in has none. */

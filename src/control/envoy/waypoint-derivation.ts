@@ -1,14 +1,18 @@
+import type { MeshSettingsDocument } from '../../config/manifests/schemas/mesh-settings.ts';
 import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
-import type { DerivedCollection } from '../../derive/collections/derived-collection.ts';
+import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
 import type { DerivationExtension, DerivationParts } from '../../derive/extension.ts';
 import { conditionsOf } from '../../derive/mesh-outputs.ts';
+import { settingsKey } from '../../derive/sources.ts';
 import { contribution, StagedMap } from '../../derive/staged-map.ts';
 import type { Part } from '../../derive/staged-map.ts';
 import { buildClusters } from '../../envoy/clusters.ts';
 import { buildFilterChains } from '../../envoy/filter-chains.ts';
 import { buildListener, entranceOf } from '../../envoy/listener.ts';
 import type { ServiceEntrance } from '../../envoy/listener.ts';
-import type { BoundService } from '../../envoy/model.ts';
+import { httpSettings } from '../../envoy/http-settings.ts';
+import { defaultHttpSettings } from '../../envoy/model.ts';
+import type { BoundService, HttpSettings } from '../../envoy/model.ts';
 import { buildRoutes } from '../../envoy/routes.ts';
 import type { Condition } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
@@ -80,11 +84,12 @@ export class WaypointDerivation implements DerivationExtension {
     const guard = new EndpointGuard(parts, { owners, grants, tenants });
     const destinations = new Destinations(parts, { choice, hosted, places, bound, endpoints, guard });
     const connected = connectedServices(parts.graph, bound);
+    const http = new WaypointHttp(parts);
     const made = [
       destinations.resources,
       createRoutes(parts.graph, bound, destinations),
-      createDirect(parts.graph, workloads, destinations),
-      createChains(parts.graph, connected, destinations),
+      createDirect(parts.graph, { workloads, destinations, http }),
+      createChains(parts.graph, { connected, destinations, http }),
       createListeners(parts.graph, { connected, workloads }),
     ];
     this.#resources = new StagedMap(made.map(resourcesOf));
@@ -137,21 +142,43 @@ function createRoutes(
   });
 }
 
+/** Of all waypoints, apart from the rest of the mesh's settings: a change of those makes no chain anew. */
+class WaypointHttp {
+  readonly settings: DerivedCollection<HttpSettings>;
+
+  constructor({ graph, sources }: DerivationParts) {
+    this.settings = graph.derive<MeshSettingsDocument, HttpSettings>({
+      name: 'HTTP at waypoints',
+      from: sources.MeshSettings,
+      compute: ({ spec }) => httpSettings(spec),
+    });
+  }
+
+  read(read: Read): HttpSettings {
+    return read.get(this.settings, settingsKey) ?? defaultHttpSettings;
+  }
+}
+
+interface DirectInputs {
+  readonly workloads: DerivedCollection<WorkloadsAtWaypoint>;
+  readonly destinations: Destinations;
+  readonly http: WaypointHttp;
+}
+
 /** What leads to the workloads of each waypoint. */
 function createDirect(
   graph: CollectionGraph,
-  workloads: DerivedCollection<WorkloadsAtWaypoint>,
-  destinations: Destinations,
+  { workloads, destinations, http }: DirectInputs,
 ): DerivedCollection<WaypointResources> {
   const byWaypoint = workloads.index(({ waypoint }) => [waypoint]);
   return graph.group<WaypointResources>({
     name: 'ways to workloads',
     from: [byWaypoint],
     ofMembers: true,
-    reads: [destinations.hosts],
+    reads: [destinations.hosts, http.settings],
     compute: (waypoint, read) => {
       const workloadsHere = read.byIndex(byWaypoint, waypoint).flatMap((item) => item.workloads);
-      const input = { ...emptyWaypoint, workloads: workloadsHere };
+      const input = { ...emptyWaypoint, http: http.read(read), workloads: workloadsHere };
       const known = { ...input, destinations: destinations.ofWaypoint(waypoint, read) };
       const { clusters, routes } = resourceTypes;
       const resources = [
@@ -177,19 +204,25 @@ function connectedServices(
   });
 }
 
+interface ChainInputs {
+  readonly connected: DerivedCollection<ConnectedService>;
+  readonly destinations: Destinations;
+  readonly http: WaypointHttp;
+}
+
 /** One by one for each service: what is asked of its connections. */
 function createChains(
   graph: CollectionGraph,
-  connected: DerivedCollection<ConnectedService>,
-  destinations: Destinations,
+  { connected, destinations, http }: ChainInputs,
 ): DerivedCollection<WaypointResources> {
   return graph.derive<ConnectedService, WaypointResources>({
     name: 'filter chains of waypoints',
     from: connected,
-    reads: [destinations.hosts],
+    reads: [destinations.hosts, http.settings],
     compute: ({ waypoint, service, origins }, read) => {
       const known = destinations.ofHosts(waypoint, hostnamesNamed(service), read);
-      const built = buildFilterChains({ ...emptyWaypoint, services: [service], destinations: known });
+      const input = { ...emptyWaypoint, http: http.read(read), services: [service], destinations: known };
+      const built = buildFilterChains(input);
       return { waypoint, resources: built.map((chain) => chainResource(chain, origins)), conditions: [] };
     },
   });

@@ -65,6 +65,13 @@ export const serviceLabels: readonly Label[] = (['service', 'service_name', 'ser
 
 export const connectionSecurity: Label = ['connection_security_policy', filterState('ambit.peer.connection_security')];
 
+/** Every label that a metric of traffic may have. */
+export const trafficLabelNames: readonly string[] = [
+  'reporter',
+  ...[...sourceLabels, ...endpointLabels, ...serviceLabels, connectionSecurity].map(([name]) => name),
+  ...['request_protocol', 'response_code', 'grpc_response_status', 'response_flags'],
+];
+
 export function endpointMetadata(labels: WorkloadLabels): Init<typeof MetadataSchema> {
   const known = labelNames.map(([, field]) => [field, labels[field]] as const).filter(([, value]) => value !== '');
   return { filterMetadata: { [metadataKey]: Object.fromEntries(known) } };

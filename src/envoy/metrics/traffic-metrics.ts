@@ -1,8 +1,4 @@
-import type {
-  AccessLogFilterSchema,
-  AccessLogSchema,
-} from '../../proto/gen/envoy-api/envoy/config/accesslog/v3/accesslog_pb.ts';
-import { AccessLogType } from '../../proto/gen/envoy-api/envoy/data/accesslog/v3/accesslog_pb.ts';
+import type { AccessLogSchema } from '../../proto/gen/envoy-api/envoy/config/accesslog/v3/accesslog_pb.ts';
 import {
   Config_Histogram_Unit as Unit,
   ConfigSchema as StatsLogSchema,
@@ -12,12 +8,15 @@ import type {
   Config_HistogramSchema,
 } from '../../proto/gen/envoy-api/envoy/extensions/access_loggers/stats/v3/stats_pb.ts';
 import type { ScopeSchema } from '../../proto/gen/envoy-api/envoy/type/v3/scope_pb.ts';
+import { allOf, atConnect, atEnd, callsOfGrpc } from '../log-filters.ts';
+import type { LogFilter } from '../log-filters.ts';
 import { typed } from '../values.ts';
 import type { Init } from '../values.ts';
 import { grpcStatus, requestProtocol } from './label-rules.ts';
 import type { Tag } from './label-rules.ts';
 import { connectionSecurity, serviceLabels, sourceLabels } from './labels.ts';
 import type { Label } from './labels.ts';
+import { grpcCalls, messagesLabel } from './names.ts';
 
 /**
  * Envoy's `stats` access logger counts what Istio's own proxies count, under the same names and labels. Labels name workloads,
@@ -31,13 +30,30 @@ const bounds: Init<typeof ScopeSchema> = {
   sharingName: 'ambit-traffic',
 };
 
+/** Of their own: calls of many lengths must take no place from the others. */
+const boundsOfCalls: Init<typeof ScopeSchema> = {
+  maxCounters: 4_000,
+  enableEviction: true,
+  sharingName: 'ambit-grpc-calls',
+};
+
+/** The name of the filter is also that of what it finds. */
+export const grpcStatsFilter = 'envoy.filters.http.grpc_stats';
+
 type AccessLog = Init<typeof AccessLogSchema>;
-type Filter = Init<typeof AccessLogFilterSchema>;
 type Counter = Init<typeof Config_CounterSchema>;
 type Histogram = Init<typeof Config_HistogramSchema>;
 
-/** Counts requests when they have ended. @param destination labels of the workload that was sent to */
-export const requestMetrics = madeOnce((destination: readonly Label[]): AccessLog => {
+/**
+ * Counts requests when they have ended.
+ *
+ * @param destination labels of the workload that was sent to; @param grpc clients may speak gRPC, whose messages count too
+ */
+export function requestMetrics(destination: readonly Label[], grpc: boolean): readonly AccessLog[] {
+  return grpc ? [ofRequests(destination), ofMessages(destination)] : [ofRequests(destination)];
+}
+
+const ofRequests = madeOnce((destination: readonly Label[]): AccessLog => {
   const tags = requestTags(destination);
   return statsLog({
     counters: [one('istio_requests_total', tags)],
@@ -47,6 +63,16 @@ export const requestMetrics = madeOnce((destination: readonly Label[]): AccessLo
       histogram('istio_response_bytes', Unit.Bytes, '%DOWNSTREAM_WIRE_BYTES_SENT%', tags),
     ],
   });
+});
+
+/**
+ * Envoy knows how many messages a call had only as a text of both numbers, `3,1`, and takes no such text for a value. So calls are
+ * counted, by that text among their labels, and whoever reads the page multiplies.
+ */
+const ofMessages = madeOnce((destination: readonly Label[]): AccessLog => {
+  const messages = fixed([messagesLabel, `%FILTER_STATE(${grpcStatsFilter}:PLAIN)%`]);
+  const calls = one(grpcCalls, [...requestTags(destination), messages]);
+  return { ...statsLog({ counters: [calls] }, boundsOfCalls), filter: callsOfGrpc };
 });
 
 /** Counts connections; their bytes when they have ended. */
@@ -61,11 +87,16 @@ export const connectionMetrics = madeOnce((destination: readonly Label[]): reado
     ],
   });
   return [
-    { ...opened, filter: atMoment(AccessLogType.TcpUpstreamConnected) },
-    { ...opened, filter: allOf(atMoment(AccessLogType.TcpConnectionEnd), neverConnected) },
-    { ...ended, filter: atMoment(AccessLogType.TcpConnectionEnd) },
+    { ...opened, filter: atConnect },
+    { ...opened, filter: allOf(atEnd, neverConnected) },
+    { ...ended, filter: atEnd },
   ];
 });
+
+/** Counts one for each entry of a log that the filter lets in. */
+export function counterLog(name: string, tags: readonly Tag[], filter: LogFilter): AccessLog {
+  return { ...statsLog({ counters: [one(name, tags)] }), filter };
+}
 
 /** All chains of services have the same labels, and a thousand chains need not make the same ten kilobytes each. */
 function madeOnce<Made>(make: (destination: readonly Label[]) => Made): (destination: readonly Label[]) => Made {
@@ -95,8 +126,8 @@ function fixed([name, valueFormat]: Label): Tag {
   return { name, valueFormat };
 }
 
-function statsLog(metrics: { counters: Counter[]; histograms?: Histogram[] }): AccessLog {
-  return typed('envoy.access_loggers.stats', StatsLogSchema, { statsScope: bounds, ...metrics });
+function statsLog(metrics: { counters: Counter[]; histograms?: Histogram[] }, statsScope = bounds): AccessLog {
+  return typed('envoy.access_loggers.stats', StatsLogSchema, { statsScope, ...metrics });
 }
 
 function one(name: string, tags: readonly Tag[]): Counter {
@@ -112,14 +143,6 @@ function histogram(name: string, unit: Unit, valueFormat: string, tags: readonly
 }
 
 /** No endpoint, none that answers, too many connections, or no cluster. */
-const neverConnected: Filter = {
+const neverConnected: LogFilter = {
   filterSpecifier: { case: 'responseFlagFilter', value: { flags: ['UF', 'UH', 'UO', 'NR', 'NC'] } },
 };
-
-function atMoment(type: AccessLogType): Filter {
-  return { filterSpecifier: { case: 'logTypeFilter', value: { types: [type] } } };
-}
-
-function allOf(...filters: Filter[]): Filter {
-  return { filterSpecifier: { case: 'andFilter', value: { filters } } };
-}

@@ -2,6 +2,7 @@ import { RBAC_Action } from '../../proto/gen/envoy-api/envoy/config/rbac/v3/rbac
 import type { PolicySchema, RBACSchema } from '../../proto/gen/envoy-api/envoy/config/rbac/v3/rbac_pb.ts';
 import type { Init } from '../values.ts';
 import { permissionOf, principalOf } from './fact-rules.ts';
+import { auditPrefix, dryRunAllowPrefix, dryRunDenyPrefix } from './filter-names.ts';
 import type { AccessPolicy, AccessRule } from './model.ts';
 
 export type AccessRules = Init<typeof RBACSchema>;
@@ -12,18 +13,26 @@ export interface RulesOfFilter {
   readonly shadowRules?: AccessRules;
 }
 
-const actions = { allow: RBAC_Action.ALLOW, deny: RBAC_Action.DENY, audit: RBAC_Action.LOG } as const;
+const actions = { allow: RBAC_Action.ALLOW, deny: RBAC_Action.DENY } as const;
 
-export type Action = keyof typeof actions;
+export type Action = keyof typeof shadowPrefixes;
 
-/** Those of the policies that are of the action; of none nothing is said, so everything passes. */
+/** Before what a filter says of rules that are only tried. */
+export const shadowPrefixes = { deny: dryRunDenyPrefix, audit: auditPrefix, allow: dryRunAllowPrefix } as const;
+
+/**
+ * Those of the policies that are of the action; of none nothing is said, so everything passes. Those that are audited are found by
+ * rules that would deny: Envoy's own action for logs does not say which of them it was.
+ */
 export function rulesOfFilter(action: Action, policies: readonly AccessPolicy[]): RulesOfFilter {
   const wanted = policies.filter((policy) => effectiveAction(policy) === action);
+  if (action === 'audit') return wanted.length === 0 ? {} : { shadowRules: accessRules('deny', wanted) };
   const enforced = wanted.filter(({ dryRun }) => !dryRun);
   const tried = wanted.filter(({ dryRun }) => dryRun);
   return {
     ...(enforced.length === 0 ? {} : { rules: accessRules(action, enforced) }),
-    ...(tried.length === 0 ? {} : { shadowRules: accessRules(action, tried) }),
+    // What is allowed already would still be, so an allowance is tried together with those that count.
+    ...(tried.length === 0 ? {} : { shadowRules: accessRules(action, action === 'allow' ? wanted : tried) }),
   };
 }
 
@@ -33,7 +42,7 @@ function effectiveAction({ action, provider }: AccessPolicy): AccessPolicy['acti
 }
 
 /** Policies under the names that Istio gives them, for its tools and for whoever reads why something was refused. */
-export function accessRules(action: Action, policies: readonly AccessPolicy[]): AccessRules {
+export function accessRules(action: keyof typeof actions, policies: readonly AccessPolicy[]): AccessRules {
   const named = policies.flatMap(({ name, rules }) => rules.map((rule, index) => [name, index, rule] as const));
   return {
     action: actions[action],

@@ -60,12 +60,19 @@ class Conversion {
 
   #policy(rules: readonly AccessRule[]): AccessPolicy {
     const { metadata, spec } = this.#document;
+    const dryRun = trueWords.includes(metadata.annotations[dryRunAnnotation]);
+    if (dryRun && spec.action === 'CUSTOM') {
+      this.#note(
+        `metadata.annotations["${dryRunAnnotation}"]`,
+        'nobody is asked, so nothing is told of a policy of action CUSTOM',
+      );
+    }
     return {
       name: `${metadata.namespace}/${metadata.name}`,
       action: actions[spec.action],
       provider: spec.action === 'CUSTOM' ? this.#provider() : null,
       rules,
-      dryRun: trueWords.includes(metadata.annotations[dryRunAnnotation]),
+      dryRun,
     };
   }
 

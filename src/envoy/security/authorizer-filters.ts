@@ -1,14 +1,28 @@
 import { ExtAuthzSchema } from '../../proto/gen/envoy-api/envoy/extensions/filters/http/ext_authz/v3/ext_authz_pb.ts';
+import type { GrpcServiceSchema } from '../../proto/gen/envoy-api/envoy/config/core/v3/grpc_service_pb.ts';
+import type { MetadataMatcherSchema } from '../../proto/gen/envoy-api/envoy/type/matcher/v3/metadata_pb.ts';
 import { ApiVersion } from '../../proto/gen/envoy-api/envoy/config/core/v3/config_source_pb.ts';
 import { RBACSchema } from '../../proto/gen/envoy-api/envoy/extensions/filters/http/rbac/v3/rbac_pb.ts';
 import type { HttpFilterSchema } from '../../proto/gen/envoy-api/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.ts';
 import type { ListStringMatcherSchema } from '../../proto/gen/envoy-api/envoy/type/matcher/v3/string_pb.ts';
 import type { StatusCode } from '../../proto/gen/envoy-api/envoy/type/v3/http_status_pb.ts';
 import { clusterName } from '../names.ts';
-import { duration, typed } from '../values.ts';
+import { peerPrincipal } from '../peer.ts';
+import { duration, formatLiteral, typed } from '../values.ts';
 import type { Init } from '../values.ts';
-import { accessFilter, askedFilter, askedPrefix, authorizerFilter } from './filter-names.ts';
+import { askedFilter, askedPrefix, authorizerFilter } from './filter-names.ts';
+import { findingsOf, policyFinding } from './findings.ts';
+import type { Carried } from './findings.ts';
 import type { ExternalAuthorizer } from './model.ts';
+
+/**
+ * The connection's own certificate ends at the node's engine, so this is where an authorizer learns who asks: in the form that
+ * Envoy gives, in which proxies say it of certificates.
+ */
+const whoAsks = {
+  key: 'x-forwarded-client-cert',
+  value: `URI=%FILTER_STATE(${peerPrincipal.filterState}:PLAIN)%`,
+};
 
 type Filter = Init<typeof HttpFilterSchema>;
 type Config = Init<typeof ExtAuthzSchema>;
@@ -22,28 +36,35 @@ export function authorizerFilters(authorizer: ExternalAuthorizer): readonly Filt
 }
 
 function config(authorizer: ExternalAuthorizer): Config {
-  const { protocol, failOpen, statusOnError, includedHeaders } = authorizer;
+  const { protocol, failOpen, choosesRouteAnew, statusOnError, includedHeaders } = authorizer;
   return {
-    services: protocol === 'grpc' ? grpcService(authorizer) : httpService(authorizer),
+    services: protocol === 'grpc' ? { case: 'grpcService', value: grpcServiceOf(authorizer) } : httpService(authorizer),
     transportApiVersion: ApiVersion.V3,
     failureModeAllow: failOpen,
+    clearRouteCache: choosesRouteAnew,
     // Any status is one, though the type has names for the common ones alone.
     statusOnError: { code: statusOnError as StatusCode },
     ...bodyOf(authorizer),
     ...named('allowedHeaders', includedHeaders),
-    filterEnabledMetadata: {
-      filter: accessFilter,
-      path: [{ segment: { case: 'key', value: `${askedPrefix(authorizer.name)}shadow_effective_policy_id` } }],
-      value: { matchPattern: { case: 'presentMatch', value: true } },
-    },
+    filterEnabledMetadata: toBeAsked(authorizer, 'requests'),
   };
 }
 
-function grpcService({ destination, timeout }: ExternalAuthorizer): NonNullable<Config['services']> {
+/** What says that an authorizer has to be asked: a rule of one of its policies matches. */
+export function toBeAsked({ name }: ExternalAuthorizer, carried: Carried): Init<typeof MetadataMatcherSchema> {
+  return {
+    filter: findingsOf[carried],
+    path: [{ segment: { case: 'key', value: policyFinding(askedPrefix(name)) } }],
+    value: { matchPattern: { case: 'presentMatch', value: true } },
+  };
+}
+
+export function grpcServiceOf({ destination, timeout }: ExternalAuthorizer): Init<typeof GrpcServiceSchema> {
   const value = { clusterName: clusterName(destination), authority: destination.hostname };
   return {
-    case: 'grpcService',
-    value: { targetSpecifier: { case: 'envoyGrpc', value }, timeout: duration(timeout) },
+    targetSpecifier: { case: 'envoyGrpc', value },
+    timeout: duration(timeout),
+    initialMetadata: [whoAsks],
   };
 }
 
@@ -59,7 +80,11 @@ function httpService(authorizer: ExternalAuthorizer): NonNullable<Config['servic
       },
       pathPrefix: authorizer.pathPrefix,
       authorizationRequest: {
-        headersToAdd: authorizer.additionalHeaders.map(({ name, value }) => ({ key: name, value })),
+        // Envoy would take a % in them for an operator.
+        headersToAdd: [
+          ...authorizer.additionalHeaders.map(({ name, value }) => ({ key: name, value: formatLiteral(value) })),
+          whoAsks,
+        ],
       },
       authorizationResponse: {
         ...named('allowedUpstreamHeaders', authorizer.headersToUpstream),

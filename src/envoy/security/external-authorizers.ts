@@ -37,6 +37,7 @@ function common(name: string, document: Common) {
     destination: { namespace, hostname, port, subset: null },
     timeout: timeout ?? defaultTimeout,
     failOpen: failOpen ?? false,
+    choosesRouteAnew: document.clearRouteCache ?? false,
     statusOnError: statusOnError === null ? defaultStatus : Number(statusOnError),
     body:
       body === null
@@ -61,7 +62,7 @@ const noHttp = {
 function httpOf(document: Http) {
   return {
     pathPrefix: document.pathPrefix ?? '',
-    includedHeaders: document.includeRequestHeadersInCheck,
+    includedHeaders: [...document.includeRequestHeadersInCheck, ...document.includeHeadersInCheck],
     additionalHeaders: Object.entries(document.includeAdditionalHeadersInCheck).map(([name, value]) => ({
       name,
       value,

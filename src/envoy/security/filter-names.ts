@@ -4,9 +4,6 @@ export const tokenFilter = 'envoy.filters.http.jwt_authn';
 /** Under which the payload of a good token is kept. */
 export const tokenPayload = 'payload';
 
-/** The name by which Envoy's RBAC keeps what its shadow rules say, whatever the filter is called. */
-export const accessFilter = 'envoy.filters.http.rbac';
-
 export const denyFilter = 'ambit.rbac.deny';
 export const auditFilter = 'ambit.rbac.audit';
 export const allowFilter = 'ambit.rbac.allow';
@@ -26,4 +23,7 @@ export function askedPrefix(authorizer: string): string {
   return `custom_${authorizer.replace(/[^A-Za-z0-9]/g, '_')}_`;
 }
 
-export const dryRunPrefix = 'dry_run_';
+/** Likewise of rules that only tell. */
+export const dryRunDenyPrefix = 'dry_run_deny_';
+export const dryRunAllowPrefix = 'dry_run_allow_';
+export const auditPrefix = 'audit_';

@@ -92,6 +92,8 @@ export interface ExternalAuthorizer {
   readonly timeout: number;
   /** Requests pass while nobody answers. */
   readonly failOpen: boolean;
+  /** What it puts on the request decides the route, too. */
+  readonly choosesRouteAnew: boolean;
   /** HTTP status of requests while nobody answers. */
   readonly statusOnError: number;
   /** Before the path of each question over HTTP. */

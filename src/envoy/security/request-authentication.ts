@@ -31,7 +31,12 @@ export function convertRequestAuthentication(
   }
   const { namespace, name } = document.metadata;
   const issuers = document.spec.jwtRules.map((rule, index): TokenIssuer => {
-    const keys = keysOf(rule, `spec.jwtRules[${index}]`, context, notes);
+    const field = `spec.jwtRules[${index}]`;
+    if (rule.timeout !== null) {
+      const instead = 'has no effect: keys are fetched by the control plane, beforehand, which waits 10s';
+      notes.add(conditionType, 'UnsupportedValue', `${field}.timeout: ${instead}`);
+    }
+    const keys = keysOf(rule, field, context, notes);
     return tokenIssuer(rule, `${namespace}/${name}/${index}`, keys);
   });
   const resource = `RequestAuthentication ${namespace}/${name}`;

@@ -8,19 +8,12 @@ import type { HttpFilterSchema } from '../../proto/gen/envoy-api/envoy/extension
 import type { PolicyLookup } from '../policies.ts';
 import { packed, typed } from '../values.ts';
 import type { Init } from '../values.ts';
-import { accessRules, rulesOfFilter } from './access-rules.ts';
+import { accessRules, rulesOfFilter, shadowPrefixes } from './access-rules.ts';
 import type { RulesOfFilter } from './access-rules.ts';
+import { asking, authorizersOf, reachable } from './asked-policies.ts';
 import { authorizerFilters } from './authorizer-filters.ts';
-import {
-  accessFilter,
-  allowFilter,
-  askedFilter,
-  askedPrefix,
-  auditFilter,
-  denyFilter,
-  dryRunPrefix,
-  limitFilter,
-} from './filter-names.ts';
+import { allowFilter, askedFilter, askedPrefix, auditFilter, denyFilter, limitFilter } from './filter-names.ts';
+import { findingsOf } from './findings.ts';
 import { limitRules } from './limit-rules.ts';
 import type { AccessPolicy, ExternalAuthorizer, Security } from './model.ts';
 import { tokenFilterOf } from './token-filter.ts';
@@ -53,30 +46,11 @@ export function requestRules(security: Security, destinations: PolicyLookup): Re
   const guarded = [...policies, ...authorizers.flatMap((authorizer) => notAsked(authorizer, policies))];
   return {
     ...Object.fromEntries(authorizers.map((authorizer) => [askedFilter(authorizer.name), asked(authorizer, policies)])),
-    ...rules(denyFilter, rulesOfFilter('deny', guarded)),
-    ...rules(auditFilter, rulesOfFilter('audit', policies)),
-    ...rules(allowFilter, rulesOfFilter('allow', policies)),
+    ...rules(denyFilter, rulesOfFilter('deny', guarded), shadowPrefixes.deny),
+    ...rules(auditFilter, rulesOfFilter('audit', policies), shadowPrefixes.audit),
+    ...rules(allowFilter, rulesOfFilter('allow', policies), shadowPrefixes.allow),
     ...(security.limits.length === 0 ? {} : { [limitFilter]: limitRules(security.limits) }),
   };
-}
-
-/** Where whoever has to be asked does not exist nobody can be. */
-function reachable(policies: readonly AccessPolicy[], destinations: PolicyLookup): readonly AccessPolicy[] {
-  return policies.map((policy) =>
-    policy.provider !== null && destinations(policy.provider.destination) === undefined
-      ? { ...policy, provider: null }
-      : policy,
-  );
-}
-
-/** Each once, in the order of their names. */
-function authorizersOf(policies: readonly AccessPolicy[]): readonly ExternalAuthorizer[] {
-  const byName = new Map(policies.flatMap(({ provider }) => (provider === null ? [] : [[provider.name, provider]])));
-  return [...byName.values()].toSorted((left, right) => (left.name < right.name ? -1 : 1));
-}
-
-function asking({ name }: ExternalAuthorizer, policies: readonly AccessPolicy[]): readonly AccessPolicy[] {
-  return policies.filter(({ provider, dryRun }) => provider?.name === name && !dryRun);
 }
 
 function asked(authorizer: ExternalAuthorizer, policies: readonly AccessPolicy[]): Any {
@@ -90,7 +64,7 @@ function asked(authorizer: ExternalAuthorizer, policies: readonly AccessPolicy[]
 function notAsked(authorizer: ExternalAuthorizer, policies: readonly AccessPolicy[]): readonly AccessPolicy[] {
   const answer = {
     kind: 'metadata',
-    filter: accessFilter,
+    filter: findingsOf.requests,
     path: [`${askedPrefix(authorizer.name)}shadow_engine_result`],
     match: { kind: 'present' },
   } as const;
@@ -105,9 +79,9 @@ function notAsked(authorizer: ExternalAuthorizer, policies: readonly AccessPolic
   }));
 }
 
-function rules(filter: string, found: RulesOfFilter): Record<string, Any> {
+function rules(filter: string, found: RulesOfFilter, shadowRulesStatPrefix: string): Record<string, Any> {
   const nothing = found.rules === undefined && found.shadowRules === undefined;
-  return nothing ? {} : { [filter]: perRoute(found, dryRunPrefix) };
+  return nothing ? {} : { [filter]: perRoute(found, shadowRulesStatPrefix) };
 }
 
 function perRoute(found: RulesOfFilter, shadowRulesStatPrefix: string): Any {

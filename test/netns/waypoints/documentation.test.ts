@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { after, before, it } from 'node:test';
-import { parseAllDocuments } from 'yaml';
 
-import type { Manifest } from '../../support/manifests.ts';
-import { root } from '../../support/paths.ts';
 import { rootSuite } from '../../support/suite.ts';
+import { examplesOf } from '../../support/waypoints/examples.ts';
 import { servicePorts } from '../../support/waypoints/ports.ts';
 import { Shop, vips } from '../../support/waypoints/shop.ts';
 
@@ -78,20 +74,7 @@ async function serversOf(shop: Shop, wish: Parameters<Shop['ask']>[0] = {}): Pro
   return Object.keys(servers).sort().join();
 }
 
-/** Documents of each section, by its heading. */
-async function examples(): Promise<ReadonlyMap<string, readonly Manifest[]>> {
-  const text = await readFile(join(root, 'docs/traffic.md'), 'utf8');
-  const sections = text.split(/^## /m).filter((section) => section.includes('```yaml'));
-  return new Map(
-    sections.map((section) => {
-      const [heading = ''] = section.split('\n', 1);
-      const [, yaml = ''] = /```yaml\n(.*?)```/s.exec(section) ?? [];
-      return [heading, parseAllDocuments(yaml).map((document) => document.toJS() as Manifest)];
-    }),
-  );
-}
-
-const documents = await examples();
+const documents = await examplesOf('traffic.md');
 
 rootSuite('the examples of docs/traffic.md', () => {
   let shop: Shop;

@@ -5,6 +5,7 @@ import { select } from '../../support/metrics.ts';
 import type { LabelQuery, Sample } from '../../support/metrics.ts';
 import { rootSuite } from '../../support/suite.ts';
 import { waitFor } from '../../support/wait.ts';
+import { servicePorts } from '../../support/waypoints/ports.ts';
 import { Shop } from '../../support/waypoints/shop.ts';
 
 rootSuite('what the waypoints of a node count', () => {
@@ -48,6 +49,19 @@ rootSuite('what the waypoints of a node count', () => {
       for (const [label, value] of Object.entries(expected)) assert.equal(labels[label], value, `${pod}: ${label}`);
       assert.match(labels['destination_version'] ?? '', /^v[12]$/);
     }
+  });
+
+  it('has messages of gRPC with the names of both ends', async () => {
+    const headers = { 'content-type': 'application/grpc', te: 'trailers' };
+    const call = { port: servicePorts.rpc, http2: true, method: 'POST', path: '/shop.Web/Get', headers };
+    for (let round = 0; round < 20; round++) assert.equal((await shop.ask(call)).statuses['200'], 1);
+    const wanted = { waypoint: 'shop/waypoint-a', request_protocol: 'grpc', source_workload: 'client' };
+    const { labels, value } = await counted('waypoint-a', 'istio_response_messages_total', wanted);
+    assert.deepEqual(
+      [labels['destination_app'], labels['grpc_response_status'], labels['reporter']],
+      ['web', '0', 'waypoint'],
+    );
+    assert.ok(value <= 20, `${value} messages`);
   });
 
   it('has histograms', async () => {

@@ -3,11 +3,15 @@ import { after, before, describe } from 'node:test';
 import { buildWaypoint } from '../../../src/envoy/build.ts';
 import type { WaypointInput } from '../../../src/envoy/model.ts';
 import { envoyBinary, EnvoyProcess } from './envoy-process.ts';
-import type { TestServer } from './servers.ts';
 import { resourcesJson } from './static-bootstrap.ts';
 import type { ResourcesJson } from './static-bootstrap.ts';
 
-export type Servers = Readonly<Record<string, TestServer>>;
+/** A server, as far as its end is concerned. */
+export interface Closing {
+  close(): Promise<void>;
+}
+
+export type Servers = Readonly<Record<string, Closing>>;
 
 /** A fixture of servers and one Envoy in front of them, for all tests of a suite. */
 export interface Waypoint<Having extends Servers> {

@@ -51,19 +51,21 @@ export function rateLimit(requests: number): Manifest {
 export class TokenIssuer {
   readonly jwks: string;
   readonly #key: KeyObject;
+  readonly #name: string;
 
-  constructor() {
+  constructor(name = issuer) {
+    this.#name = name;
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     this.#key = privateKey;
     this.jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'shop', alg: 'ES256' }] });
   }
 
   /** A token for the next hour. */
-  token(subject: string): string {
+  token(subject: string, claims: Readonly<Record<string, unknown>> = {}): string {
     const hour = Math.floor(Date.now() / 1000) + 3_600;
     const parts = [
       { alg: 'ES256', kid: 'shop', typ: 'JWT' },
-      { iss: issuer, sub: subject, exp: hour },
+      { iss: this.#name, sub: subject, exp: hour, ...claims },
     ];
     const signed = parts.map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
     const signature = sign('sha256', Buffer.from(signed), { key: this.#key, dsaEncoding: 'ieee-p1363' });

@@ -39,8 +39,17 @@ export class ShopClient {
 }
 
 /** Servers of a replica, named after it. */
-export async function startShopServer(netns: string, name: string): Promise<Running> {
-  const running = start(enter(netns, ['node', `${root}dist/test/support/waypoints/server-main.js`, name]));
+export function startShopServer(netns: string, name: string): Promise<Running> {
+  return startProgram(netns, ['server-main.js', name]);
+}
+
+/** Who is asked by policies of action CUSTOM. */
+export function startAuthorizer(netns: string): Promise<Running> {
+  return startProgram(netns, ['authorizer-main.js']);
+}
+
+async function startProgram(netns: string, [file = '', ...words]: readonly string[]): Promise<Running> {
+  const running = start(enter(netns, ['node', `${root}dist/test/support/waypoints/${file}`, ...words]));
   await running.line((line) => line === 'ready', 30_000);
   return running;
 }

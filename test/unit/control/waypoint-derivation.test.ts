@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 
-import { authorizationPolicy, service } from '../../support/manifests.ts';
+import { authorizationPolicy, meshSettings, service } from '../../support/manifests.ts';
 import type { Manifest } from '../../support/manifests.ts';
 import {
   appPod,
@@ -297,6 +297,80 @@ describe('a policy', () => {
       rig.set(policy);
     });
     assert.deepEqual(touched, [`filterChains ${vip('web')}`, `routes ${vip('web')}`]);
+  });
+});
+
+describe('what of security has no effect is told', () => {
+  const targetRefs = [{ group: '', kind: 'Service', name: 'web' }];
+  const policy = 'AuthorizationPolicy shop/ask';
+  const asking = authorizationPolicy('shop', 'ask', {
+    targetRefs,
+    action: 'CUSTOM',
+    provider: { name: 'asker' },
+    rules: [{}],
+  });
+  const settings = (kind: string) =>
+    meshSettings({
+      extensionProviders: [{ name: 'asker', [kind]: { service: 'asker.shop.svc.cluster.local', port: 80 } }],
+    });
+  const bytes = service({
+    name: 'web',
+    namespace: 'shop',
+    vips: ['10.1.0.1'],
+    ports: { 9: 9 },
+    selector: { app: 'web' },
+  });
+
+  test('where an authorizer over HTTP would be asked about connections', () => {
+    const rig = new WaypointRig(...base, bytes, settings('envoyExtAuthzHttp'), asking);
+    assert.match(rig.messageOf(policy), /asker is asked over HTTP.*carry bytes \(9\).*denied/);
+    rig.set(settings('envoyExtAuthzGrpc'));
+    assert.deepEqual(
+      rig.conditions.filter((condition) => condition.startsWith(`${policy}: WaypointAccepted`)),
+      [],
+    );
+    rig.set(settings('envoyExtAuthzHttp'), httpService('shop', 'web', '10.1.0.1'));
+    assert.deepEqual(
+      rig.conditions.filter((condition) => condition.startsWith(`${policy}: WaypointAccepted`)),
+      [],
+    );
+  });
+
+  test('where nobody is asked in a dry run', () => {
+    const { metadata, ...rest } = asking;
+    const dryRun = { ...rest, metadata: { ...metadata, annotations: { 'istio.io/dry-run': 'true' } } };
+    const rig = new WaypointRig(...base, settings('envoyExtAuthzGrpc'), dryRun);
+    assert.match(rig.messageOf(policy), /istio\.io\/dry-run.*nobody is asked/);
+  });
+
+  test('where a rule says how long keys may take', () => {
+    const jwtRules = [{ issuer: 'me', jwks: '{"keys":[{}]}', timeout: '1s' }];
+    const rig = new WaypointRig(
+      ...base,
+      document('security.istio.io/v1', 'RequestAuthentication', 'shop', 'tokens', { targetRefs, jwtRules }),
+    );
+    assert.match(rig.messageOf('RequestAuthentication shop/tokens'), /jwtRules\[0\]\.timeout: has no effect/);
+  });
+});
+
+describe('the settings of the mesh', () => {
+  const chain = (rig: WaypointRig): string => JSON.stringify(rig.json(waypoint, 'filterChains', vip('web')));
+
+  test('say how waypoints read requests, and log', () => {
+    const rig = new WaypointRig(...base);
+    assert.match(chain(rig), /"merge_slashes":true/);
+    assert.doesNotMatch(chain(rig), /StdoutAccessLog/);
+    rig.set(meshSettings({ pathNormalization: { normalization: 'BASE' }, accessLogFile: '/dev/stdout' }));
+    assert.doesNotMatch(chain(rig), /"merge_slashes":true/);
+    assert.match(chain(rig), /StdoutAccessLog/);
+  });
+
+  test('make nothing anew where they change something else', () => {
+    const rig = new WaypointRig(...base);
+    const touched = rig.touchedBy(waypoint, () => {
+      rig.set(meshSettings({ excludedNamespaces: ['kube-system', 'other'] }));
+    });
+    assert.deepEqual(touched, []);
   });
 });
 

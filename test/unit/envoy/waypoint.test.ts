@@ -102,7 +102,12 @@ void describe('the resources of a waypoint', () => {
       input({
         services: [service('web', '10.96.0.1', port(80, 'http1')), service('raw', '10.96.0.2', port(9, 'tcp'))],
         destinations: [destination('web', 80, 'http1', []), destination('raw', 9, 'tcp', [])],
-        http: { pathNormalization: 'decode-and-merge-slashes', trustedProxies: 2, accessLog: true },
+        http: {
+          pathNormalization: 'decode-and-merge-slashes',
+          trustedProxies: 2,
+          headers: { kibibytes: 16, count: 30 },
+          accessLog: { format: { kind: 'json', fields: null }, sampling: 10 },
+        },
       }),
     );
   });

@@ -26,6 +26,7 @@ const common = {
   failOpen: flag,
   statusOnError: maybe(status),
   includeRequestBodyInCheck: maybe(body),
+  clearRouteCache: flag,
 };
 
 const grpc = closed(common);
@@ -34,6 +35,8 @@ const http = closed({
   ...common,
   pathPrefix: maybe(text.refine((value) => value.startsWith('/'), { error: 'must begin with /' })),
   includeRequestHeadersInCheck: list(headerName),
+  /** The older name of it. */
+  includeHeadersInCheck: list(headerName),
   includeAdditionalHeadersInCheck: stringMap,
   headersToUpstreamOnAllow: list(headerName),
   headersToDownstreamOnDeny: list(headerName),

@@ -3,6 +3,7 @@ import { parseCidr } from '../../../model/address.ts';
 import { isTrustDomain } from '../../../model/identity.ts';
 import type { MeshSettings } from '../../../model/workload.ts';
 import { clusterMetadata, closed, namespaceName, optionalObject, resourceName, text } from './common.ts';
+import { accessLogFields, accessLogMistakes } from './access-log-settings.ts';
 import { extensionProvider } from './extension-providers.ts';
 import { outboundTrafficPolicy } from './outbound-traffic-policy.ts';
 
@@ -10,12 +11,41 @@ const trustDomain = text.refine(isTrustDomain, {
   error: 'must be a SPIFFE trust domain: lower-case letters, digits, `.`, `-` and `_`',
 });
 
+function count(least: number, most: number) {
+  return z
+    .int({ error: `must be a whole number, ${least} to ${most}` })
+    .min(least)
+    .max(most);
+}
+
 function choice<const Value extends string>(values: readonly [Value, ...Value[]]) {
   return z.enum(values, { error: `must be one of ${values.join(', ')}` });
 }
 
+const normalizations = ['DEFAULT', 'NONE', 'BASE', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES'] as const;
+
+/** Of HTTP at waypoints, in the words of Istio's `meshConfig` where that has them. */
+const httpFields = {
+  pathNormalization: closed({ normalization: choice(normalizations).default('DEFAULT') })
+    .prefault({})
+    .describe(
+      'At waypoints, as in Istio: `normalization` is `NONE`, `BASE`, `MERGE_SLASHES` (which is the `DEFAULT` here) or `DECODE_AND_MERGE_SLASHES`. Policies and routes see the path after it.',
+    ),
+  numTrustedProxies: count(0, 255)
+    .default(0)
+    .describe(
+      'Proxies before the mesh whose `x-forwarded-for` waypoints believe, as in Istio’s `gatewayTopology`: for `remoteIpBlocks` and `remote.ip`. Whoever may call a waypoint then can say another address.',
+    ),
+  maxRequestHeadersKb: count(1, 8192)
+    .default(60)
+    .describe('How long the headers of a request may be at waypoints, all together; above it is answered 431.'),
+  maxRequestHeadersCount: count(1, 10_000)
+    .default(100)
+    .describe('How many headers a request may have there, likewise.'),
+};
+
 /** Each field's text is its row in docs/settings.md. */
-export const meshSettingsSpec = closed({
+const fields = closed({
   trustDomain: trustDomain
     .default('cluster.local')
     .describe('The name before the first slash of every identity, `spiffe://NAME/ns/…/sa/…`.'),
@@ -62,6 +92,14 @@ export const meshSettingsSpec = closed({
     .describe(
       'Where `ambit control` may fetch keys of tokens from: `public` for any address of the internet, blocks of addresses, hosts, `*.` before a domain for all of its hosts.',
     ),
+  ...httpFields,
+  ...accessLogFields,
+});
+
+export const meshSettingsSpec = fields.superRefine((settings, context) => {
+  for (const message of accessLogMistakes(settings)) {
+    context.addIssue({ code: 'custom', message, path: ['accessLogFormat'] });
+  }
 });
 
 export const meshSettingsSchema = closed({
@@ -72,6 +110,7 @@ export const meshSettingsSchema = closed({
   status: z.unknown().optional(),
 });
 
+export type MeshSettingsFields = z.output<typeof meshSettingsSpec>;
 export type MeshSettingsDocument = z.output<typeof meshSettingsSchema>;
 
 /** What holds where no document says otherwise. */

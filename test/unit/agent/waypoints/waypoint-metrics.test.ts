@@ -1,22 +1,42 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 
-import { readEnvoyPage } from '../../../../src/agent/waypoints/envoy-page.ts';
+import { CallCounts } from '../../../../src/agent/waypoints/call-counts.ts';
+import { EnvoyPage } from '../../../../src/agent/waypoints/envoy-page.ts';
 import type { FamilyText } from '../../../../src/agent/waypoints/envoy-page.ts';
-import type { PodRequest } from '../../../../src/agent/waypoints/pod-loopback.ts';
 import { WaypointMetrics } from '../../../../src/agent/waypoints/waypoint-metrics.ts';
+import { trafficLabelNames } from '../../../../src/envoy/metrics/labels.ts';
 import { createAgentMetrics } from '../../../../src/telemetry/metrics.ts';
 import { silentLogger } from '../../../support/loggers.ts';
-import { parseMetrics } from '../../../support/metrics.ts';
+import { ManualTimers } from '../../../support/manual-timers.ts';
+import { parseMetrics, select } from '../../../support/metrics.ts';
 
-const read = (page: string): readonly FamilyText[] =>
-  [...readEnvoyPage(page, 'shop/waypoint-1')].filter((family) => family !== null);
+interface Reader {
+  readonly calls?: CallCounts;
+  readonly series?: number;
+  readonly pieces?: number;
+}
+
+/** What of a page is shown, and why the rest is not. */
+function readPage(page: string, { calls = new CallCounts(), series = 1_000, pieces = page.length }: Reader = {}) {
+  const dropped: string[] = [];
+  const reader = new EnvoyPage({ waypoint: 'shop/waypoint-1', series, calls, drop: (reason) => dropped.push(reason) });
+  for (let at = 0; at < page.length; at += pieces) reader.feed(page.slice(at, at + pieces));
+  const families = reader.end(true);
+  return { families, dropped, samples: parseMetrics(families.map(({ lines }) => lines).join('')) };
+}
+
+const read = (page: string): readonly FamilyText[] => readPage(page).families;
+const requests = (...lines: readonly string[]): string =>
+  ['# TYPE envoy_istio_requests_total counter', ...lines.map((line) => `envoy_istio_requests_total${line}`), ''].join(
+    '\n',
+  );
 
 suite('a page of Envoy', () => {
   test('loses its prefix, says whose it is, and says unknown where it says nothing', () => {
     const page =
       '# TYPE envoy_istio_requests_total counter\n' +
-      'envoy_istio_requests_total{reporter="waypoint",source_workload="",response_flags="-",path="a=\\"\\""} 7\n\n';
+      'envoy_istio_requests_total{reporter="waypoint",source_workload="",response_flags="-",source_app="a=\\"\\""} 7\n\n';
     const [family, ...others] = read(page);
     assert.deepEqual(others, []);
     assert.deepEqual([family?.name, family?.type], ['istio_requests_total', 'counter']);
@@ -27,7 +47,7 @@ suite('a page of Envoy', () => {
       response_flags: '-',
     };
     assert.deepEqual(parseMetrics(family?.lines ?? ''), [
-      { name: 'istio_requests_total', labels: { ...labels, path: 'a=""' }, value: 7 },
+      { name: 'istio_requests_total', labels: { ...labels, source_app: 'a=""' }, value: 7 },
     ]);
   });
 
@@ -44,23 +64,87 @@ suite('a page of Envoy', () => {
     );
   });
 
-  test('counts messages of gRPC by service, whatever subset they went to', () => {
-    const cluster = (subset: string) => `inbound-vip|81|http${subset}|web;shop;svc;cluster;local`;
-    const page =
-      '# TYPE envoy_cluster_grpc_request_message_count counter\n' +
-      `envoy_cluster_grpc_request_message_count{envoy_cluster_name="${cluster('')}"} 1\n` +
-      `envoy_cluster_grpc_request_message_count{envoy_cluster_name="${cluster('/v2')}"} 2\n` +
-      'envoy_cluster_grpc_request_message_count{envoy_cluster_name="ambit-control"} 9\n\n';
-    const [sample, ...others] = parseMetrics(read(page)[0]?.lines ?? '');
-    assert.deepEqual(others, []);
-    assert.equal(sample?.name, 'istio_request_messages_total');
-    assert.equal(sample.value, 3);
-    const { destination_service, destination_service_name, destination_service_namespace, source_workload } =
-      sample.labels;
-    assert.equal(destination_service, 'web.shop.svc.cluster.local');
+  test('tells messages of gRPC by how long calls were, and does not fall when a length is forgotten', () => {
+    const calls = new CallCounts();
+    type Count = readonly [messages: string, value: number];
+    const page = (counts: readonly Count[]): string =>
+      `# TYPE envoy_ambit_grpc_calls counter\n${counts
+        .map(([messages, value]) => `envoy_ambit_grpc_calls{source_app="cart",messages="${messages}"} ${value}\n`)
+        .join('')}`;
+    const messages = (...counts: readonly Count[]) => {
+      const { samples } = readPage(page(counts), { calls });
+      return ['request', 'response'].map((side) => {
+        const [sample, ...others] = select(samples, `istio_${side}_messages_total`, {});
+        assert.deepEqual([others, sample?.labels], [[], { waypoint: 'shop/waypoint-1', source_app: 'cart' }]);
+        return sample?.value;
+      });
+    };
+    assert.deepEqual(messages(['1,1', 5], ['2,10', 3], ['', 7]), [11, 35]);
+    assert.deepEqual(messages(['1,1', 6], ['2,10', 3]), [12, 36]);
+    assert.deepEqual(messages(['1,1', 7]), [13, 37]);
+    assert.deepEqual(messages(['1,1', 7], ['2,10', 1]), [15, 47]);
+    assert.deepEqual(messages(['1,1', 2]), [17, 49]);
+  });
+
+  test('that breaks off counts no message twice', () => {
+    const calls = new CallCounts();
+    const one = { requests: 1, responses: 1 };
+    calls.add('', one, 5);
+    calls.finish(false);
+    calls.add('', one, 6);
+    calls.finish(true);
+    assert.deepEqual(calls.sums.get(''), { requests: 6, responses: 6 });
+  });
+
+  for (const [what, lines] of Object.entries({
+    'a label that no waypoint has': '{path="/secret"} 1',
+    'the place of another waypoint': '{waypoint="other/waypoint"} 1',
+    'the place of an agent': '{reporter="destination"} 1',
+    'a bucket of what has none': '{le="1"} 1',
+    'the name of another metric': '_more{} 1',
+  }))
+    test(`says nothing with ${what}`, () => {
+      const { families, dropped } = readPage(requests(lines, '{source_app="a"} 2'));
+      assert.deepEqual(
+        [families.map(({ lines: shown }) => shown), dropped],
+        [['istio_requests_total{waypoint="shop/waypoint-1",source_app="a"} 2\n'], ['unexpected']],
+      );
+    });
+
+  for (const line of [
+    '{source_app="a" 1',
+    '{source_app="a"} 1 1700000000',
+    '{source_app="a"} -1',
+    '{source_app="a"} one',
+    '{source_app="a\\"} 1',
+    '{source_app="a\\x"} 1',
+    '{source_app="a"b"} 1',
+    '{source_app="a",} 1',
+    '{source_app="a",source_app="b"} 1',
+    '{source_app=a} 1',
+    '{source_app="a"} 1 # {waypoint="other"} 2',
+    ` ${'x'.repeat(20_000)}{} 1`,
+  ])
+    test(`is left out where a line is ${line.slice(0, 40)}`, () => {
+      assert.deepEqual(readPage(requests(line)), { families: [], dropped: ['malformed'], samples: [] });
+    });
+
+  test('is left out where a line stands under the name of another family, or a family is of another type', () => {
+    assert.deepEqual(readPage('envoy_istio_requests_total{} 1\n').dropped, ['unexpected']);
+    assert.deepEqual(readPage('# TYPE envoy_istio_request_bytes counter\n').dropped, ['unexpected']);
+  });
+
+  test('gives no more lines than it may', () => {
+    const { families, dropped } = readPage(requests('{source_app="a"} 1', '{source_app="b"} 2'), { series: 1 });
+    assert.deepEqual([families.length, families[0]?.lines.split('\n').length, dropped], [1, 2, ['too_many']]);
+  });
+
+  test('may have every label that metrics of waypoints have', () => {
+    const labels = trafficLabelNames.map((name) => `${name}="${name === 'reporter' ? 'waypoint' : 'x'}"`).join(',');
+    const { samples, dropped } = readPage(requests(`{${labels}} 1`));
     assert.deepEqual(
-      [destination_service_name, destination_service_namespace, source_workload],
-      ['web', 'shop', 'unknown'],
+      [Object.keys(samples[0]?.labels ?? {}).sort(), dropped],
+      [['waypoint', ...trafficLabelNames].sort(), []],
     );
   });
 
@@ -95,62 +179,94 @@ suite('a page of Envoy', () => {
     assert.deepEqual(read('# TYPE envoy_server_uptime gauge\nenvoy_server_uptime{} 12\n'), []);
   });
 
-  test('of many lines is read in pieces that are whole lines', () => {
-    const line = (index: number) =>
-      `envoy_istio_requests_total{source_workload="${'w'.repeat(200)}${index}"} ${index}\n`;
-    const lines = Array.from({ length: 5_000 }, (_, index) => line(index)).join('');
-    const families = read(`# TYPE envoy_istio_requests_total counter\n${lines}\n`);
-    assert.ok(families.length > 2);
-    const values = families.flatMap((family) => parseMetrics(family.lines)).map(({ value }) => value);
-    assert.deepEqual(
-      values,
-      Array.from({ length: 5_000 }, (_, index) => index),
-    );
+  test('is read in pieces, wherever they end', () => {
+    const page = requests(...Array.from({ length: 50 }, (_, index) => `{source_workload="wörk-${index}"} ${index}`));
+    assert.deepEqual(readPage(page, { pieces: 7 }), readPage(page));
+    assert.equal(readPage(page).samples.length, 50);
   });
 });
 
 suite('the metrics of a node’s waypoints', () => {
   const page = '# TYPE envoy_istio_requests_total counter\nenvoy_istio_requests_total{reporter="waypoint"} 7\n';
-  const rig = (answer: (pod: string) => Promise<{ status: number; body: string }>) => {
-    const asked: [string, number, PodRequest][] = [];
+  type Answer = AsyncIterable<string> | Iterable<string>;
+  const rig = (answer: (pod: string) => Answer, limits?: ConstructorParameters<typeof WaypointMetrics>[1]) => {
+    const asked: [string, number, number][] = [];
     const metrics = createAgentMetrics('test');
-    const source = new WaypointMetrics({
-      loopback: {
-        request: (...call) => {
-          asked.push(call);
-          return answer(call[0]);
+    const timers = new ManualTimers();
+    const source = new WaypointMetrics(
+      {
+        loopback: {
+          async *read(pod, port, { timeout }) {
+            asked.push([pod, port, timeout]);
+            for await (const text of answer(pod)) yield { text, length: text.length };
+          },
         },
+        waypoints: () => ['a', 'b'].map((uid) => ({ uid, name: `shop/${uid}` })),
+        metrics,
+        logger: silentLogger,
+        timers,
       },
-      waypoints: () => ['a', 'b'].map((uid) => ({ uid, name: `shop/${uid}` })),
-      metrics,
-      logger: silentLogger,
-    });
-    return { source, asked, metrics };
+      limits,
+    );
+    return { source, asked, metrics, timers };
   };
+  const limits = { time: 8_000, longestTime: 5_000, bytes: 1_000, series: 10 };
 
   test('are those of all, asked at their administration', async () => {
-    const { source, asked } = rig(() => Promise.resolve({ status: 200, body: page }));
+    const { source, asked } = rig(() => [page]);
     const families = await source.read();
     assert.deepEqual(
       families.map(({ lines }) => lines),
       ['a', 'b'].map((uid) => `istio_requests_total{waypoint="shop/${uid}",reporter="waypoint"} 7\n`),
     );
     assert.deepEqual(
-      asked.map(([pod, port, { method }]) => [pod, port, method]),
-      ['a', 'b'].map((uid) => [uid, 15000, 'GET']),
+      asked.map(([pod, port]) => [pod, port]),
+      ['a', 'b'].map((uid) => [uid, 15000]),
     );
   });
 
   test('go without one that does not answer, and that is counted', async () => {
-    const { source, metrics } = rig((pod) =>
-      pod === 'a' ? Promise.reject(new Error('gone')) : Promise.resolve({ status: 200, body: page }),
-    );
+    const { source, metrics } = rig((pod) => {
+      if (pod === 'a') throw new Error('gone');
+      return [page];
+    });
     assert.equal((await source.read()).length, 1);
     assert.match(await metrics.registry.metrics(), /^ambit_waypoint_metrics_failures_total 1$/m);
   });
 
+  test('are read one after the other, within what all of them may take', async () => {
+    let open = 0;
+    let most = 0;
+    const { source, metrics } = rig(function* (pod) {
+      most = Math.max(most, (open += 1));
+      try {
+        yield page;
+        if (pod === 'a') for (;;) yield 'x'.repeat(100);
+      } finally {
+        open -= 1;
+      }
+    }, limits);
+    const families = await source.read();
+    assert.equal(most, 1);
+    assert.deepEqual(
+      families.map(({ lines }) => lines.slice(0, 37)),
+      ['a', 'b'].map((uid) => `istio_requests_total{waypoint="shop/${uid}`),
+    );
+    assert.match(await metrics.registry.metrics(), /^ambit_waypoint_metrics_dropped_total\{reason="too_long"\} 1$/m);
+  });
+
+  test('go without those for which there is no time left', async () => {
+    const { source, asked, timers, metrics } = rig(() => {
+      timers.advance(8_000);
+      return [page];
+    }, limits);
+    assert.equal((await source.read()).length, 1);
+    assert.deepEqual(asked, [['a', 15000, 4_000]]);
+    assert.match(await metrics.registry.metrics(), /^ambit_waypoint_metrics_failures_total 1$/m);
+  });
+
   test('are asked for once by all who want them at a time', async () => {
-    const { source, asked } = rig(() => Promise.resolve({ status: 200, body: page }));
+    const { source, asked } = rig(() => [page]);
     const [first, second] = await Promise.all([source.read(), source.read()]);
     assert.equal(first, second);
     assert.equal(asked.length, 2);

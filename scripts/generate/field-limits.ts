@@ -1,0 +1,76 @@
+/** Fields that are read so that it can be told that they are not honoured, wholly or in part, and what happens instead. */
+
+type Limits = Readonly<Record<string, string>>;
+
+const noGateways = 'no effect: routes are attached to services, by `parentRefs`';
+const hostnames = 'no effect: the address that was asked for counts';
+const sessions = 'no effect: any endpoint is chosen';
+const filtered = 'what it filters is answered 500';
+const unseen = 'the match never holds';
+
+const ofRoutes: Limits = { 'spec.useDefaultGateways': noGateways };
+
+const connectionMatches = (field: string): Limits => ({
+  [`${field}.destinationSubnets`]: unseen,
+  [`${field}.sourceLabels`]: unseen,
+  [`${field}.sourceNamespace`]: unseen,
+});
+
+const ofTrafficPolicies = (field: string): Limits => ({
+  [`${field}.loadBalancer.warmup`]:
+    'with `ROUND_ROBIN` and `LEAST_REQUEST`; with others new endpoints have their full share',
+  [`${field}.loadBalancer.localityLbSetting.failoverPriority`]: 'no effect: region, zone and subzone count',
+  [`${field}.tls.mode`]: '`ISTIO_MUTUAL` says nothing: the node does it for every workload of the mesh',
+  [`${field}.tls.credentialName`]: 'connections that need it fail',
+  [`${field}.tls.caCrl`]: 'connections that need it fail',
+  [`${field}.tunnel`]: 'no effect',
+  [`${field}.proxyProtocol`]: 'no effect',
+  [`${field}.retryBudget`]: 'no effect',
+});
+
+/** By kind, then by field. */
+export const fieldLimits: Readonly<Record<string, Limits>> = {
+  AuthorizationPolicy: {
+    'spec.provider.name': 'of `CUSTOM` alone; what the rules name is denied while nobody of that name can be asked',
+    'spec.rules[].when[].key':
+      'of a key that nobody knows an `ALLOW` rule never matches, others are as wide as without it',
+  },
+  DestinationRule: {
+    ...ofTrafficPolicies('spec.trafficPolicy'),
+    'spec.workloadSelector': 'no effect: it holds for all clients',
+  },
+  GRPCRoute: {
+    ...ofRoutes,
+    'spec.hostnames': hostnames,
+    'spec.rules[].sessionPersistence': sessions,
+    'spec.rules[].filters[].extensionRef': filtered,
+    'spec.rules[].backendRefs[].filters': 'only headers are changed; with another filter its share is answered 500',
+  },
+  HTTPRoute: {
+    ...ofRoutes,
+    'spec.hostnames': hostnames,
+    'spec.rules[].sessionPersistence': sessions,
+    'spec.rules[].filters[].externalAuth': filtered,
+    'spec.rules[].filters[].extensionRef': filtered,
+    'spec.rules[].backendRefs[].filters': 'only headers are changed; with another filter its share is answered 500',
+  },
+  RequestAuthentication: {
+    'spec.selector': 'no effect: only waypoints look at tokens, and those are named by `targetRefs`',
+    'spec.jwtRules[].timeout': 'no effect: keys are fetched beforehand, in 10 s',
+  },
+  TCPRoute: { ...ofRoutes, 'spec.rules': 'only the first one counts' },
+  TLSRoute: { ...ofRoutes, 'spec.rules': 'only the first one counts' },
+  VirtualService: {
+    'spec.http[].delegate': 'what it would route is answered 500',
+    'spec.http[].match[].headers':
+      '`uri`, `scheme`, `method` and `authority` are no headers and are not looked at, as in Istio',
+    'spec.http[].retries.retryOn': 'what is neither a status nor a condition that Envoy knows is left out',
+    'spec.http[].retries.retryRemoteLocalities': 'no effect: another endpoint is tried, near or far as the first',
+    'spec.http[].fault.delay.exponentialDelay': 'nothing is delayed by it',
+    'spec.http[].fault.abort.http2Error': 'nothing is aborted by it',
+    'spec.http[].route[].headers': 'the host of one destination cannot be set',
+    ...connectionMatches('spec.tls[].match[]'),
+    ...connectionMatches('spec.tcp[].match[]'),
+    'spec.tcp[].match[].sourceSubnet': unseen,
+  },
+};
