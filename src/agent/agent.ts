@@ -211,6 +211,7 @@ export class Agent {
     this.#node?.certificates?.stop();
     this.#node?.policies.stop();
     this.#node?.gate.stop();
+    this.#node?.names.stop();
     await this.#feed.stop();
     await this.#node?.proxies?.stop();
     this.#closeSigner();

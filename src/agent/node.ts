@@ -1,6 +1,7 @@
 import type { AgentSettings } from '../config/settings.ts';
 import type { MeshState } from '../model/workload.ts';
 import type { EngineEvent, EngineOptions, FlowInfo, NativeEngine, NativeModule } from '../native/binding.ts';
+import { errorFields } from '../telemetry/error-fields.ts';
 import type { Logging } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
 import type { Random, Timers } from '../timing/timers.ts';
@@ -10,12 +11,15 @@ import { DemandGate } from '../ztunnel/demand-gate.ts';
 import type { AddressSource } from '../ztunnel/demand-gate.ts';
 import { DecisionPlane } from '../ztunnel/decision-plane.ts';
 import type { DryRunResult } from '../ztunnel/decision-plane.ts';
+import { NameGate } from '../ztunnel/names/name-gate.ts';
+import { NameResolver } from '../ztunnel/names/name-resolver.ts';
 import { PolicyGate } from '../ztunnel/policy-gate.ts';
 import { PolicyWatcher } from '../ztunnel/policy-watcher.ts';
 import { QuestionAnswerer } from '../ztunnel/questions.ts';
 import { engineEventHandler } from './engine-events.ts';
 import { Enrolment } from './enrolment.ts';
 import { flowsOf } from './flow-pages.ts';
+import { nameLookup } from './look-up-name.ts';
 import { EndingProxies } from './waypoints/ending-proxies.ts';
 import { EnvoyProgram } from './waypoints/envoy-program.ts';
 import { PodLoopback } from './waypoints/pod-loopback.ts';
@@ -62,6 +66,7 @@ export interface Node {
   readonly gate: PolicyGate;
   /** null where the state is the whole mesh. */
   readonly demand: DemandGate | null;
+  readonly names: NameResolver;
 }
 
 /** Share of a question's time that may go by until the control plane has told what it takes to decide. */
@@ -116,17 +121,25 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     timers,
     logger: logging.component('waypoints'),
   });
-  const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer });
+  const names = createNames(dependencies, plane);
+  const nameGate = new NameGate({
+    plane,
+    resolver: names,
+    next: answerer,
+    timers,
+    patience: settings.questionTimeout * PATIENCE,
+  });
+  const demand = createDemand(dependencies, start.addresses, { engine, plane, answerer: nameGate });
   const gate: PolicyGate = new PolicyGate({
     awaitsPolicies: (pod) => plane.awaitsPolicies(pod),
-    next: demand ?? answerer,
+    next: demand ?? nameGate,
     timers,
     patience: settings.questionTimeout * PATIENCE,
   });
   handleEvent = engineEventHandler({ answerer: gate, enrolment, metrics, logger: logging.component('engine') });
   const endings = proxies === null ? createEndings(dependencies, engine) : null;
   const waypointParts = { proxies, endings, waypointMetrics };
-  return { engine, plane, enrolment, ...waypointParts, policies, certificates, gate, demand };
+  return { engine, plane, enrolment, ...waypointParts, policies, certificates, gate, demand, names };
 }
 
 /** The own one first. */
@@ -146,7 +159,7 @@ function createCertificates(
 function createDemand(
   { settings, logging, metrics, timers }: NodeDependencies,
   source: AddressSource | null,
-  { engine, plane, answerer }: Pick<Node, 'engine' | 'plane'> & { readonly answerer: QuestionAnswerer },
+  { engine, plane, answerer }: Pick<Node, 'engine' | 'plane'> & { readonly answerer: NameGate },
 ): DemandGate | null {
   if (source === null) return null;
   return new DemandGate({
@@ -158,6 +171,34 @@ function createDemand(
     metrics,
     logger: logging.component('on-demand'),
     patience: settings.questionTimeout * PATIENCE,
+  });
+}
+
+function createNames(
+  { settings, logging, metrics, timers, random }: NodeDependencies,
+  plane: DecisionPlane,
+): NameResolver {
+  const logger = logging.component('names');
+  return new NameResolver({
+    lookUp: nameLookup(settings.nameServers ?? []),
+    publish: (name, addresses) => {
+      plane.setResolved(name, addresses);
+    },
+    askAgain: (name) => {
+      plane.askNameAgain(name);
+    },
+    isUsed: (name) => plane.hasName(name),
+    onLookup: (result) => {
+      metrics.nameLookups.inc({ result });
+    },
+    onFailure: (name, error, failures, keepsOld) => {
+      const text = keepsOld
+        ? 'a name cannot be looked up: its last addresses stay in use'
+        : 'a name cannot be looked up: connections to it are refused';
+      logger[failures === 1 ? 'warn' : 'debug']({ ...errorFields(error), name, failures }, text);
+    },
+    timers,
+    random,
   });
 }
 

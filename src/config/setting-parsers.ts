@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { canonicalAddress } from '../model/address.ts';
 import { parseDuration } from './durations.ts';
 
 export type Parsed<Value> =
@@ -85,6 +86,16 @@ export const apiServer: Parser<string> = (text) =>
   /^http:\/\/(localhost|127\.\d+\.\d+\.\d+|\[::1\]):\d{1,5}\/?$/.test(text)
     ? accept(text)
     : refuse('http://HOST:PORT of this machine');
+
+/** Of DNS: `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`. */
+export const nameServers: Parser<readonly string[]> = (text) => {
+  const servers = text.split(',').map((server) => server.trim());
+  const isServer = (server: string): boolean => {
+    const [, bracketed, plain, digits = '53'] = /^(?:\[([^\]]+)\]|([\d.]+))(?::(\d{1,5}))?$/.exec(server) ?? [];
+    return canonicalAddress(bracketed ?? plain ?? server) !== null && (integer(digits, 65535) ?? 0) > 0;
+  };
+  return servers.every(isServer) ? accept(servers) : refuse('addresses by commas, each as ADDRESS or ADDRESS:PORT');
+};
 
 export const switchedOn: Parser<boolean> = (text) =>
   text === 'true' || text === 'false' ? accept(text === 'true') : refuse('true or false');

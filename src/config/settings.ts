@@ -3,6 +3,7 @@ import {
   accessLogTarget,
   certificateLifetime,
   keptAge,
+  nameServers,
   nodeName,
   oneOf,
   path,
@@ -52,6 +53,8 @@ export interface AgentSettings extends ControlSettings, KubernetesSettings {
   readonly drainDeadline: number;
   readonly certificateTtl: number;
   readonly questionTimeout: number;
+  /** `ADDRESS` or `ADDRESS:PORT`; null: those of the machine. */
+  readonly nameServers: readonly string[] | null;
   readonly connectTimeout: number;
   readonly manifestPoll: number;
 }
@@ -149,6 +152,13 @@ const table = new SettingTable<AgentSettings>(
       '5s',
       'How long a new flow waits for its decision.',
       waitingTime(1),
+    ),
+    nameServers: optional(
+      'name-servers',
+      'ADDRESSES',
+      null,
+      'Who is asked for the names of endpoints, ADDRESS or ADDRESS:PORT, by commas; those of the machine if not given.',
+      nameServers,
     ),
     connectTimeout: optional(
       'connect-timeout',

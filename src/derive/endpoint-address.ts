@@ -1,6 +1,7 @@
 import type { EndpointDocument } from '../config/manifests/schemas/endpoint.ts';
 import { parseAddress } from '../model/address.ts';
 import type { IpAddress } from '../model/address.ts';
+import { specialKind } from '../model/special-address.ts';
 import type { MeshSettings } from '../model/workload.ts';
 
 /** Why something that was written is not honoured. */
@@ -12,18 +13,39 @@ export interface Problem {
 export type EndpointAddress =
   { readonly address: string; readonly problem: null } | { readonly address: null; readonly problem: Problem };
 
-type SpecialKind = 'unspecified' | 'loopback' | 'link-local' | 'multicast' | 'reserved' | 'broadcast';
+/** Where an endpoint is, as it is written: a name in lower case. */
+export type EndpointPlace = EndpointAddress | { readonly name: string; readonly problem: null };
+
+/** Labels of letters, digits and `-`; the last one is no number, lest somebody takes it for an address of another notation. */
+const hostPattern = /^(?=.{1,253}$)([a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?\.)*[a-z0-9]*[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
+
+/** The same where names may stand, which are looked up. */
+export function endpointPlace(endpoint: EndpointDocument, settings: MeshSettings): EndpointPlace {
+  const name = (endpoint.address ?? '').toLowerCase().replace(/\.$/, '');
+  const isName = !name.includes(':') && parseAddress(name) === null && hostPattern.test(name);
+  if (!isName) return endpointAddress(endpoint, settings);
+  if (isOfOtherNetwork(endpoint, settings)) return otherNetwork(endpoint);
+  if (isLocalName(name)) return refused('ForbiddenAddress', `${name} is whoever looks it up`);
+  return { name, problem: null };
+}
+
+/** By RFC 6761. */
+export function isLocalName(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost');
+}
 
 /** Where an endpoint can be reached, in canonical text. */
 export function endpointAddress(endpoint: EndpointDocument, settings: MeshSettings): EndpointAddress {
-  const { address, network } = endpoint;
-  if (network !== null && network !== '' && network !== settings.network) {
-    return refused('OtherNetwork', `lies in network ${network}, and other networks cannot be reached yet`);
-  }
+  const { address } = endpoint;
+  if (isOfOtherNetwork(endpoint, settings)) return otherNetwork(endpoint);
   if (address === null || address === '') return refused('NoAddress', 'has no address');
   if (address.startsWith('unix://')) return refused('UnixSocket', `${address}: sockets of Unix are not supported`);
   const parsed = parseAddress(address);
-  if (parsed === null) return refused('NotResolved', `${address} is no address, and names are not resolved yet`);
+  if (parsed === null)
+    return refused(
+      'NotResolved',
+      `${address} is no address, and names are looked up for ServiceEntries with resolution DNS alone`,
+    );
   return checkedAddress(parsed);
 }
 
@@ -37,22 +59,14 @@ export function checkedAddress(address: IpAddress): EndpointAddress {
   return refused('ForbiddenAddress', `${address.text} is a ${kind} address, which no endpoint may have`);
 }
 
-/** Null for an address that belongs to somebody. */
-export function specialKind({ family, bytes }: IpAddress): SpecialKind | null {
-  const [first = 0, second = 0] = bytes;
-  if (bytes.every((byte) => byte === 0)) return 'unspecified';
-  if (family === 4) {
-    if (first === 127) return 'loopback';
-    if (first === 169 && second === 254) return 'link-local';
-    if (bytes.every((byte) => byte === 255)) return 'broadcast';
-    if (first >= 240) return 'reserved';
-    return first >= 224 ? 'multicast' : null;
-  }
-  if (bytes.at(-1) === 1 && bytes.subarray(0, -1).every((byte) => byte === 0)) return 'loopback';
-  if (first === 0xfe && (second & 0xc0) === 0x80) return 'link-local';
-  return first === 0xff ? 'multicast' : null;
+function isOfOtherNetwork({ network }: EndpointDocument, settings: MeshSettings): boolean {
+  return network !== null && network !== '' && network !== settings.network;
 }
 
-function refused(reason: string, message: string): EndpointAddress {
+function otherNetwork({ network }: EndpointDocument): EndpointAddress {
+  return refused('OtherNetwork', `lies in network ${network ?? ''}, and other networks cannot be reached yet`);
+}
+
+function refused(reason: string, message: string): EndpointAddress & { readonly address: null } {
   return { address: null, problem: { reason, message: `${message}: the endpoint is left out` } };
 }

@@ -1,4 +1,5 @@
 import type { EndpointDocument } from '../config/manifests/schemas/endpoint.ts';
+import { parseAddress } from '../model/address.ts';
 import type { Locality, Workload } from '../model/workload.ts';
 import type { Context } from './context.ts';
 import type { Labels } from './selectors.ts';
@@ -15,7 +16,7 @@ export interface Subject {
 export interface ExternalWorkload extends Pick<Workload, 'name' | 'namespace' | 'status'> {
   /** The part of the uid behind the cluster. */
   readonly path: string;
-  /** Canonical text. */
+  /** Canonical text, or a name that leads to addresses. */
   readonly address: string;
   readonly workloadName: string;
   readonly labels: Labels;
@@ -31,7 +32,7 @@ export function externalWorkload(given: ExternalWorkload, { settings }: Context)
     uid: `${settings.clusterId}/${given.path}`,
     name: given.name,
     namespace: given.namespace,
-    addresses: [given.address],
+    ...placeOf(given.address),
     hostNetwork: false,
     ...tunnelOf(given.labels, given.annotations),
     trustDomain: settings.trustDomain,
@@ -53,12 +54,16 @@ export function externalWorkload(given: ExternalWorkload, { settings }: Context)
   };
 }
 
+function placeOf(address: string): Pick<Workload, 'addresses' | 'hostname'> {
+  return parseAddress(address) === null ? { addresses: [], hostname: address } : { addresses: [address], hostname: '' };
+}
+
 export function namedPortsOfEndpoint({ ports }: Pick<EndpointDocument, 'ports'>): NamedPorts {
   return { kind: 'entry', number: (name) => (Object.hasOwn(ports, name) ? (ports[name] ?? null) : null) };
 }
 
 /** `region/zone/subzone`, the last ones left out at will. */
-function localityIn(text: string): Locality {
+export function localityIn(text: string): Locality {
   const [region = '', zone = '', subzone = ''] = text.split('/');
   return { region, zone, subzone };
 }

@@ -2,7 +2,8 @@ import type { MutualTlsMode, PeerAuthenticationDocument } from '../config/manife
 import { convertedPolicyPrefix, strictPolicyName } from '../model/policy.ts';
 import type { Policy } from '../model/policy.ts';
 import type { Condition, MeshSettings } from '../model/workload.ts';
-import { byAge, policyKey } from './attachment.ts';
+import { byAge } from '../config/manifests/age.ts';
+import { policyKey } from './attachment.ts';
 import type { DerivedPolicy } from './attachment.ts';
 import { condition, groupByNamespace, resourceText } from './context.ts';
 import type { Subject } from './external-workload.ts';

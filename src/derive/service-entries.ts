@@ -1,11 +1,13 @@
 import type { ServiceEntryDocument, ServiceEntryPortDocument } from '../config/manifests/schemas/service-entry.ts';
-import { addressLength, canonicalAddress, parseAddress, parseCidr } from '../model/address.ts';
+import { addressLength, parseAddress, parseCidr } from '../model/address.ts';
 import type { Cidr } from '../model/address.ts';
+import { specialKind } from '../model/special-address.ts';
 import type { Condition, LoadBalancing, MeshSettings, Service } from '../model/workload.ts';
 import { protocolOf } from './app-protocol.ts';
+import { chosenAddresses, wantsAddresses } from '../config/manifests/automatic-addresses.ts';
 import { condition, resourceText } from './context.ts';
 import type { Context } from './context.ts';
-import { specialKind } from './endpoint-address.ts';
+import { isLocalName } from './endpoint-address.ts';
 import { limited } from './limited.ts';
 import { distributed, trafficDistribution, unknownDistribution } from './load-balancing.ts';
 import { sourceMetadata, withoutDuplicates } from './service-sources.ts';
@@ -33,19 +35,20 @@ export function serviceEntrySources(document: ServiceEntryDocument, context: Con
     canonical: false,
     waypoint: serviceWaypoint(bindableOf(document), context).waypoint,
   };
+  const vips = vipsOf(document);
   return hostsOf(document).map((hostname) => ({
     kind: 'ServiceEntry',
     metadata: sourceMetadata(metadata),
     selector: selectorOf(document),
     ports,
-    service: { ...common, hostname, vips: vipsOf(document, hostname) },
+    service: { ...common, hostname, vips: vips(hostname) },
   }));
 }
 
 /** Parts of an entry that are not honoured, but for its endpoints. */
 export function serviceEntryConditions(document: ServiceEntryDocument, context: Context): readonly Condition[] {
   const resource = resourceText('ServiceEntry', document);
-  const { waypoint, conditions: ofWaypoint } = serviceWaypoint(bindableOf(document), context);
+  const { conditions: ofWaypoint } = serviceWaypoint(bindableOf(document), context);
   const conditions: Condition[] = [...ofWaypoint];
   const note = (reason: string, message: string | null) => {
     if (message !== null) conditions.push(condition(resource, 'Accepted', reason, message));
@@ -54,9 +57,7 @@ export function serviceEntryConditions(document: ServiceEntryDocument, context: 
   if (problem !== null) note(problem.reason, problem.message);
   note('WildcardHost', wildcardMessage(document));
   for (const address of document.spec.addresses) note('AddressNotHonoured', addressMessage(address));
-  // A waypoint looks names up.
-  const isLookedUp = waypoint !== null && document.spec.resolution.startsWith('DNS');
-  if (!isLookedUp) note('NotResolved', resolutionMessage(document));
+  note('NotResolved', resolutionMessage(document));
   note('NoAddress', missingAddress(document));
   for (const message of portMessages(document)) note('PortNotHonoured', message);
   note('UnknownTrafficDistribution', unknownDistribution(distributionOf(document)));
@@ -86,11 +87,11 @@ function selectorOf({ spec }: ServiceEntryDocument): ServiceSource['selector'] {
 }
 
 /** Those that are written, else those that a control plane has chosen for the host. */
-function vipsOf({ spec, status }: ServiceEntryDocument, hostname: string): readonly string[] {
-  if (spec.addresses.length > 0) return [...new Set(spec.addresses.flatMap((text) => singleAddress(text) ?? []))];
-  if (spec.resolution === 'NONE') return [];
-  const chosen = status.addresses.filter(({ host }) => host === null || host === '' || host.toLowerCase() === hostname);
-  return [...new Set(chosen.flatMap(({ value }) => canonicalAddress(value) ?? []))];
+function vipsOf(document: ServiceEntryDocument): (hostname: string) => readonly string[] {
+  const { addresses } = document.spec;
+  const written = [...new Set(addresses.flatMap((text) => singleAddress(text) ?? []))];
+  if (addresses.length > 0 || !wantsAddresses(document)) return () => written;
+  return chosenAddresses(document);
 }
 
 /** Special ones that a service may have: clouds serve metadata on link-local ones, and Istio gives hosts those of 240/4. */
@@ -159,7 +160,8 @@ function addressMessage(text: string): string | null {
   return `${text}: ${why}; traffic to it is passed on as if no service had it`;
 }
 
-function resolutionMessage({ spec }: ServiceEntryDocument): string | null {
+function resolutionMessage(document: ServiceEntryDocument): string | null {
+  const { spec } = document;
   switch (spec.resolution) {
     case 'NONE':
       if (spec.endpoints.length === 0) return null;
@@ -168,8 +170,7 @@ function resolutionMessage({ spec }: ServiceEntryDocument): string | null {
       return null;
     case 'DNS':
     case 'DNS_ROUND_ROBIN':
-      if (spec.endpoints.length > 0 || spec.workloadSelector !== null) return null;
-      return `resolution ${spec.resolution}: hosts are not resolved yet, so connections to the entry's addresses are refused`;
+      return localNames(document);
     case 'DYNAMIC_DNS':
       return 'resolution DYNAMIC_DNS is not supported yet: the entry has no effect';
   }
@@ -178,9 +179,23 @@ function resolutionMessage({ spec }: ServiceEntryDocument): string | null {
 function missingAddress(document: ServiceEntryDocument): string | null {
   const { spec } = document;
   if (spec.resolution === 'NONE' || spec.resolution === 'DYNAMIC_DNS' || spec.addresses.length > 0) return null;
-  const without = hostsOf(document).filter((host) => vipsOf(document, host).length === 0);
+  if (!wantsAddresses(document)) return `no address is set, and by its label none is chosen: ${reachedByName}`;
+  const vips = vipsOf(document);
+  const without = hostsOf(document).filter((host) => vips(host).length === 0);
   if (without.length === 0) return null;
-  return `no address is set, and nothing assigns one yet: ${without.join(', ')} cannot be reached by an address`;
+  return `no address is chosen yet for ${shown(without)}: ${reachedByName}`;
+}
+
+function shown(hosts: readonly string[]): string {
+  return hosts.length > 5 ? `${hosts.slice(0, 5).join(', ')} and ${hosts.length - 5} more` : hosts.join(', ');
+}
+
+const reachedByName = 'the mesh knows nothing of connections to it';
+
+function localNames({ spec }: ServiceEntryDocument): string | null {
+  if (spec.endpoints.length > 0 || spec.workloadSelector !== null) return null;
+  const local = spec.hosts.filter(isLocalName);
+  return local.length === 0 ? null : `${local.join(', ')}: it is whoever looks it up, so connections to it are refused`;
 }
 
 function portMessages(document: ServiceEntryDocument): readonly string[] {

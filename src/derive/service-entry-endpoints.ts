@@ -3,7 +3,7 @@ import type { ServiceEntryDocument } from '../config/manifests/schemas/service-e
 import type { Condition, Workload } from '../model/workload.ts';
 import { condition, resourceText } from './context.ts';
 import type { Context } from './context.ts';
-import { endpointAddress } from './endpoint-address.ts';
+import { endpointAddress, endpointPlace, isLocalName } from './endpoint-address.ts';
 import { externalWorkload, namedPortsOfEndpoint } from './external-workload.ts';
 import type { Subject } from './external-workload.ts';
 import { limited } from './limited.ts';
@@ -36,14 +36,46 @@ export function serviceEntryWorkloads(
     const resource = resourceText('ServiceEntry', document);
     conditions.push(condition(resource, 'Accepted', reason, `spec.endpoints[${index}] ${message}`));
   };
-  const endpoints = hasEffect(document) && facts.chosen.length > 0 ? document.spec.endpoints : [];
-  for (const [index, endpoint] of endpoints.entries()) {
-    const { address, problem } = endpointAddress(endpoint, context.settings);
-    if (address === null) note(index, problem.reason, problem.message);
-    else if (workloads.has(address)) note(index, 'DuplicateEndpoint', `is ${address} once more: the first counts`);
-    else workloads.set(address, inlineWorkload(document, endpoint, address, context, facts));
+  if (!hasEffect(document) || facts.chosen.length === 0) return { workloads: [], conditions: [] };
+  if (isNamedByHosts(document)) return { workloads: hostWorkloads(document, context, facts), conditions: [] };
+  for (const [index, endpoint] of document.spec.endpoints.entries()) {
+    const found = isLookedUp(document)
+      ? endpointPlace(endpoint, context.settings)
+      : endpointAddress(endpoint, context.settings);
+    const place = 'name' in found ? found.name : found.address;
+    if (place === null) note(index, found.problem?.reason ?? '', found.problem?.message ?? '');
+    else if (workloads.has(place)) note(index, 'DuplicateEndpoint', `is ${place} once more: the first counts`);
+    else workloads.set(place, inlineWorkload(document, endpoint, place, context, facts));
   }
   return { workloads: [...workloads.values()], conditions: limited(conditions) };
+}
+
+function isLookedUp({ spec }: ServiceEntryDocument): boolean {
+  return spec.resolution === 'DNS' || spec.resolution === 'DNS_ROUND_ROBIN';
+}
+
+/** No endpoint is written, nor selected: each host is its own. */
+function isNamedByHosts(document: ServiceEntryDocument): boolean {
+  const { endpoints, workloadSelector } = document.spec;
+  return isLookedUp(document) && endpoints.length === 0 && workloadSelector === null;
+}
+
+const unwritten: EndpointDocument = {
+  address: null,
+  ports: {},
+  labels: {},
+  network: null,
+  locality: null,
+  weight: null,
+  serviceAccount: null,
+};
+
+function hostWorkloads(document: ServiceEntryDocument, context: Context, facts: EndpointFacts): readonly Workload[] {
+  return facts.chosen.flatMap((source) => {
+    const { hostname } = source.service;
+    if (isLocalName(hostname)) return [];
+    return [inlineWorkload(document, unwritten, hostname, context, { ...facts, chosen: [source] })];
+  });
 }
 
 /** With `NONE` each connection goes where the client sent it. */

@@ -1,5 +1,5 @@
 import type { Condition, Service, Workload } from '../model/workload.ts';
-import { byAge } from './attachment.ts';
+import { byAge } from '../config/manifests/age.ts';
 import { condition, resourceText } from './context.ts';
 import { matchesLabels } from './selectors.ts';
 import type { Labels } from './selectors.ts';

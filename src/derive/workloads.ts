@@ -40,6 +40,7 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     name: metadata.name,
     namespace: metadata.namespace,
     addresses: pod.status.addresses,
+    hostname: '',
     hostNetwork: spec.hostNetwork,
     protocol: isCaptured(pod, context) ? 'hbone' : tunnel.protocol,
     nativeTunnel: tunnel.nativeTunnel,

@@ -57,9 +57,12 @@ function discovery(destination: Destination, input: WaypointInput): Init<typeof 
       edsClusterConfig: { edsConfig: aggregated() },
     };
   }
+  const loadAssignment = assignment(destination, input);
+  // Envoy refuses that kind without its one name, and all other clusters with it.
+  const isFirst = endpoints.kind === 'dns-first' && loadAssignment.endpoints?.length === 1;
   return {
-    clusterDiscoveryType: { case: 'type', value: Discovery.STRICT_DNS },
-    loadAssignment: assignment(destination, input),
+    clusterDiscoveryType: { case: 'type', value: isFirst ? Discovery.LOGICAL_DNS : Discovery.STRICT_DNS },
+    loadAssignment,
     dnsLookupFamily: DnsFamily.ALL,
     respectDnsTtl: true,
   };

@@ -125,7 +125,9 @@ export interface Destination extends DestinationName {
 export type Endpoints =
   | { readonly kind: 'known'; readonly list: readonly Endpoint[] }
   /** Envoy looks the names up itself. */
-  | { readonly kind: 'dns'; readonly list: readonly Endpoint[] };
+  | { readonly kind: 'dns'; readonly list: readonly Endpoint[] }
+  /** Likewise one name, of whose addresses a new connection goes to the first. */
+  | { readonly kind: 'dns-first'; readonly list: readonly [Endpoint] };
 
 export interface Endpoint {
   /** Canonical address, or a DNS name where the names are looked up. */

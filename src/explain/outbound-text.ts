@@ -80,6 +80,8 @@ function whyNotChosen({ outcome, rank }: Candidate, scopes: readonly string[]): 
       return 'the service has no such port';
     case 'no_target_port':
       return 'it has no port of the name that the service asks for';
+    case 'unresolved_name':
+      return 'nobody has looked up its name yet, or nobody answers for it';
   }
 }
 

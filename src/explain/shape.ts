@@ -46,7 +46,15 @@ const candidate = z.object({
   healthy: z.boolean(),
   /** How many of the service's leading scopes it shares with the source. */
   rank: z.number(),
-  outcome: z.enum(['chosen', 'out_of_scope', 'unhealthy', 'no_address', 'unknown_port', 'no_target_port']),
+  outcome: z.enum([
+    'chosen',
+    'out_of_scope',
+    'unhealthy',
+    'no_address',
+    'unknown_port',
+    'no_target_port',
+    'unresolved_name',
+  ]),
 });
 
 const wireReason = z.enum(['no_pod', 'other_node', 'setting', 'network_policy', 'not_wanted', 'not_enrolled']);

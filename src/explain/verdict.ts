@@ -30,6 +30,8 @@ const denyTexts: Readonly<Record<string, string>> = {
   invalid_destination: 'the destination is no address',
   not_in_registry: 'nobody in the mesh has the address, and outboundTrafficPolicy is REGISTRY_ONLY for the source',
   refused_address: 'outboundTrafficPolicy refuses the address, or it is one that a waypoint never sends to',
+  unresolved_name:
+    'nobody has looked up the names of its endpoints yet, which the first connection has done; or nobody answers for them',
   waypoint_required: 'it is reached through the waypoint of its service, and by nobody past it',
 };
 

@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { classify } from '../config/manifests/kinds.ts';
 import type { KindDefinition } from '../config/manifests/kinds.ts';
-import type { Resource, ResourceKind } from '../config/manifests/resources.ts';
+import type { DocumentTypes, Resource, ResourceKind } from '../config/manifests/resources.ts';
 import type { DocumentChange, DocumentChanges, MeshInput } from '../config/mesh-input.ts';
 import { closedPolicy } from './closed-policy.ts';
 import type { WatchingClient } from './kube-client.ts';
@@ -78,6 +78,17 @@ export class KubernetesInput implements MeshInput {
   /** Keys of the objects of a kind that are in force. */
   keysOf(kind: ResourceKind): readonly string[] {
     return this.#byKind.get(kind)?.keys() ?? [];
+  }
+
+  /** Objects of a kind that are in force, by their keys. */
+  documentsOf<Kind extends ResourceKind>(kind: Kind): ReadonlyMap<string, DocumentTypes[Kind]> {
+    const reflector = this.#byKind.get(kind);
+    const documents = (reflector?.keys() ?? []).flatMap((key) => {
+      // Kind and document belong together, because the definition of the kind has read it.
+      const document = reflector?.get(key)?.document as DocumentTypes[Kind] | undefined;
+      return document === undefined ? [] : [[key, document] as const];
+    });
+    return new Map(documents);
   }
 
   /** Objects that are held of all kinds. */

@@ -9,6 +9,8 @@ export interface Workload {
   readonly namespace: string;
   /** Canonical text (see address.ts). */
   readonly addresses: readonly string[];
+  /** A DNS name, in lower case, that leads to its addresses where it has none of its own; empty: no name does. */
+  readonly hostname: string;
   /** A host-network workload shares its address with its node and is never found by it. */
   readonly hostNetwork: boolean;
   readonly protocol: 'hbone' | 'tcp';

@@ -4,6 +4,7 @@ import type { ManifestSourceOptions, ManifestUpdate } from '../config/manifests/
 import type { DocumentChanges, MeshInput } from '../config/mesh-input.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AgentMetrics } from '../telemetry/metrics.ts';
+import { KeptAddresses } from './kept-addresses.ts';
 
 export interface ManifestInputOptions extends Omit<ManifestSourceOptions, 'onUpdate'> {
   readonly logger: Logger;
@@ -20,16 +21,17 @@ export class ManifestInput implements MeshInput {
 
   /** @throws AmbitError `MANIFESTS_UNREADABLE` */
   async start(deliver: (changes: DocumentChanges) => void, signal: AbortSignal): Promise<DocumentChanges> {
+    const addresses = new KeptAddresses(this.#options.stateDir, this.#options.logger);
     const source = new ManifestSource({
       ...this.#options,
       onUpdate: (update) => {
         this.#tell(update);
-        if (update.changes.length > 0) deliver(update.changes);
+        if (update.changes.length > 0) deliver(addresses.complete(update.changes));
       },
     });
     const first = await source.start(signal);
     this.#tell(first);
-    return first.changes;
+    return addresses.complete(first.changes);
   }
 
   #tell(update: ManifestUpdate): void {

@@ -56,6 +56,7 @@ export interface ControlClientMetrics {
   readonly onDemandFetches: Counter<'result'>;
   readonly onDemandSeconds: Histogram;
   readonly onDemandRefused: Counter<'reason'>;
+  readonly nameLookups: Counter<'result'>;
   readonly keptStateInForce: Gauge;
 }
 
@@ -84,6 +85,11 @@ function controlClientMetrics(counter: MakeCounter, gauge: MakeGauge, histogram:
     onDemandFetches: counter(
       'ambit_on_demand_fetches_total',
       'Addresses asked for, by how it ended: found, absent (nobody has it), or timeout (no answer in time).',
+      ['result'],
+    ),
+    nameLookups: counter(
+      'istio_on_demand_dns_total',
+      'DNS names of endpoints that were looked up, by result: found, absent (no address), or failed (no answer).',
       ['result'],
     ),
     onDemandSeconds: histogram(

@@ -35,6 +35,7 @@ export function encodeWorkload(workload: Workload, network: string): WorkloadMes
     name: workload.name,
     namespace: workload.namespace,
     addresses: workload.addresses.flatMap(encodeAddress),
+    hostname: workload.hostname,
     network,
     tunnelProtocol: workload.protocol === 'hbone' ? TunnelProtocol.HBONE : TunnelProtocol.NONE,
     nativeTunnel: workload.nativeTunnel,
@@ -70,6 +71,7 @@ export function decodeWorkload(message: WorkloadMessage, network: string): Decod
     // Of another network: without a gateway, which is not supported yet, the address names somebody else here.
     addresses:
       message.network === network ? message.addresses.flatMap((bytes) => decodeAddress(bytes, problems) ?? []) : [],
+    hostname: message.network === network ? message.hostname.toLowerCase() : '',
     hostNetwork: message.networkMode === NetworkMode.HOST_NETWORK,
     protocol: message.tunnelProtocol === TunnelProtocol.HBONE ? 'hbone' : 'tcp',
     nativeTunnel: message.nativeTunnel,

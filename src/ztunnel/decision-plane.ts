@@ -18,6 +18,7 @@ import { EndpointSets } from './endpoint-sets.ts';
 import { awaitsPolicies, decideInbound, isAllowed, policiesOfPod } from './inbound.ts';
 import type { InboundDecision, PodPolicies } from './inbound.ts';
 import type { MeshView } from './mesh-view.ts';
+import { keys } from './keys.ts';
 import { decideOutbound } from './outbound.ts';
 import type { OutboundDecision } from './outbound.ts';
 import { RecordingView } from './recording-view.ts';
@@ -132,6 +133,28 @@ export class DecisionPlane {
   /** The engine has confirmed that it serves the pod, or that it does not any more. */
   setEnrolled(uid: string, enrolled: boolean): void {
     this.#forget(this.#store.setEnrolled(uid, enrolled));
+  }
+
+  /** What a DNS name leads to; null: nothing is known of it any more. */
+  setResolved(hostname: string, addresses: readonly string[] | null): void {
+    this.#forget(this.#store.setResolved(hostname, addresses));
+  }
+
+  /** Has the engine ask again about whatever stands on the name. */
+  askNameAgain(hostname: string): void {
+    this.#forget(this.#store.touch(keys.name(hostname)));
+  }
+
+  hasName(hostname: string): boolean {
+    return this.#store.hasName(hostname);
+  }
+
+  /** DNS names that have to be looked up before the question can be decided. */
+  unresolvedNames(question: Question): readonly string[] {
+    if (question.kind === 'inbound' || !this.#store.hasName()) return [];
+    const view = new RecordingView(this.#store);
+    decideOutbound(view, question);
+    return view.unresolvedNames();
   }
 
   /** What a name stands for is known, or that it stands for nothing. */

@@ -1,8 +1,10 @@
+import { parseAddress } from '../model/address.ts';
 import type { Family, IpAddress } from '../model/address.ts';
 import { formatSpiffeId } from '../model/identity.ts';
 import type { RoutingScope, Service, Workload } from '../model/workload.ts';
 import type { Endpoint, SocketAddress } from '../native/binding.ts';
 import type { MeshView } from './mesh-view.ts';
+import { resolvedAddresses } from './names/resolved-addresses.ts';
 import { mayJoinLocally } from './same-node.ts';
 
 /** A set of endpoints before it has a version. The id names everything that its content depends on but the mesh itself. */
@@ -19,6 +21,11 @@ export function workloadEndpoint(view: MeshView, workload: Workload, address: Ip
   };
 }
 
+export interface ServiceEndpoints extends EndpointSetDraft {
+  /** Some endpoints were left out because nobody knows what their names lead to. */
+  readonly unresolved: boolean;
+}
+
 /** The endpoints behind a port of a service, as the source sees them. Empty where none can take the connection. */
 export function serviceEndpoints(
   view: MeshView,
@@ -27,26 +34,41 @@ export function serviceEndpoints(
   port: number,
   family: Family,
   trace: CandidateTrace | null = null,
-): EndpointSetDraft {
+): ServiceEndpoints {
   const key = `${service.namespace}/${service.hostname}`;
   const candidates: Candidate[] = [];
+  let unresolved = false;
   for (const workload of view.endpoints(key)) {
-    const candidate = candidateOf(workload, service, key, port, family);
-    if (typeof candidate !== 'string') candidates.push(candidate);
-    else trace?.({ workload, address: null, port: 0, rank: 0, outcome: candidate });
+    const found = candidatesOf(view, workload, service, { key, port, family });
+    if (typeof found !== 'string') candidates.push(...found);
+    else trace?.({ workload, address: null, port: 0, rank: 0, outcome: found });
+    unresolved ||= found === 'unresolved_name';
   }
   const chosen = inScope(candidates, source, service);
   if (trace !== null) traceScope(trace, candidates, new Set(chosen), source, service);
   return {
     id: `service/${key}/${port}/v${family}${scopeSuffix(source, service)}`,
-    endpoints: chosen.map(({ workload, address, target }) =>
-      endpointOf(view, workload, { address, port: target }, service.subjectAltNames),
-    ),
+    endpoints: chosen.map((candidate) => candidateEndpoint(view, source, service, candidate)),
+    unresolved,
   };
 }
 
+/** A name may lead to a workload of the mesh, which is then reached as if it had been asked for by its address. */
+function candidateEndpoint(
+  view: MeshView,
+  source: Workload,
+  { subjectAltNames }: Service,
+  { workload, address, target: port }: Candidate,
+): Endpoint {
+  const parsed = workload.hostname === '' ? null : parseAddress(address);
+  const owner = parsed === null ? null : (view.ownerOf(parsed, source.namespace)?.workload ?? null);
+  const weight = Math.max(1, workload.capacity);
+  if (owner?.protocol === 'hbone') return { ...endpointOf(view, owner, { address, port }, []), weight };
+  return endpointOf(view, workload, { address, port }, subjectAltNames);
+}
+
 /** Why an endpoint of a service cannot take a connection at all. */
-export type Ineligible = 'unhealthy' | 'no_address' | 'unknown_port' | 'no_target_port';
+export type Ineligible = 'unhealthy' | 'no_address' | 'unknown_port' | 'no_target_port' | 'unresolved_name';
 
 /** An endpoint that was looked at, told to whoever explains a decision. */
 export interface ConsideredEndpoint {
@@ -67,20 +89,27 @@ interface Candidate {
   readonly target: number;
 }
 
-function candidateOf(
+function candidatesOf(
+  view: MeshView,
   workload: Workload,
   service: Service,
-  key: string,
-  port: number,
-  family: Family,
-): Candidate | Ineligible {
+  { key, port, family }: { readonly key: string; readonly port: number; readonly family: Family },
+): readonly Candidate[] | Ineligible {
   if (workload.status === 'unhealthy' && service.loadBalancing.healthPolicy !== 'allow-all') return 'unhealthy';
-  const address = addressFor(workload, family);
-  if (address === null) return 'no_address';
+  if (workload.addresses.length === 0 && workload.hostname === '') return 'no_address';
   if (!service.ports.has(port)) return 'unknown_port';
   const target = workload.services.get(key)?.get(port) ?? service.ports.get(port) ?? 0;
   // 0 says that the target is named, so only the endpoint's own map could have told its number.
-  return target === 0 ? 'no_target_port' : { workload, address, target };
+  if (target === 0) return 'no_target_port';
+  const addresses = addressesFor(view, workload, family);
+  if (addresses === null) return 'unresolved_name';
+  return addresses.length === 0 ? 'no_address' : addresses.map((address) => ({ workload, address, target }));
+}
+
+/** Null where they are not known. Of a name all of them: each connection goes to one. */
+function addressesFor(view: MeshView, workload: Workload, family: Family): readonly string[] | null {
+  const own = addressFor(workload, family);
+  return own === null ? resolvedAddresses(view, workload.hostname, family) : [own];
 }
 
 function traceScope(

@@ -21,6 +21,8 @@ export const keys = {
   told: (serviceKey: string): string => `told/${serviceKey}`,
   /** The list of a namespace's own policies, and each of them. */
   namespacePolicies: (namespace: string): string => `policies/${namespace}`,
+  /** What a DNS name leads to. */
+  name: (hostname: string): string => `name/${hostname}`,
   /** One policy that a workload names. */
   policy: (key: string): string => `policy/${key}`,
   /** Who answers to the addresses of a block, the full length standing for one address. */

@@ -45,6 +45,8 @@ export interface MeshView {
   globalPolicies(): readonly CompiledPolicy[];
   namespacePolicies(namespace: string): readonly CompiledPolicy[];
   policy(key: string): CompiledPolicy | null;
+  /** Addresses that a DNS name leads to, canonical texts; null where nobody has looked it up, or it could not be. */
+  resolved(hostname: string): readonly string[] | null;
   /** Where waypoints of this node find their control plane; null where nobody serves it. */
   control(): Relay | null;
 }

@@ -1,6 +1,7 @@
 import { cidrContains, parseCidr } from '../model/address.ts';
 import type { Cidr, IpAddress } from '../model/address.ts';
 import { PrefixTree } from '../model/prefix-tree.ts';
+import { nodeBlocks } from '../model/special-address.ts';
 import type { MeshSettings, OutboundTrafficPolicy } from '../model/workload.ts';
 
 /** `outboundTrafficPolicy` of the mesh, for decisions. */
@@ -37,18 +38,12 @@ export class OutboundPolicy {
   }
 }
 
-const linkLocal: readonly Cidr[] = ['169.254.0.0/16', 'fe80::/10'].flatMap((text) => parseCidr(text) ?? []);
-const linkLocalBlocks = new PrefixTree();
-for (const block of linkLocal) linkLocalBlocks.insert(block);
+const ofTheNode = new PrefixTree();
+for (const block of nodeBlocks.flatMap((text) => parseCidr(text) ?? [])) ofTheNode.insert(block);
 
-/** Where nodes and clouds serve whoever asks from there, and take a proxy for themselves. */
-export function isLinkLocal(address: IpAddress): boolean {
-  return linkLocal.some((block) => cidrContains(block, address));
-}
-
-/** Length of a block around the address that is link-local as a whole, or not at all. */
-export function linkLocalLength(address: IpAddress): number {
-  return linkLocalBlocks.holePrefixLength(address);
+/** Length of a block around the address of which all is the node's (see `isOfTheNode`), or nothing. */
+export function nodeLength(address: IpAddress): number {
+  return ofTheNode.holePrefixLength(address);
 }
 
 const compiled = new WeakMap<OutboundTrafficPolicy, OutboundPolicy>();

@@ -4,7 +4,7 @@ import type { Service, WaypointReference, Workload } from '../model/workload.ts'
 import type { AnswerMask, OutboundQuestion, Relay, SocketAddress } from '../native/binding.ts';
 import { CONTROL_PORT, isControlAddress } from './control-address.ts';
 import { serviceEndpoints, workloadEndpoint } from './endpoint-selection.ts';
-import type { CandidateTrace, EndpointSetDraft } from './endpoint-selection.ts';
+import type { CandidateTrace, EndpointSetDraft, ServiceEndpoints } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
 import { leadsThroughWaypoint, nobodysBlock, refusedBlock, whyNotOutside, whyNotStraight } from './outside.ts';
 import type { OutsideReason } from './outside.ts';
@@ -31,6 +31,8 @@ export type OutboundDenyReason =
   | 'unresolved_destination'
   /** Likewise: nobody has said yet where the waypoint of what was asked for is. */
   | 'unresolved_waypoint'
+  /** Nobody knows what the names of the endpoints lead to, or what they lead to is not for pods. */
+  | 'unresolved_name'
   | OutsideReason;
 
 export type OutboundDecision = { readonly mask: AnswerMask } & (
@@ -134,14 +136,18 @@ function toEndpoints(view: MeshView, source: Workload, service: Service, asked: 
   }
   const { family } = asked.address;
   const mask = maskOf(asked, 'this port');
-  let found = 0;
+  let found: ServiceEndpoints | null = null;
   const target = recordTarget(view, (part) => {
-    const draft = serviceEndpoints(part, source, service, asked.port, family, asked.trace);
-    found = draft.endpoints.length;
-    return throughWaypoints(part, source, draft, family);
+    found = serviceEndpoints(part, source, service, asked.port, family, asked.trace);
+    return throughWaypoints(part, source, found, family);
   });
   if (target.set.endpoints.length > 0) return connect(view, source, target, { service, authority: null, mask });
-  return { action: 'deny', reason: found > 0 ? 'waypoint_not_ready' : 'no_healthy_upstream', service, mask };
+  return { action: 'deny', reason: whyNoEndpoint(found), service, mask };
+}
+
+function whyNoEndpoint(found: ServiceEndpoints | null): OutboundDenyReason {
+  if (found !== null && found.endpoints.length > 0) return 'waypoint_not_ready';
+  return found?.unresolved === true ? 'unresolved_name' : 'no_healthy_upstream';
 }
 
 /** Null where the waypoint is not ready, and may then be gone past. */

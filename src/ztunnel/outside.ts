@@ -1,10 +1,11 @@
 import { addressLength } from '../model/address.ts';
 import type { IpAddress } from '../model/address.ts';
 import { isVisibleIn } from '../model/address-precedence.ts';
+import { isOfTheNode } from '../model/special-address.ts';
 import type { Workload } from '../model/workload.ts';
 import { lengthOutsideControl } from './control-address.ts';
 import type { MeshView } from './mesh-view.ts';
-import { isLinkLocal, linkLocalLength, outboundPolicyOf } from './outbound-policy.ts';
+import { nodeLength, outboundPolicyOf } from './outbound-policy.ts';
 import type { OutboundPolicy } from './outbound-policy.ts';
 import { isPodOf, waypointsBefore } from './waypoints.ts';
 
@@ -26,7 +27,7 @@ export function refusedBlock(view: MeshView, source: Workload, address: IpAddres
 export function nobodysBlock(view: MeshView, source: Workload, address: IpAddress): number {
   // That one address is nobody's says nothing of its neighbours, unless all addresses are known.
   if (view.onDemand) return addressLength(address.family);
-  const special = source.applicationTunnel === null ? 0 : linkLocalLength(address);
+  const special = source.applicationTunnel === null ? 0 : nodeLength(address);
   const lengths = [view.holePrefixLength(address), policyOf(view).prefixLength(address), special];
   return Math.max(...lengths, outsideControl(source, address));
 }
@@ -38,7 +39,7 @@ export function nobodysBlock(view: MeshView, source: Workload, address: IpAddres
 export function whyNotOutside(view: MeshView, source: Workload, address: IpAddress): OutsideReason | null {
   const policy = policyOf(view);
   if (policy.allows(address)) return null;
-  if (isWaypoint(source)) return isLinkLocal(address) ? 'refused_address' : null;
+  if (isWaypoint(source)) return isOfTheNode(address) ? 'refused_address' : null;
   return policy.isRegistryOnly(source.namespace) ? 'not_in_registry' : null;
 }
 

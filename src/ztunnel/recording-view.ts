@@ -11,6 +11,7 @@ export class RecordingView implements MeshView {
   readonly #view: MeshView;
   readonly #read = new Set<string>();
   readonly #demands = new Set<string>();
+  readonly #unresolved = new Set<string>();
 
   constructor(view: MeshView) {
     this.#view = view;
@@ -31,6 +32,11 @@ export class RecordingView implements MeshView {
   /** What would have to be asked for where the mesh is not known as a whole: see `DemandedName`. */
   demands(): readonly DemandedName[] {
     return [...this.#demands];
+  }
+
+  /** DNS names whose addresses were asked for and are not known. */
+  unresolvedNames(): readonly string[] {
+    return [...this.#unresolved];
   }
 
   settings(): MeshSettings {
@@ -96,6 +102,13 @@ export class RecordingView implements MeshView {
     const length = this.#view.holePrefixLength(address);
     this.#read.add(keys.block(address, length));
     return length;
+  }
+
+  resolved(hostname: string): readonly string[] | null {
+    this.#read.add(keys.name(hostname));
+    const addresses = this.#view.resolved(hostname);
+    if (addresses === null) this.#unresolved.add(hostname);
+    return addresses;
   }
 
   globalPolicies(): readonly CompiledPolicy[] {

@@ -40,6 +40,9 @@ export class WorkloadStore implements MeshView {
   readonly #services = new Map<string, Service>();
   #localPods: ReadonlyMap<string, LocalPod>;
   #settings: MeshSettings;
+  /** How many workloads have each DNS name. */
+  readonly #names = new Map<string, number>();
+  readonly #resolved = new Map<string, readonly string[]>();
   #control: Relay | null = null;
   #touched = new Set<string>();
   #appeared: IpAddress[] = [];
@@ -142,6 +145,22 @@ export class WorkloadStore implements MeshView {
     return this.finishChange();
   }
 
+  /** @param addresses canonical texts; null: nothing is known of the name any more */
+  setResolved(hostname: string, addresses: readonly string[] | null): Invalidation {
+    if (addresses === null) this.#resolved.delete(hostname);
+    else this.#resolved.set(hostname, addresses);
+    return this.touch(keys.name(hostname));
+  }
+
+  resolved(hostname: string): readonly string[] | null {
+    return this.#resolved.get(hostname) ?? null;
+  }
+
+  /** Some workload has the DNS name; without one, some workload has any. */
+  hasName(hostname?: string): boolean {
+    return hostname === undefined ? this.#names.size > 0 : this.#names.has(hostname);
+  }
+
   control(): Relay | null {
     return this.#control;
   }
@@ -231,6 +250,8 @@ export class WorkloadStore implements MeshView {
   #commitWorkload({ key, before, after }: Change<Workload>): void {
     this.#touched.add(keys.workload(key));
     replaceIn(this.#workloads, key, after);
+    this.#countName(after?.hostname ?? '', 1);
+    this.#countName(before?.hostname ?? '', -1);
     this.#replaceAddresses(indexedAddresses(before), indexedAddresses(after), {
       set: (address) => after !== null && this.#addresses.addWorkload(address, after),
       clear: (address) => {
@@ -238,6 +259,13 @@ export class WorkloadStore implements MeshView {
       },
     });
     for (const service of this.#endpoints.replace(key, before, after)) this.#touched.add(keys.service(service));
+  }
+
+  #countName(hostname: string, change: 1 | -1): void {
+    if (hostname === '') return;
+    const count = (this.#names.get(hostname) ?? 0) + change;
+    if (count > 0) this.#names.set(hostname, count);
+    else this.#names.delete(hostname);
   }
 
   #commitService({ key, before, after }: Change<Service>): void {

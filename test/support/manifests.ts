@@ -135,6 +135,22 @@ export function networkPolicy(
   };
 }
 
+export function serviceEntry({ name, namespace, spec, labels = {} }: ServiceEntryManifest): Manifest {
+  return {
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name, namespace, labels },
+    spec,
+  };
+}
+
+interface ServiceEntryManifest {
+  readonly name: string;
+  readonly namespace: string;
+  readonly spec: object;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
 export function meshSettings(spec: Readonly<Record<string, unknown>>): Manifest {
   return { apiVersion: 'ambit.dev/v1alpha1', kind: 'MeshSettings', metadata: { name: 'mesh' }, spec };
 }

@@ -49,6 +49,7 @@ const anyWorkload = (name: string): fc.Arbitrary<Workload> =>
   fc
     .record({
       addresses: fc.uniqueArray(fc.constantFrom(...ADDRESSES), { maxLength: 2 }),
+      hostname: fc.constantFrom('', '', 'db.example.com'),
       hostNetwork: fc.boolean(),
       namespace: fc.constantFrom('default', 'other'),
       protocol: fc.constantFrom('hbone' as const, 'tcp' as const),

@@ -28,6 +28,7 @@ export function workload(name: string, overrides: Partial<Workload> = {}): Workl
     name,
     namespace: 'default',
     addresses: [],
+    hostname: '',
     hostNetwork: false,
     protocol: 'hbone',
     nativeTunnel: false,

@@ -1,10 +1,12 @@
 import type { ServiceEntryDocument } from '../../config/manifests/schemas/service-entry.ts';
 import { canonicalAddress } from '../../model/address.ts';
-import type { Locality, Workload } from '../../model/workload.ts';
+import type { Locality, MeshSettings, Workload } from '../../model/workload.ts';
 import { groupNameOf, completeEntry } from '../../derive/workload-entries.ts';
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { AnyCollection } from '../../derive/collections/collection.ts';
 import type { Read } from '../../derive/collections/derived-collection.ts';
+import { endpointPlace, isLocalName } from '../../derive/endpoint-address.ts';
+import { localityIn } from '../../derive/external-workload.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import type { PodWorkload } from '../../derive/pod-collections.ts';
 import type { Labels } from '../../derive/selectors.ts';
@@ -30,9 +32,9 @@ export class EndpointSource {
   }
 
   get collections(): readonly AnyCollection[] {
-    const { sources, workloads } = this.#parts;
+    const { sources, workloads, contexts } = this.#parts;
     const { Pod, ServiceEntry, WorkloadEntry, WorkloadGroup } = sources;
-    return [Pod, ServiceEntry, WorkloadEntry, WorkloadGroup, workloads.pods, ...workloads.external];
+    return [Pod, ServiceEntry, WorkloadEntry, WorkloadGroup, contexts.settings, workloads.pods, ...workloads.external];
   }
 
   /** The workloads behind a service. */
@@ -46,7 +48,7 @@ export class EndpointSource {
   /** Those of one port. */
   endpointsOf(source: ServiceSource, port: number, workloads: readonly Workload[], read: Read): Endpoints {
     const names = this.#names(source, port, read);
-    if (names !== null) return { kind: 'dns', list: names };
+    if (names !== null) return names;
     const key = sourceKey(source);
     const list = workloads.flatMap((workload) => {
       const target = workload.services.get(key)?.get(port);
@@ -72,14 +74,18 @@ export class EndpointSource {
   }
 
   /** Null where the addresses are known. */
-  #names(source: ServiceSource, port: number, read: Read): readonly Endpoint[] | null {
+  #names(source: ServiceSource, port: number, read: Read): Endpoints | null {
     if (source.kind !== 'ServiceEntry') return null;
     const { namespace, name } = source.metadata;
     const document = read.get(this.#parts.sources.ServiceEntry, `${namespace}/${name}`);
     const resolution = document?.spec.resolution;
     if (document === undefined || document.spec.workloadSelector !== null) return null;
     if (resolution !== 'DNS' && resolution !== 'DNS_ROUND_ROBIN') return null;
-    return namedEndpoints(source, document, port);
+    const list = namedEndpoints(source, document, port, this.#parts.contexts.settingsFor(read));
+    const [first] = list;
+    // Envoy takes no more than one name for that.
+    const isOne = resolution === 'DNS_ROUND_ROBIN' && first !== undefined && list.length === 1;
+    return isOne ? { kind: 'dns-first', list: [first] } : { kind: 'dns', list };
   }
 }
 
@@ -98,15 +104,32 @@ function endpoint(source: ServiceSource, workload: Workload, address: string, po
 }
 
 /** Where an entry writes no endpoints its host is the one. */
-function namedEndpoints(source: ServiceSource, { spec }: ServiceEntryDocument, port: number): readonly Endpoint[] {
+function namedEndpoints(
+  source: ServiceSource,
+  { spec }: ServiceEntryDocument,
+  port: number,
+  settings: MeshSettings,
+): readonly Endpoint[] {
   const known = source.ports.find((candidate) => candidate.port === port);
   const target = known?.target ?? port;
   const plain = { healthy: true, weight: 1, locality: nowhere, labels: null };
-  if (spec.endpoints.length === 0) return [{ ...plain, address: source.service.hostname, port: target }];
-  return spec.endpoints.flatMap(({ address, ports, weight }) => {
-    if (address === null || address.startsWith('unix:')) return [];
+  const { hostname } = source.service;
+  if (spec.endpoints.length === 0) return isLocalName(hostname) ? [] : [{ ...plain, address: hostname, port: target }];
+  return spec.endpoints.flatMap((endpoint) => {
+    const found = endpointPlace(endpoint, settings);
+    const address = 'name' in found ? found.name : found.address;
+    if (address === null) return [];
+    const { ports, weight, locality } = endpoint;
     const own = Object.hasOwn(ports, known?.name ?? '') ? ports[known?.name ?? ''] : undefined;
-    return [{ ...plain, address: canonicalAddress(address) ?? address, port: own ?? target, weight: weight ?? 1 }];
+    return [
+      {
+        ...plain,
+        address,
+        port: own ?? target,
+        weight: Math.max(1, weight ?? 1),
+        locality: localityIn(locality ?? ''),
+      },
+    ];
   });
 }
 

@@ -1,6 +1,6 @@
 import type { DestinationRuleDocument } from '../../config/manifests/schemas/destination-rule.ts';
 import type { VirtualServiceDocument } from '../../config/manifests/schemas/virtual-service.ts';
-import { byAge } from '../../derive/attachment.ts';
+import { byAge } from '../../config/manifests/age.ts';
 import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { AnyCollection, Collection } from '../../derive/collections/collection.ts';

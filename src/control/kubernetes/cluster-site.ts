@@ -16,6 +16,7 @@ import { deployWaypoints } from '../waypoints/deploy-waypoints.ts';
 import { deploymentTerms } from '../waypoints/deployment-terms.ts';
 import { openClusterAuthority } from './authority-secret.ts';
 import { tokenAudience } from '../certificates/tokens.ts';
+import { AddressWriter } from './address-writer.ts';
 import { clusterTokens } from './cluster-tokens.ts';
 import { leaderLease, validatorNameIn } from './names.ts';
 import { RootPublisher } from './root-publisher.ts';
@@ -142,6 +143,7 @@ export class ClusterSite implements ControlSite {
       deployWaypoints({ ...common, terms, clusterDomain, notes }, signal),
       keepWebhookBundle({ ...common, name: validatorNameIn(settings.podNamespace) }, signal),
       this.#writeStatus({ mesh, bound, refused }, onFailure, signal),
+      new AddressWriter({ ...common, entries: () => this.input.documentsOf('ServiceEntry') }).run(signal),
     ]);
   }
 

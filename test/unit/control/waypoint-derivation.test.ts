@@ -104,6 +104,24 @@ describe('what a waypoint is told', () => {
     assert.match(cluster, /STRICT_DNS.*api\.example\.com/);
     assert.deepEqual(rig.conditions, []);
   });
+
+  const inTurn = (endpoints: readonly object[]): string => {
+    const entry = document('networking.istio.io/v1', 'ServiceEntry', 'shop', 'out', {
+      hosts: ['api.example.com'],
+      addresses: ['240.0.0.9'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'DNS_ROUND_ROBIN',
+      endpoints,
+    });
+    const rig = new WaypointRig(...base, entry);
+    return JSON.stringify(rig.json(waypoint, 'clusters', 'inbound-vip|80|http|api.example.com'));
+  };
+  test('uses one address after the other of a single name where it is asked to', () => {
+    assert.match(inTurn([]), /LOGICAL_DNS.*api\.example\.com/);
+    assert.match(inTurn([{ address: 'a.example.com' }, { address: 'b.example.com' }]), /STRICT_DNS/);
+    // Without a name Envoy would refuse the other kind.
+    assert.match(inTurn([{ address: 'localhost' }]), /STRICT_DNS/);
+  });
 });
 
 describe('a DestinationRule', () => {

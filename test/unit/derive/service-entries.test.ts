@@ -168,9 +168,11 @@ void describe('a ServiceEntry', () => {
     ['the broadcast address', { addresses: ['255.255.255.255', '10.97.0.1'] }, ['AddressNotHonoured']],
     ['no address', { addresses: [] }, ['NoAddress']],
     ['a wildcard', { hosts: ['*.example.com', 'db.example.com'] }, ['WildcardHost']],
-    ['hosts to be resolved', { resolution: 'DNS', endpoints: [] }, ['NotResolved']],
-    ['hosts to be resolved in turn', { resolution: 'DNS_ROUND_ROBIN', endpoints: [] }, ['NotResolved']],
-    ['an endpoint to be resolved', { resolution: 'DNS', endpoints: [{ address: 'a.example.com' }] }, ['NotResolved']],
+    ['no address and none to be chosen', { addresses: [], resolution: 'NONE', endpoints: [] }, []],
+    ['a name where none is looked up', { endpoints: [{ address: 'a.example.com' }] }, ['NotResolved']],
+    ['a name that is the client', { resolution: 'DNS', endpoints: [{ address: 'x.localhost' }] }, ['ForbiddenAddress']],
+    ['a number for a name', { resolution: 'DNS', endpoints: [{ address: '2130706433' }] }, ['NotResolved']],
+    ['what some take for an address', { resolution: 'DNS', endpoints: [{ address: '127.1' }] }, ['NotResolved']],
     ['endpoints that nothing asks for', { resolution: 'NONE' }, ['NotResolved']],
     ['export to some namespaces', { exportTo: ['.', 'x'] }, ['ExportToNamespaces']],
   ];
@@ -185,10 +187,35 @@ void describe('a ServiceEntry', () => {
     });
   }
 
-  test('with DNS has those endpoints that are addresses', () => {
-    const state = derive(serviceEntry('db', { ...db, resolution: 'DNS' }));
-    assert.ok(state.workloads.has(endpoint));
-    assert.deepEqual(reasons(state), []);
+  for (const resolution of ['DNS', 'DNS_ROUND_ROBIN']) {
+    test(`with ${resolution} has endpoints that are names, and such that are addresses`, () => {
+      const endpoints = [
+        { address: 'Far.example.com.', ports: { tcp: 5432 }, weight: 3, locality: 'eu/b' },
+        { address: '192.0.2.1' },
+      ];
+      const state = derive(serviceEntry('db', { ...db, resolution, endpoints }));
+      const named = state.workloads.get(endpoint.replace('192.0.2.1', 'far.example.com'));
+      assert.deepEqual([named?.hostname, named?.addresses, named?.capacity], ['far.example.com', [], 3]);
+      assert.deepEqual([named?.locality.zone, named?.services], ['b', new Map([[key, new Map([[80, 5432]])]])]);
+      assert.deepEqual(state.workloads.get(endpoint)?.addresses, ['192.0.2.1']);
+      assert.deepEqual(reasons(state), []);
+    });
+
+    test(`with ${resolution} and no endpoint has each host for its own`, () => {
+      const hosts = ['db.example.com', 'b.example.com'];
+      const state = derive(serviceEntry('db', { ...db, hosts, resolution, endpoints: [] }));
+      const places = [...state.workloads.values()].map(({ hostname, services }) => [hostname, ...services.keys()]);
+      assert.deepEqual(places.sort(), [
+        ['b.example.com', 'shop/b.example.com'],
+        ['db.example.com', 'shop/db.example.com'],
+      ]);
+      assert.deepEqual(reasons(state), []);
+    });
+  }
+
+  test('with DNS is not what a host says of whoever looks it up', () => {
+    const state = derive(serviceEntry('db', { ...db, hosts: ['localhost'], resolution: 'DNS', endpoints: [] }));
+    assert.deepEqual([state.workloads.size, reasons(state)], [0, ['ServiceEntry shop/db: Accepted/NotResolved']]);
   });
 
   test('whose hosts are resolved by a waypoint is none', () => {

@@ -61,6 +61,7 @@ void describe('a WorkloadEntry', () => {
       status: 'healthy',
       capacity: 3,
       podUid: null,
+      hostname: '',
       waypoint: null,
       applicationTunnel: null,
       guardedByService: false,

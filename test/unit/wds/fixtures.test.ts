@@ -49,6 +49,7 @@ test('a workload of a stock istiod is read', () => {
     namespace: 'shop',
     addresses: ['10.0.0.7'],
     hostNetwork: false,
+    hostname: '',
     protocol: 'hbone',
     nativeTunnel: false,
     trustDomain: 'cluster.local',

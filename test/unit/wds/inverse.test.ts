@@ -35,6 +35,7 @@ const waypoint: fc.Arbitrary<WaypointReference | null> = fc.oneof(
 
 const workloads: fc.Arbitrary<Workload> = record({
   addresses: fc.uniqueArray(address),
+  hostname: fc.constantFrom('', 'db.example.com'),
   hostNetwork: fc.boolean(),
   protocol: fc.constantFrom('hbone', 'tcp'),
   nativeTunnel: fc.boolean(),

@@ -43,6 +43,6 @@ suite('outbound to the control plane', () => {
     const decision = await asked(own, { destination: '240.240.255.255' });
     assert.equal(decision.action, 'passthrough');
     assert.equal(decision.mask.prefixLength, 32);
-    assert.equal((await asked(own, { destination: '192.0.2.1' })).mask.prefixLength, 3);
+    assert.equal((await asked(own, { destination: '208.0.2.1' })).mask.prefixLength, 4);
   });
 });
