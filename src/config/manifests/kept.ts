@@ -69,8 +69,20 @@ async function readKept(path: string): Promise<string | null> {
 }
 
 function encode(state: ManifestState): string {
-  const documents = [...state.values()].map(({ file, line, raw }) => ({ file, line, raw }));
-  return JSON.stringify({ version, documents });
+  const documents = [...state.values()].map(
+    ({ file, line, raw }) => `{"file":${JSON.stringify(file)},"line":${line},"raw":${textOf(raw)}}`,
+  );
+  return `{"version":${version},"documents":[${documents.join(',')}]}`;
+}
+
+/** By what was read: one change leaves thousands of others as they are, and it waits until all are written. */
+const texts = new WeakMap<object, string>();
+
+function textOf(raw: unknown): string {
+  if (!isRecord(raw)) return JSON.stringify(raw);
+  const known = texts.get(raw) ?? JSON.stringify(raw);
+  texts.set(raw, known);
+  return known;
 }
 
 /** Everything is validated again: the schemas may have become stricter since. null: not of our form. */
