@@ -480,6 +480,28 @@ describe('documents in whatever order', () => {
       parentRefs: [{ group: '', kind: 'Service', name: 'next' }],
       rules: [{ backendRefs: [{ name: 'web', port: 80 }] }],
     }),
+    virtualService('shop', 'v', 'web', host('books', 'bank')),
+    document('gateway.networking.k8s.io/v1beta1', 'ReferenceGrant', 'bank', 'g', {
+      from: ['VirtualService', 'ServiceEntry'].map((kind) => ({
+        group: 'networking.istio.io',
+        kind,
+        namespace: 'shop',
+      })),
+      to: ['Service', 'Pod'].map((kind) => ({ group: '', kind })),
+    }),
+    ...[
+      { resolution: 'STATIC', endpoints: [{ address: '10.0.2.1' }] },
+      { resolution: 'DNS', endpoints: [{ address: 'books.example' }] },
+    ].flatMap((spec) =>
+      ['shop', 'bank'].map((space) =>
+        document('networking.istio.io/v1', 'ServiceEntry', space, 'e', {
+          hosts: [host('books', 'bank')],
+          addresses: ['240.0.0.7'],
+          ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+          ...spec,
+        }),
+      ),
+    ),
     authorizationPolicy('shop', 'p', {
       targetRefs: [{ group: '', kind: 'Service', name: 'web' }],
       rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
