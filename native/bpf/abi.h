@@ -21,6 +21,14 @@
 /* Where a pod's proxy takes connections over from the engine, and where it is administered. */
 #define AMB_HANDOVER_PORT 15088
 #define AMB_ADMIN_PORT 15000
+#define AMB_DNS_PORT 53
+/* Bits of amb_pod.flags. */
+#define AMB_POD_GUARDED 1
+#define AMB_POD_DNS 2
+/* In SO_MARK, of connected UDP sockets whose datagrams to port 53 turn round on lo. */
+#define AMB_DNS_MARK (1 << 26)
+/* 127.53.53.53, the source of such datagrams of unconnected sockets; for IPv6 it is ::1. */
+#define AMB_DNS_SOURCE 0x7f353535
 
 /* IPv4 is held as ::ffff:a.b.c.d, so that one comparison serves both families. Network byte order. */
 struct amb_address {
@@ -38,8 +46,8 @@ struct amb_pod {
 	struct amb_address addresses[AMB_MAX_ADDRESSES];
 	/* Settings as they were before enrolment: tcp_fwmark_accept, fwmark_reflect of IPv4 and of IPv6; 255: absent. */
 	__u8 previous[4];
-	/* Not 0: the pod's own processes may not connect to its hand-over and administration ports. */
-	__u32 guarded;
+	/* AMB_POD_GUARDED: the pod's own processes may not connect to its hand-over and administration ports. */
+	__u32 flags;
 };
 
 /*
@@ -114,6 +122,12 @@ enum amb_counter {
 	AMB_PROBE_FROM_POD,
 	AMB_REFUSED_CLOSED,
 	AMB_REFUSED_GUARDED,
+	AMB_DNS_CAPTURED,
+	AMB_DNS_OPEN,
+	AMB_DNS_BOUND,
+	AMB_DNS_REFUSED,
+	AMB_LOOKUP_DNS,
+	AMB_DROPPED_NO_DNS,
 	AMB_COUNTERS,
 };
 

@@ -37,6 +37,18 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } amb_probes SEC(".maps");
 
+/*
+ * The socket that answers a pod's name queries, by the pod's netns cookie. The kernel takes it out when it is closed, and so
+ * also when the engine is killed: who is not here is not answered by us, and asks its own resolver.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, AMB_MAX_PODS);
+	__type(key, __u64);
+	__type(value, __u64);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} amb_dns SEC(".maps");
+
 static __always_inline void count(__u32 counter)
 {
 	__u64 *value = bpf_map_lookup_elem(&amb_counters, &counter);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
 /*
- * Programs of the whole node, attached at the root of the cgroup2 tree: the choice of connections to capture, and the
- * publication of the node's own probes. They run for every process of the machine, so the first step is one map look-up
+ * Programs of the whole node, attached at the root of the cgroup2 tree: the choice of connections to capture, the way of name queries, and the publication of the node's own probes. They run for every process of the machine, so the first step is one map look-up
  * and the default is to leave the socket alone.
  */
 #include "common.h"
@@ -12,7 +11,9 @@
 #define SO_MARK 36
 #define SO_BINDTOIFINDEX 62
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define IPPROTO_MPTCP 262
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -170,8 +171,10 @@ static __always_inline int is_guarded(const struct amb_pod *pod, const struct bp
 {
 	__u16 port = bpf_ntohs(ctx->user_port);
 
-	return pod->guarded && (port == AMB_HANDOVER_PORT || port == AMB_ADMIN_PORT);
+	return (pod->flags & AMB_POD_GUARDED) && (port == AMB_HANDOVER_PORT || port == AMB_ADMIN_PORT);
 }
+
+#include "dns.h"
 
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct amb_address *destination)
 {
@@ -180,7 +183,11 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 	__u64 cookie;
 	__u32 inner;
 
-	if (!sk || ctx->type != SOCK_STREAM)
+	if (!sk)
+		return ALLOW;
+	if (ctx->type == SOCK_DGRAM)
+		return on_connect_udp(ctx, sk, destination);
+	if (ctx->type != SOCK_STREAM)
 		return ALLOW;
 	if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_MPTCP)
 		return ALLOW;
@@ -193,6 +200,8 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 		return ALLOW;
 	}
 	inner = inner_kind(pod, destination);
+	if (inner == AMB_COUNTERS && is_open_dns(ctx, pod, cookie))
+		return leave_alone(ctx, sk, pod->mark, AMB_DNS_OPEN);
 	if (inner == AMB_COUNTERS)
 		return capture(ctx, sk, pod->mark);
 	if (is_guarded(pod, ctx))

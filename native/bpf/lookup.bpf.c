@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
 /*
  * One instance per pod network namespace: which listener gets a SYN. Everything that is neither the pod's own business on
- * lo nor a published probe goes to the engine, and where the engine has no listener the connection is refused.
+ * lo nor a published probe goes to the engine, and where the engine has no listener the connection is refused. Of UDP, only
+ * what the hooks turned round: name queries.
  */
 #include "common.h"
 
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 #define LOOPBACK_IFINDEX 1
 
 char _license[] SEC("license") = "Dual BSD/GPL";
@@ -96,11 +98,40 @@ static __always_inline int assign(struct bpf_sk_lookup *ctx, const struct amb_tu
 	return SK_PASS;
 }
 
+/*
+ * A name query that the hooks turned round. Where the socket has just gone, no application's that is bound to port 53 may
+ * take what was meant for somebody else.
+ */
+static __always_inline int assign_dns(struct bpf_sk_lookup *ctx)
+{
+	__u64 cookie = config.pod_cookie;
+	struct amb_tuple tuple;
+	struct bpf_sock *sk;
+	long failure;
+
+	if (ctx->local_port != AMB_DNS_PORT || ctx->ingress_ifindex != LOOPBACK_IFINDEX)
+		return SK_PASS;
+	read_tuple(ctx, &tuple);
+	if (is_loopback(&tuple.destination) || is_own(&tuple.destination))
+		return SK_PASS;
+	sk = bpf_map_lookup_elem(&amb_dns, &cookie);
+	if (!sk) {
+		count(AMB_DROPPED_NO_DNS);
+		return SK_DROP;
+	}
+	failure = bpf_sk_assign(ctx, sk, BPF_SK_LOOKUP_F_NO_REUSEPORT | BPF_SK_LOOKUP_F_REPLACE);
+	bpf_sk_release(sk);
+	count(failure ? AMB_DROPPED_UNASSIGNABLE : AMB_LOOKUP_DNS);
+	return failure ? SK_DROP : SK_PASS;
+}
+
 SEC("sk_lookup")
 int amb_lookup(struct bpf_sk_lookup *ctx)
 {
 	struct amb_tuple tuple;
 
+	if (ctx->protocol == IPPROTO_UDP)
+		return assign_dns(ctx);
 	if (ctx->protocol != IPPROTO_TCP)
 		return SK_PASS;
 	read_tuple(ctx, &tuple);

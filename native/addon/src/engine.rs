@@ -154,6 +154,18 @@ impl NativeEngine {
     }
 
     #[napi]
+    pub fn set_names(&self, env: Env, records: Unknown<'_>) -> Result<()> {
+        let read = || read_list(records, "records", input::name_record);
+        self.at_once(&env, |engine| engine.set_names(read()?))
+    }
+
+    #[napi]
+    pub fn remove_names(&self, env: Env, keys: Unknown<'_>) -> Result<()> {
+        let read = || read_list(keys, "keys", |value| value.text());
+        self.at_once(&env, |engine| engine.remove_names(&read()?))
+    }
+
+    #[napi]
     pub fn answer(&self, env: Env, answers: Unknown<'_>) -> Result<()> {
         let read = || read_list(answers, "answers", input::answer);
         self.at_once(&env, |engine| engine.answer(read()?))

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use ambit_engine::api::{
     AccessLogFilter, Answer, AnswerMask, Direction, Endpoint, EndpointSet, EndpointSetReference,
-    EngineOptions, Handover, IdentityCertificate, InboundVerdict, LogFormat, OutboundAction,
-    OutboundVerdict, PodSpec, Protocol, Relay, ServiceDescriptor, Verdict, WantedOutcome,
-    WorkloadDescriptor,
+    EngineOptions, Handover, IdentityCertificate, InboundVerdict, LogFormat, NameRecord,
+    OutboundAction, OutboundVerdict, PodSpec, Protocol, Relay, ServiceDescriptor, Verdict,
+    WantedOutcome, WorkloadDescriptor,
 };
 
 use crate::read::{Fields, Read, Value, small};
@@ -83,6 +83,20 @@ pub(crate) fn pod_spec(value: Value<'_>) -> Read<PodSpec> {
         workload: fields.text("workload")?,
         probe_ports: fields.get("probePorts", |value| value.list(small))?,
         handover: fields.boolean("handover")?,
+        dns_capture: fields.boolean("dnsCapture")?,
+    })
+}
+
+pub(crate) fn name_record(value: Value<'_>) -> Read<NameRecord> {
+    let fields = value.object()?;
+    Ok(NameRecord {
+        key: fields.text("key")?,
+        name: fields.text("name")?,
+        namespace: fields.text("namespace")?,
+        public: fields.boolean("public")?,
+        canonical: fields.boolean("canonical")?,
+        addresses: fields.get("addresses", |value| value.list(|it| it.address()))?,
+        ttl: fields.small("ttl")?,
     })
 }
 

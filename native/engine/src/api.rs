@@ -70,6 +70,8 @@ pub struct PodSpec {
     pub probe_ports: Vec<u16>,
     /// A proxy that takes connections for others: a waypoint or a gateway.
     pub handover: bool,
+    /// Its name queries are answered from the names of the mesh, or forwarded.
+    pub dns_capture: bool,
 }
 
 impl PodSpec {
@@ -110,6 +112,23 @@ pub struct ServiceDescriptor {
     pub hostname: Arc<str>,
     pub name: Arc<str>,
     pub namespace: Arc<str>,
+}
+
+/// A name of the mesh and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRecord {
+    /// Of several records of one name, `namespace/hostname` tells whose it is.
+    pub key: Arc<str>,
+    /// Lower case, without a dot at the end; `*.` at the beginning stands for one or more labels.
+    pub name: Arc<str>,
+    pub namespace: Arc<str>,
+    /// Pods of other namespaces see it, too.
+    pub public: bool,
+    /// Of several it counts for pods whose own namespace has none.
+    pub canonical: bool,
+    pub addresses: Vec<IpAddr>,
+    /// Seconds.
+    pub ttl: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

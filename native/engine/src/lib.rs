@@ -3,6 +3,7 @@
 pub mod api;
 pub mod decisions;
 pub mod directory;
+pub mod dns;
 pub mod drain;
 pub mod engine;
 pub mod error;

@@ -10,6 +10,14 @@ pub const LISTENER_SLOTS: u32 = 3 * MAX_THREADS as u32;
 /// Where a pod's proxy takes connections over from the engine, and where it is administered.
 pub const HANDOVER_PORT: u16 = 15088;
 pub const ADMIN_PORT: u16 = 15000;
+pub const DNS_PORT: u16 = 53;
+/// Bits of [`Pod::flags`].
+pub const POD_GUARDED: u32 = 1;
+pub const POD_DNS: u32 = 2;
+/// In SO_MARK, of connected UDP sockets whose datagrams to port 53 turn round on `lo`.
+pub const DNS_MARK: u32 = 1 << 26;
+/// Source of such datagrams of unconnected sockets; for IPv6 it is `::1`.
+pub const DNS_SOURCE: u32 = 0x7f35_3535;
 /// A setting that the namespace does not have.
 pub const SETTING_ABSENT: u8 = 255;
 
@@ -62,7 +70,7 @@ pub struct Pod {
     pub address_count: u32,
     pub addresses: [Address; MAX_ADDRESSES],
     pub previous: [u8; 4],
-    pub guarded: u32,
+    pub flags: u32,
 }
 
 #[repr(C)]
@@ -132,7 +140,7 @@ impl ListenerKind {
 }
 
 /// Names of the counters, in the order of `enum amb_counter`.
-pub const COUNTERS: [&str; 20] = [
+pub const COUNTERS: [&str; 26] = [
     "captured",
     "connect_engine",
     "connect_own",
@@ -153,6 +161,12 @@ pub const COUNTERS: [&str; 20] = [
     "probe_from_pod",
     "refused_closed",
     "refused_guarded",
+    "dns_captured",
+    "dns_open",
+    "dns_bound",
+    "dns_refused",
+    "lookup_dns",
+    "dropped_no_dns",
 ];
 
 // SAFETY: plain integers without padding holes (the fields named `padding` fill them); every bit pattern is valid.

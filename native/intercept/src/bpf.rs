@@ -95,11 +95,16 @@ pub(crate) fn slot_set(map: BorrowedFd<'_>, slot: u32, listener: BorrowedFd<'_>)
 
 /// Empties a slot; that it was empty is no error.
 pub(crate) fn slot_clear(map: BorrowedFd<'_>, slot: u32) -> io::Result<()> {
+    map_delete(map, &slot.to_ne_bytes())
+}
+
+/// Takes an element out; that there was none is no error.
+pub(crate) fn map_delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<()> {
     let mut attributes = zeroed();
     // SAFETY: the member of the element commands.
     let element = unsafe { &mut attributes.__bindgen_anon_2 };
     element.map_fd = raw(map);
-    element.key = (&raw const slot) as u64;
+    element.key = key.as_ptr() as u64;
     match bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attributes) {
         Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL)) => {
             Err(error)

@@ -6,6 +6,7 @@ use aya_obj::generated::bpf_attach_type;
 
 use crate::abi;
 use crate::bpf;
+use crate::dns::without_dns;
 use crate::enrolment::{find_entry, remove_folder, unknown};
 use crate::error::{InterceptError, system};
 use crate::hooks::map_error;
@@ -39,7 +40,9 @@ impl Node {
         if let Some(known) = state.pods.get_mut(uid) {
             known.attachment = None;
             let netns = std::sync::Arc::clone(&known.netns);
-            return self.detach_pod(state, uid, &netns);
+            let dns = std::mem::take(&mut known.dns);
+            self.detach_pod(state, uid, &netns)?;
+            return if dns { without_dns(&netns) } else { Ok(()) };
         }
         match find_entry(state, uid) {
             Some((cookie, _)) => self.detach_unclaimed(state, uid, cookie),
@@ -120,6 +123,7 @@ impl Node {
             let _ = state.maps.probes.remove(&tuple);
         }
         let _ = state.maps.quota.remove(&cookie);
+        self.unanswer(cookie)?;
         self.detach_link(uid)
     }
 

@@ -99,7 +99,7 @@ impl Node {
         let folder = self.pins.pod(&pod.uid);
         create_folder(&folder).map_err(system(format!("creating {}", folder.display())))?;
         let (attachment, adopted) = self.attach(pod, netns, &listeners)?;
-        self.tell_kernel(state, pod, netns, previous)?;
+        self.tell_kernel(state, pod, netns, previous, false)?;
         let token = state.next_token;
         self.poller
             .add(changes.as_fd(), token)
@@ -123,6 +123,7 @@ impl Node {
             netns,
             previous,
             routing,
+            dns: false,
             changes,
             attachment,
             checked: Instant::now(),
@@ -163,12 +164,13 @@ impl Node {
     }
 
     /// The entry that makes the hooks capture comes last.
-    fn tell_kernel(
+    pub(crate) fn tell_kernel(
         &self,
         state: &mut State,
         pod: &PodNetwork,
         netns: &Netns,
         previous: Previous,
+        dns: bool,
     ) -> Result<(), InterceptError> {
         let cookie = netns.cookie();
         if state.maps.quota.get(&cookie, 0).is_err() {
@@ -185,7 +187,7 @@ impl Node {
                 .insert(key, cookie, 0)
                 .map_err(map_error("amb_probe_ports"))?;
         }
-        let entry = pod::entry(pod, netns, previous, true);
+        let entry = pod::entry(pod, netns, previous, true, dns);
         state
             .maps
             .pods
@@ -203,11 +205,8 @@ impl Node {
         let Some(known) = known else {
             return Err(unknown(&pod.uid));
         };
-        let (old, netns, previous) = (
-            known.network.clone(),
-            Arc::clone(&known.netns),
-            known.previous,
-        );
+        let (old, netns) = (known.network.clone(), Arc::clone(&known.netns));
+        let (previous, dns) = (known.previous, known.dns);
         if known.is_replaced() {
             let path = pod.netns.display();
             let reason = format!("{path} is another network namespace now: forget the pod first");
@@ -219,7 +218,7 @@ impl Node {
         if old.addresses != pod.addresses {
             self.change_addresses(&mut state, pod, &netns)?;
         }
-        self.tell_kernel(&mut state, pod, &netns, previous)?;
+        self.tell_kernel(&mut state, pod, &netns, previous, dns)?;
         let kept: Vec<_> = pod::probe_keys(pod).collect();
         for key in pod::probe_keys(&old).filter(|key| !kept.contains(key)) {
             let _ = state.maps.probe_ports.remove(&key);

@@ -19,9 +19,11 @@ use crate::pins::{Pins, remove_pin};
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/hooks.o"));
 
 /// Name of the program without prefix, and where it is attached.
-pub(crate) const LINKS: [(&str, bpf_attach_type); 3] = [
+pub(crate) const LINKS: [(&str, bpf_attach_type); 5] = [
     ("connect4", bpf_attach_type::BPF_CGROUP_INET4_CONNECT),
     ("connect6", bpf_attach_type::BPF_CGROUP_INET6_CONNECT),
+    ("sendmsg4", bpf_attach_type::BPF_CGROUP_UDP4_SENDMSG),
+    ("sendmsg6", bpf_attach_type::BPF_CGROUP_UDP6_SENDMSG),
     ("sockops", bpf_attach_type::BPF_CGROUP_SOCK_OPS),
 ];
 
@@ -52,8 +54,27 @@ pub(crate) struct Hooks {
 pub(crate) struct Opened {
     pub hooks: Hooks,
     pub maps: Maps,
+    pub shared: SharedMaps,
+}
+
+/// The maps that the pods' look-up programs use, too.
+pub(crate) struct SharedMaps {
     pub counters: OwnedFd,
     pub probes: OwnedFd,
+    pub dns: OwnedFd,
+}
+
+impl SharedMaps {
+    fn open(pins: &Pins) -> Result<Self, InterceptError> {
+        let open = |name: &str| {
+            bpf::open_pin(&pins.map(name)).map_err(system(format!("opening the pinned map {name}")))
+        };
+        Ok(Self {
+            counters: open("amb_counters")?,
+            probes: open("amb_probes")?,
+            dns: open("amb_dns")?,
+        })
+    }
 }
 
 /// Loads, registers this process as an engine, then attaches or swaps: no connection is judged by a program that does not
@@ -84,10 +105,7 @@ pub(crate) fn open(
         typed(&mut object, "amb_engines")?,
         serving.as_fd(),
     )?;
-    let probes = bpf::open_pin(&pins.map("amb_probes"))
-        .map_err(system("opening the pinned map amb_probes"))?;
-    let counters_fd = bpf::open_pin(&pins.map("amb_counters"))
-        .map_err(system("opening the pinned map amb_counters"))?;
+    let shared = SharedMaps::open(pins)?;
     let links = LINKS
         .into_iter()
         .zip(programs)
@@ -106,8 +124,7 @@ pub(crate) fn open(
             quota: typed(&mut object, "amb_quota")?,
             probes: typed(&mut object, "amb_probes")?,
         },
-        counters: counters_fd,
-        probes,
+        shared,
     })
 }
 
@@ -135,15 +152,17 @@ fn typed<M: TryFrom<aya::maps::Map, Error = MapError>>(
     M::try_from(map).map_err(load_error(name))
 }
 
-fn load_programs(object: &mut Ebpf) -> Result<[OwnedFd; 3], InterceptError> {
+fn load_programs(object: &mut Ebpf) -> Result<[OwnedFd; 5], InterceptError> {
     Ok([
-        load_connect(object, "amb_connect4")?,
-        load_connect(object, "amb_connect6")?,
+        load_address(object, "amb_connect4")?,
+        load_address(object, "amb_connect6")?,
+        load_address(object, "amb_sendmsg4")?,
+        load_address(object, "amb_sendmsg6")?,
         load_sockops(object)?,
     ])
 }
 
-fn load_connect(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, InterceptError> {
+fn load_address(object: &mut Ebpf, name: &'static str) -> Result<OwnedFd, InterceptError> {
     let program: &mut CgroupSockAddr = object
         .program_mut(name)
         .ok_or_else(|| missing(name))?

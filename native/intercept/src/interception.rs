@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::dns::DnsSockets;
 use crate::error::{InterceptError, system};
 use crate::features;
 use crate::hooks::{self, Hooks, Maps, Opened};
@@ -53,10 +54,9 @@ impl Interception {
         let Opened {
             hooks,
             maps,
-            counters,
-            probes,
+            shared,
         } = hooks::open(&pins, cgroup, &config).map_err(features::explain)?;
-        let template = LookupTemplate::new(counters, probes)?;
+        let template = LookupTemplate::new(shared)?;
         prove_lookup(&template).map_err(features::explain)?;
         let poller = Poller::new().map_err(system("creating an epoll instance"))?;
         let state = State {
@@ -103,6 +103,17 @@ impl Interception {
     /// Follows changed addresses and probe ports of an enrolled pod. Its namespace must be the same.
     pub fn update(&self, pod: &PodNetwork) -> Result<(), InterceptError> {
         self.node.update(pod)
+    }
+
+    /// From the return on, an enrolled pod's name queries arrive at the socket; when it is closed, they go to the pod's
+    /// resolver. Enrolling the pod anew ends this.
+    pub fn capture_dns(&self, uid: &str) -> Result<DnsSockets, InterceptError> {
+        self.node.capture_dns(uid)
+    }
+
+    /// Name queries go to the pod's resolver again.
+    pub fn release_dns(&self, uid: &str) -> Result<(), InterceptError> {
+        self.node.release_dns(uid)
     }
 
     /// Ends capture; rule and route stay for open flows. The caller closes its listeners and, after its flows have ended,

@@ -4,8 +4,11 @@
 #[doc(hidden)]
 pub mod abi;
 mod bpf;
+pub mod datagrams;
 mod departure;
 mod detach;
+mod dns;
+mod dns_rules;
 mod engines;
 mod enrolment;
 mod error;
@@ -26,6 +29,7 @@ mod sys;
 mod watch;
 
 pub use detach::detach;
+pub use dns::DnsSockets;
 pub use error::InterceptError;
 pub use interception::Interception;
 pub use netns::Netns;

@@ -74,7 +74,7 @@ fn of_kind(set: &ThreadListeners, kind: ListenerKind) -> &TcpListener {
 }
 
 fn listener() -> io::Result<Socket> {
-    let (socket, ipv6) = dual_stack()?;
+    let (socket, ipv6) = dual_stack(Type::STREAM, Protocol::TCP)?;
     sys::set_transparent(socket.as_fd(), ipv6)?;
     sockets::prepare_accepted(&socket)?;
     bind(&socket, ipv6)?;
@@ -83,22 +83,22 @@ fn listener() -> io::Result<Socket> {
 }
 
 /// AF_INET6 serves IPv4 too (sk_lookup demands that it is not v6-only); AF_INET where the kernel has no IPv6.
-fn dual_stack() -> io::Result<(Socket, bool)> {
-    let kind = Type::STREAM.nonblocking().cloexec();
-    match Socket::new(Domain::IPV6, kind, Some(Protocol::TCP)) {
+pub(crate) fn dual_stack(kind: Type, protocol: Protocol) -> io::Result<(Socket, bool)> {
+    let kind = kind.nonblocking().cloexec();
+    match Socket::new(Domain::IPV6, kind, Some(protocol)) {
         Ok(socket) => {
             socket.set_only_v6(false)?;
             Ok((socket, true))
         }
         Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {
-            Ok((Socket::new(Domain::IPV4, kind, Some(Protocol::TCP))?, false))
+            Ok((Socket::new(Domain::IPV4, kind, Some(protocol))?, false))
         }
         Err(error) => Err(error),
     }
 }
 
 /// A port above the ephemeral range; any port when those are taken. Which one matters to nobody: sk_lookup finds the socket.
-fn bind(socket: &Socket, ipv6: bool) -> io::Result<()> {
+pub(crate) fn bind(socket: &Socket, ipv6: bool) -> io::Result<()> {
     let start = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.subsec_nanos())

@@ -10,6 +10,7 @@ use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use crate::abi::{LISTENER_SLOTS, LookupConfig, bytes_of};
 use crate::bpf::{self, LinkInfo};
 use crate::error::InterceptError;
+use crate::hooks::SharedMaps;
 use crate::netns::Netns;
 use crate::pins::{Pins, remove_pin};
 
@@ -20,18 +21,18 @@ const ATTACH: bpf_attach_type = bpf_attach_type::BPF_SK_LOOKUP;
 /// The parsed object and the shared maps that every instance uses.
 pub(crate) struct LookupTemplate {
     object: Object,
-    counters: OwnedFd,
-    probes: OwnedFd,
+    shared: SharedMaps,
 }
 
 impl LookupTemplate {
-    pub fn new(counters: OwnedFd, probes: OwnedFd) -> Result<Self, InterceptError> {
+    pub fn new(shared: SharedMaps) -> Result<Self, InterceptError> {
         let object = Object::parse(OBJECT).map_err(load_error)?;
-        Ok(Self {
-            object,
-            counters,
-            probes,
-        })
+        Ok(Self { object, shared })
+    }
+
+    /// Where a pod's netns cookie leads to the socket that answers its name queries.
+    pub fn dns(&self) -> BorrowedFd<'_> {
+        self.shared.dns.as_fd()
     }
 
     /// Loads an instance that finds its listeners in `listeners`.
@@ -49,8 +50,9 @@ impl LookupTemplate {
         let descriptors = maps.iter().map(|(name, map)| {
             let fd = match name.as_str() {
                 "amb_listeners" => listeners,
-                "amb_counters" => self.counters.as_fd(),
-                "amb_probes" => self.probes.as_fd(),
+                "amb_counters" => self.shared.counters.as_fd(),
+                "amb_probes" => self.shared.probes.as_fd(),
+                "amb_dns" => self.shared.dns.as_fd(),
                 _ => rodata.as_fd(),
             };
             (name.as_str(), fd.as_raw_fd(), map)

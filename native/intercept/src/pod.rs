@@ -15,7 +15,7 @@ use crate::netns::Netns;
 use crate::options::{GUARDED_PORTS, MAX_ADDRESSES, PodNetwork, ThreadListeners};
 use crate::routing::{MARK, Routing};
 use crate::settings::{self, Previous};
-use crate::{listeners, sys};
+use crate::{dns_rules, listeners, sys};
 
 /// A pod of this process.
 pub(crate) struct PodState {
@@ -23,6 +23,8 @@ pub(crate) struct PodState {
     pub netns: Arc<Netns>,
     pub previous: Previous,
     pub routing: Routing,
+    /// Its name queries are captured, too.
+    pub dns: bool,
     pub changes: Changes,
     /// `None`: withdrawn.
     pub attachment: Option<Attachment>,
@@ -122,7 +124,7 @@ pub(crate) fn owns_addresses(pod: &PodNetwork, own: &[IpAddr]) -> Result<(), Int
 /// Inside the namespace: takes out all that `prepare` put in besides the listeners; in words what that was.
 pub(crate) fn take_down(previous: Previous) -> io::Result<Vec<String>> {
     let mut removed = Vec::new();
-    let count = Routing::remove()?;
+    let count = Routing::remove()? + dns_rules::remove()?;
     if count > 0 {
         removed.push(format!("{count} rules and routes"));
     }
@@ -137,7 +139,7 @@ pub(crate) fn take_down(previous: Previous) -> io::Result<Vec<String>> {
 pub(crate) const LOOPBACK_DOWN: &str = "the loopback interface is down";
 
 /// Inside the namespace: rule, route and settings; in words what was not in place, and whether it is now.
-pub(crate) fn repair(routing: Routing) -> io::Result<Vec<(String, bool)>> {
+pub(crate) fn repair(routing: Routing, dns: bool) -> io::Result<Vec<(String, bool)>> {
     let mut found = Vec::new();
     if !routing.intact()? {
         let missing = routing.repair();
@@ -151,6 +153,10 @@ pub(crate) fn repair(routing: Routing) -> io::Result<Vec<(String, bool)>> {
             (_, false, false) => "another rule comes before ours",
         };
         found.push((what.to_owned(), restored));
+    }
+    if dns && !dns_rules::intact()? {
+        let restored = dns_rules::apply().is_ok() && dns_rules::intact()?;
+        found.push(("rules for name queries".to_owned(), restored));
     }
     if !settings::intact()? {
         let restored = settings::apply().is_ok();
@@ -168,8 +174,11 @@ pub(crate) fn entry(
     netns: &Netns,
     previous: Previous,
     captured: bool,
+    dns: bool,
 ) -> abi::Pod {
     let (address_count, addresses) = addresses(&pod.addresses);
+    let flag = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
+    let flags = flag(pod.guarded, abi::POD_GUARDED) | flag(dns, abi::POD_DNS);
     abi::Pod {
         netns_inode: netns.inode(),
         uid_hash: abi::uid_hash(&pod.uid),
@@ -177,7 +186,7 @@ pub(crate) fn entry(
         address_count,
         addresses,
         previous,
-        guarded: u32::from(pod.guarded),
+        flags,
     }
 }
 

@@ -16,9 +16,9 @@ use crate::netlink::{Conversation, Reply};
 
 /// The one bit of SO_MARK that is ours; kube-proxy, Cilium and Istio use lower ones.
 pub(crate) const MARK: u32 = 1 << 27;
-const TABLE: u32 = 15_001;
+pub(crate) const TABLE: u32 = 15_001;
 /// Directly after the rule `local`, so that the pod's own addresses never come here.
-const PRIORITY: u32 = 1;
+pub(crate) const PRIORITY: u32 = 1;
 const LOOPBACK: u32 = 1;
 /// RTM_F_LOOKUP_TABLE: name the table that answered.
 const NAME_TABLE: u32 = 0x1000;
@@ -82,7 +82,7 @@ impl Routing {
     pub fn intact(&self) -> io::Result<bool> {
         let queries = self
             .sources()
-            .map(|source| (query(source), NLM_F_ACK))
+            .map(|source| (ask_route(source), NLM_F_ACK))
             .collect();
         let replies = Conversation::open()?.ask(queries)?;
         Ok(replies
@@ -107,7 +107,7 @@ impl Routing {
             )])?;
             missing.rule |= rule[0].error.is_none();
             allow(&rule[0], libc::EEXIST)?;
-            let answer = conversation.ask(vec![(query(source), NLM_F_ACK)])?;
+            let answer = conversation.ask(vec![(ask_route(source), NLM_F_ACK)])?;
             if answer[0].message.as_ref().is_some_and(turns_round) {
                 continue;
             }
@@ -181,7 +181,7 @@ fn remove_routes(conversation: &mut Conversation, family: IpAddr) -> io::Result<
 }
 
 /// Whether a deletion found something. No IPv6 at all counts as nothing there.
-fn gone(reply: &Reply) -> io::Result<bool> {
+pub(crate) fn gone(reply: &Reply) -> io::Result<bool> {
     const NOTHING: [i32; 4] = [
         libc::ENOENT,
         libc::ESRCH,
@@ -201,7 +201,7 @@ fn check(reply: &Reply) -> io::Result<()> {
         .map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(code)))
 }
 
-fn allow(reply: &Reply, code: i32) -> io::Result<()> {
+pub(crate) fn allow(reply: &Reply, code: i32) -> io::Result<()> {
     if reply.error == Some(code) {
         Ok(())
     } else {
@@ -209,7 +209,7 @@ fn allow(reply: &Reply, code: i32) -> io::Result<()> {
     }
 }
 
-fn turns_round(message: &RouteNetlinkMessage) -> bool {
+pub(crate) fn turns_round(message: &RouteNetlinkMessage) -> bool {
     let RouteNetlinkMessage::NewRoute(route) = message else {
         return false;
     };
@@ -244,13 +244,19 @@ fn loopback_up() -> RouteNetlinkMessage {
     RouteNetlinkMessage::SetLink(link)
 }
 
-fn new_rule(source: IpAddr) -> RouteNetlinkMessage {
+/// A rule that leads to a table, without saying which or when.
+pub(crate) fn empty_rule(like: IpAddr) -> RuleMessage {
     let mut rule = RuleMessage::default();
     rule.header = RuleHeader {
-        family: family(source),
+        family: family(like),
         action: RuleAction::ToTable,
         ..RuleHeader::default()
     };
+    rule
+}
+
+fn new_rule(source: IpAddr) -> RouteNetlinkMessage {
+    let mut rule = empty_rule(source);
     rule.attributes = vec![
         RuleAttribute::Priority(PRIORITY),
         RuleAttribute::FwMark(MARK),
@@ -278,7 +284,8 @@ fn new_route(source: IpAddr, preferred: bool) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewRoute(route)
 }
 
-fn query(source: IpAddr) -> RouteNetlinkMessage {
+/// Where a marked packet to a foreign address would go.
+pub(crate) fn query(source: IpAddr, mark: u32) -> RouteMessage {
     let (proof, prefix) = if source.is_ipv4() {
         (IpAddr::V4(PROOF_V4), 32)
     } else {
@@ -293,7 +300,11 @@ fn query(source: IpAddr) -> RouteNetlinkMessage {
     };
     route.attributes = vec![
         RouteAttribute::Destination(RouteAddress::from(proof)),
-        RouteAttribute::Mark(MARK),
+        RouteAttribute::Mark(mark),
     ];
-    RouteNetlinkMessage::GetRoute(route)
+    route
+}
+
+fn ask_route(source: IpAddr) -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetRoute(query(source, MARK))
 }

@@ -166,10 +166,10 @@ impl Node {
             return Vec::new();
         };
         pod.checked = Instant::now();
-        let routing = pod.routing;
+        let (routing, dns) = (pod.routing, pod.dns);
         let found = pod
             .netns
-            .enter(|| pod::repair(routing))
+            .enter(|| pod::repair(routing, dns))
             .and_then(|found| found);
         let found =
             found.unwrap_or_else(|error| vec![(format!("checking failed: {error}"), false)]);

@@ -47,7 +47,7 @@ macro_rules! layouts {
 fn layouts_are_equal() {
     let expected = layouts! {
         "amb_address" abi::Address { words }
-        "amb_pod" abi::Pod { netns_inode, uid_hash, mark, address_count, addresses, previous, guarded }
+        "amb_pod" abi::Pod { netns_inode, uid_hash, mark, address_count, addresses, previous, flags }
         "amb_engine" abi::Engine { tgid, order, start_boottime }
         "amb_probe_port" abi::ProbePort { address, port, padding }
         "amb_tuple" abi::Tuple { source, destination, source_port, destination_port }
@@ -72,6 +72,11 @@ fn constants_are_equal() {
         ("AMB_LISTENER_SLOTS", abi::LISTENER_SLOTS as usize),
         ("AMB_HANDOVER_PORT", usize::from(abi::HANDOVER_PORT)),
         ("AMB_ADMIN_PORT", usize::from(abi::ADMIN_PORT)),
+        ("AMB_DNS_PORT", usize::from(abi::DNS_PORT)),
+        ("AMB_DNS_MARK", abi::DNS_MARK as usize),
+        ("AMB_DNS_SOURCE", abi::DNS_SOURCE as usize),
+        ("AMB_POD_GUARDED", abi::POD_GUARDED as usize),
+        ("AMB_POD_DNS", abi::POD_DNS as usize),
         ("AMB_HBONE", abi::ListenerKind::Hbone as usize),
         ("AMB_PLAINTEXT", abi::ListenerKind::Plaintext as usize),
         ("AMB_COUNTERS", abi::COUNTERS.len()),

@@ -281,7 +281,7 @@ fn detach_removes_everything_and_says_so() {
         std::path::Path::new("/proc"),
     )
     .unwrap();
-    assert_eq!(words.len(), 7, "{words:?}");
+    assert_eq!(words.len(), 9, "{words:?}");
     assert!(!rules(&pod).contains("15001"));
     assert_eq!(settings(&pod), "0 0 0");
     assert!(

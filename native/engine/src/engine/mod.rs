@@ -1,5 +1,6 @@
 //! The engine as its owner sees it. Methods that touch the kernel block; call them from a thread of your own.
 
+mod dns_capture;
 mod reaper;
 mod running;
 mod thread;
@@ -12,11 +13,12 @@ use std::time::Duration;
 
 use crate::api::{
     AccessLogFilter, AdoptedPod, Answer, DrainReport, EndpointSet, EngineOptions, EventSink,
-    FlowInfo, HealthReport, IdentityCertificate, InboundFlowPage, PodSpec, ServiceDescriptor,
-    WorkloadDescriptor,
+    FlowInfo, HealthReport, IdentityCertificate, InboundFlowPage, NameRecord, PodSpec,
+    ServiceDescriptor, WorkloadDescriptor,
 };
 use crate::decisions::{DecisionLimits, Decisions};
 use crate::directory::Directory;
+use crate::dns::{DnsMetrics, NameTable};
 use crate::error::{EngineError, ErrorCode};
 use crate::flows::{RefusalCounters, Shared};
 use crate::telemetry::{Telemetry, TelemetryOptions};
@@ -69,6 +71,8 @@ impl Engine {
             identities: IdentityStore::new(&options.trust_domains),
             decisions: Decisions::new(sink.clone(), limits, telemetry.registry()),
             directory: Arc::new(Directory::new()),
+            names: NameTable::default(),
+            dns: DnsMetrics::new(telemetry.registry()),
             refusals: RefusalCounters::new(telemetry.registry()),
             connect_timeout: options.connect_timeout,
             capacity: Arc::default(),
@@ -197,6 +201,17 @@ impl Engine {
 
     pub fn remove_endpoint_set(&self, id: &str) -> Result<(), EngineError> {
         self.parts()?.directory.remove_endpoint_set(id);
+        Ok(())
+    }
+
+    /// Over those of the same keys.
+    pub fn set_names(&self, records: Vec<NameRecord>) -> Result<(), EngineError> {
+        self.parts()?.names.set(records);
+        Ok(())
+    }
+
+    pub fn remove_names(&self, keys: &[Arc<str>]) -> Result<(), EngineError> {
+        self.parts()?.names.remove(keys);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ambit_intercept::sockets::connect_to_loopback;
 use ambit_intercept::{CapturedPod, InterceptError, Interception, PodNetwork, Tampering};
 
+use super::dns_capture::DnsCapture;
 use super::reaper::{Leaving, Pods, Reaper, lock};
 use super::thread::EngineThread;
 use crate::api::{
@@ -42,6 +43,7 @@ pub struct Running {
     /// Withdrawn, with flows still open.
     leaving: Arc<Mutex<Pods>>,
     idle: Arc<Idle>,
+    dns: DnsCapture,
     notices: mpsc::Sender<Leaving>,
     reaper: JoinHandle<()>,
 }
@@ -109,6 +111,7 @@ impl Running {
             pods: Mutex::default(),
             leaving,
             idle: Arc::default(),
+            dns: DnsCapture::default(),
             notices,
             reaper,
         })
@@ -143,6 +146,7 @@ impl Running {
                     .update(&network)
                     .map_err(|error| intercept_error("the pod cannot be updated", error))?;
                 pod.update(spec);
+                self.follow_dns(&pod);
                 Ok(())
             }
             Some(_) => Err(EngineError::new(
@@ -165,6 +169,7 @@ impl Running {
         network: &PodNetwork,
     ) -> Result<(), EngineError> {
         lock(&self.pods).remove(&spec.uid);
+        self.dns.let_go(&spec.uid);
         self.threads
             .iter()
             .for_each(|thread| thread.withdraw(pod.clone()));
@@ -203,7 +208,13 @@ impl Running {
                 return Err(io_error("the pod's listeners cannot be registered", error));
             }
         }
+        self.follow_dns(&pod);
         Ok(())
+    }
+
+    fn follow_dns(&self, pod: &Arc<Pod>) {
+        self.dns
+            .follow(pod, &self.interception, &self.threads, &self.sink);
     }
 
     fn drain_for(&self, uid: Arc<str>) -> Arc<Drain> {
@@ -218,6 +229,7 @@ impl Running {
 
     /// Ends capture of a pod; `phase` says what becomes of its flows.
     fn leave(&self, uid: &str, phase: Phase) -> Result<Option<Arc<Pod>>, EngineError> {
+        self.dns.let_go(uid);
         self.interception
             .withdraw(uid)
             .map_err(|error| intercept_error("the pod's capture cannot be ended", error))?;

@@ -18,6 +18,7 @@ use super::refusal::{Reason, RefusalCounters, Refused};
 use crate::api::{PodSpec, WorkloadDescriptor};
 use crate::decisions::Decisions;
 use crate::directory::Directory;
+use crate::dns::{DnsMetrics, NameTable};
 use crate::drain::{Drain, Phase};
 use crate::hbone::PORT;
 use crate::hbone::pool::Pool;
@@ -32,6 +33,8 @@ pub struct Shared {
     pub identities: IdentityStore,
     pub decisions: Arc<Decisions>,
     pub directory: Arc<Directory>,
+    pub names: NameTable,
+    pub dns: DnsMetrics,
     pub telemetry: Arc<Telemetry>,
     pub refusals: RefusalCounters,
     pub connect_timeout: Duration,

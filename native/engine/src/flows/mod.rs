@@ -23,4 +23,6 @@ mod tunnel;
 pub use accept::{PodListeners, serve};
 pub use admissions::{Admissions, Withdrawal, page};
 pub use context::{Pod, Shared, ThreadContext};
+pub use dial::dial;
+pub use gate::Gate;
 pub use refusal::{Reason, RefusalCounters, Refused};

@@ -16,6 +16,7 @@ use super::refusal::{Reason, Refused};
 use super::route::{Upstream, find};
 use super::tunnel::TunnelStream;
 use crate::api::Transport;
+use crate::dns;
 use crate::relay::{reset, stream_leg, tcp_leg, tls_leg};
 use crate::telemetry::{FlowDescription, Reporters};
 
@@ -44,6 +45,9 @@ pub async fn serve(
         );
     }
     prepare_local_leg(&socket);
+    if destination.port() == dns::PORT && pod.spec().dns_capture {
+        return dns::serve_stream(context, pod, socket, destination, || place.widen()).await;
+    }
     // Boxed, so that an open flow does not go on holding what only finding its way took.
     let finding = find(&context, &pod, &mut description);
     let finding = while_wanted(reset_by_client(&socket), finding);

@@ -187,6 +187,22 @@ impl Mesh {
         self.enrol(host, node, false)
     }
 
+    /// A pod of the first node whose name queries are captured.
+    pub fn named_pod(&mut self, host: u8) -> usize {
+        let pod = self.pod(host, 0);
+        self.set_dns(pod, true);
+        pod
+    }
+
+    pub fn set_dns(&self, pod: usize, dns_capture: bool) {
+        let pod = &self.pods[pod];
+        let spec = PodSpec {
+            dns_capture,
+            ..self.spec(pod)
+        };
+        self.nodes[pod.node].engine.enrol(spec).unwrap();
+    }
+
     /// A pod with a proxy, which takes connections for others.
     pub fn waypoint(&mut self, host: u8, node: usize) -> usize {
         let waypoint = self.enrol(host, node, true);
@@ -228,6 +244,7 @@ impl Mesh {
             workload: pod.uid.clone(),
             probe_ports: vec![],
             handover: false,
+            dns_capture: false,
         }
     }
 

@@ -11,6 +11,7 @@ use socket2::SockRef;
 use super::{LookupTemplate, new_listener_map};
 use crate::abi::{Address, COUNTERS, ListenerKind, LookupConfig, bytes_of};
 use crate::bpf;
+use crate::hooks::SharedMaps;
 use crate::listeners;
 use crate::options::ThreadListeners;
 
@@ -78,6 +79,7 @@ struct Bench {
 fn bench(threads: usize) -> Option<Bench> {
     const HASH: u32 = 1;
     const PER_CPU_ARRAY: u32 = 6;
+    const SOCKHASH: u32 = 18;
     if crate::sys::effective_uid() != 0 {
         println!("skipped: needs root");
         assert_ne!(
@@ -103,7 +105,13 @@ fn bench(threads: usize) -> Option<Bench> {
         false,
     )
     .unwrap();
-    let template = LookupTemplate::new(counters, bpf::duplicate(&probes).unwrap()).unwrap();
+    let dns = bpf::map_create(SOCKHASH, "amb_dns", (8, 8), 4, false).unwrap();
+    let shared = SharedMaps {
+        counters,
+        probes: bpf::duplicate(&probes).unwrap(),
+        dns,
+    };
+    let template = LookupTemplate::new(shared).unwrap();
     let map = new_listener_map().unwrap();
     let listeners = listeners::make(threads).unwrap();
     listeners::fill_slots(map.as_fd(), &listeners).unwrap();
