@@ -22,6 +22,7 @@ export interface EnrolmentDependencies {
   >;
   /** See `goalOf`. */
   readonly placedLater: boolean;
+  readonly dnsCapture: boolean;
   /** Awaited before a pod is taken in; what it waits for must end by itself. */
   readonly prepare: (spec: PodSpec) => Promise<void>;
   /** `identities` may say something else now. */
@@ -108,7 +109,7 @@ export class Enrolment {
     for (const pod of pods.values()) {
       const entry = this.#entry(pod.uid, nameOf(pod));
       entry.listed = true;
-      this.#setGoal(entry, this.#leaving ? { kind: 'released' } : goalOf(pod, this.#dependencies.placedLater));
+      this.#setGoal(entry, this.#leaving ? { kind: 'released' } : this.#goalOf(pod));
     }
     for (const entry of [...this.#entries.values()]) {
       if (!pods.has(entry.uid))
@@ -175,6 +176,10 @@ export class Enrolment {
   stop(): void {
     this.#stopped = true;
     for (const entry of this.#entries.values()) entry.cancelRetry?.();
+  }
+
+  #goalOf(pod: LocalPod): Goal {
+    return goalOf(pod, this.#dependencies.placedLater, this.#dependencies.dnsCapture);
   }
 
   #entry(uid: string, name: string): Entry {

@@ -86,6 +86,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
     engine,
     initial: withoutObjects(start.initial),
     onDemand: start.addresses !== null,
+    dnsCapture: settings.dnsCapture,
     logger: logging.component('decisions'),
     onChange: ({ generation, keys, touched }) => {
       if (settingsInForce !== plane.state.settings) start.onChange();
@@ -221,7 +222,7 @@ function createEndings({ timers, logging }: NodeDependencies, engine: NativeEngi
 }
 
 function createEnrolment(
-  { logging, metrics, timers, random }: NodeDependencies,
+  { settings, logging, metrics, timers, random }: NodeDependencies,
   { placedLater, onChange }: Pick<NodeStart, 'placedLater' | 'onChange'>,
   { engine, plane, certificates, proxies }: Pick<Node, 'engine' | 'plane' | 'certificates' | 'proxies'>,
 ): Enrolment {
@@ -232,6 +233,7 @@ function createEnrolment(
     metrics,
     logger: logging.component('enrolment'),
     placedLater,
+    dnsCapture: settings.dnsCapture,
     // A pod that is captured before it has a certificate would refuse what reaches it in between.
     prepare: async (spec) => {
       certificates?.require(enrolment.identities());

@@ -23,12 +23,15 @@ export type Actual =
  * What shall become of a pod of this node.
  *
  * @param placedLater namespaces are found one by one: that one is not known yet says nothing of whether its pod is in the mesh
+ * @param dnsCapture whether name queries are captured of pods that say nothing
  */
-export function goalOf(pod: LocalPod, placedLater: boolean): Goal {
+export function goalOf(pod: LocalPod, placedLater: boolean, dnsCapture: boolean): Goal {
   if (!pod.wanted || (pod.netns === null && !placedLater)) return { kind: 'released' };
   if (pod.netns === null) return { kind: 'awaited' };
   const { uid, netns, addresses, identity, workload, probePorts, handover } = pod;
-  return { kind: 'served', spec: { uid, netns, addresses, identity, workload, probePorts, handover } };
+  const common = { uid, netns, addresses, identity, workload, probePorts, handover };
+  // A waypoint's proxy resolves the hosts that it stands before: the mesh would name it their way through itself.
+  return { kind: 'served', spec: { ...common, dnsCapture: (pod.dnsCapture ?? dnsCapture) && !handover } };
 }
 
 /**

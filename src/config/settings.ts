@@ -9,6 +9,7 @@ import {
   path,
   port,
   relativeFolder,
+  switchedOn,
   threadCount,
   waitingTime,
 } from './setting-parsers.ts';
@@ -40,6 +41,8 @@ export interface AgentSettings extends ControlSettings, KubernetesSettings {
   readonly cgroupRoot: string | null;
   readonly podsCgroup: string | null;
   readonly threads: number;
+  /** Of pods that say nothing themselves. */
+  readonly dnsCapture: boolean;
   readonly accessLog: string;
   readonly accessLogFormat: 'json' | 'plain';
   /** Of 10,000 connections that ended well. */
@@ -111,6 +114,14 @@ const table = new SettingTable<AgentSettings>(
       relativeFolder,
     ),
     threads: optional('threads', 'N', '0', 'Threads that move bytes, 1 to 4; 0: one per core, at most 4.', threadCount),
+    dnsCapture: optional(
+      'dns-capture',
+      'true|false',
+      'false',
+      'Answers name queries of pods from the names of the mesh; pods and namespaces may say otherwise.',
+      switchedOn,
+      ['ISTIO_META_DNS_CAPTURE'],
+    ),
     accessLog: optional('access-log', 'TARGET', 'stdout', 'A file, `stdout` or `off`.', accessLogTarget),
     accessLogFormat: optional('access-log-format', 'FORMAT', 'json', 'json or plain.', oneOf('json', 'plain')),
     accessLogSampling: optional(

@@ -9,6 +9,8 @@ import { isHandover, isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 
 const netnsAnnotation = 'ambit.dev/netns';
+/** An annotation of pods, a label of namespaces. */
+export const dnsCaptureWord = 'ambient.istio.io/dns-capture';
 
 const none: readonly Condition[] = [];
 
@@ -49,9 +51,17 @@ function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
     identity: identityOf(pod, context.settings).text,
     probePorts: probePortsOf(pod),
     handover: isHandover(pod, context),
+    dnsCapture: dnsCaptureOf(pod, context),
     ending: metadata.deletionTimestamp !== null,
     wanted: isWanted(pod, context),
   };
+}
+
+/** What the pod says counts, then what its namespace says; another word than these two says nothing. */
+function dnsCaptureOf({ metadata }: PodDocument, { namespaceLabels }: Context): boolean | null {
+  const said = [metadata.annotations[dnsCaptureWord], namespaceLabels.get(metadata.namespace)?.[dnsCaptureWord]];
+  const word = said.find((given) => given === 'true' || given === 'false');
+  return word === undefined ? null : word === 'true';
 }
 
 /** Replicas have one in common. */

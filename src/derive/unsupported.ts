@@ -4,6 +4,7 @@ import type { Condition } from '../model/workload.ts';
 import { condition, resourceText } from './context.ts';
 import { distributionAnnotation } from './load-balancing.ts';
 import { dataplaneMode } from './membership.ts';
+import { dnsCaptureWord } from './local-pods.ts';
 import { unsupportedLabels } from './waypoints/binding.ts';
 
 const shownNames = 5;
@@ -46,6 +47,7 @@ export function namespaceConditions({ metadata }: NamespaceDocument): readonly C
   const mode = metadata.labels[dataplaneMode] ?? 'none';
   const conditions = [...unsupportedLabels({ resource, labels: metadata.labels })];
   if (mode !== 'ambient' && mode !== 'none') conditions.push(unknownMode(resource, mode));
+  conditions.push(...unknownDnsCapture(resource, 'label', metadata.labels[dnsCaptureWord]));
   if (Object.hasOwn(metadata.annotations, distributionAnnotation)) {
     const message = `the annotation ${distributionAnnotation} has no effect on a namespace: set it on its services`;
     conditions.push(condition(resource, 'Accepted', 'AnnotationNotHonoured', message));
@@ -56,7 +58,6 @@ export function namespaceConditions({ metadata }: NamespaceDocument): readonly C
 /** Annotations of pods that are not honoured, each with what happens instead. */
 const podAnnotations: readonly (readonly [name: string, harmless: string, message: string])[] = [
   ['ambient.istio.io/bypass-inbound-capture', 'false', 'inbound connections are captured all the same'],
-  ['ambient.istio.io/dns-capture', 'false', 'DNS is not captured yet'],
   ['istio.io/reroute-virtual-interfaces', '', 'only connections of the pod itself are captured'],
 ];
 
@@ -72,11 +73,18 @@ export function podConditions(pod: PodDocument): readonly Condition[] {
         condition(resource, 'Accepted', 'AnnotationNotHonoured', `the annotation ${name} has no effect: ${message}`),
       );
   }
+  conditions.push(...unknownDnsCapture(resource, 'annotation', annotations[dnsCaptureWord]));
   const outside = outsideMessage(pod);
   if (outside !== null) conditions.push(condition(resource, 'Enrolled', 'NotEnrolled', outside));
   const mode = labels[dataplaneMode] ?? 'none';
   if (mode !== 'ambient' && mode !== 'none') conditions.push(unknownMode(resource, mode));
   return conditions;
+}
+
+function unknownDnsCapture(resource: string, kind: string, word: string | undefined): readonly Condition[] {
+  if (word === undefined || word === 'true' || word === 'false') return [];
+  const message = `the ${kind} ${dnsCaptureWord} is ${JSON.stringify(word)}, which says nothing (true or false)`;
+  return [condition(resource, 'Accepted', 'AnnotationNotHonoured', message)];
 }
 
 /** Of a pod whose own label asks for the mesh; where only its namespace's does, it may well be meant to stay outside. */

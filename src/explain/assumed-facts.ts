@@ -83,6 +83,7 @@ function assumedPod(workload: Workload): readonly LocalPod[] {
       addresses,
       identity,
       probePorts: [],
+      dnsCapture: null,
       handover: applicationTunnel !== null,
       ending: false,
       wanted,

@@ -119,6 +119,8 @@ export interface LocalPod {
   readonly probePorts: readonly number[];
   /** It is a waypoint: the engine hands its proxy connections that are meant for others. */
   readonly handover: boolean;
+  /** Whether the mesh answers its name queries; null: as the agent's setting says. */
+  readonly dnsCapture: boolean | null;
   /** Its deletion has been asked for: it serves on for as long as it is given. */
   readonly ending: boolean;
   /** The labels say that the pod belongs to the mesh. */

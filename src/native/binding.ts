@@ -67,6 +67,8 @@ export interface PodSpec {
   readonly probePorts: readonly number[];
   /** A waypoint: it is asked for addresses that are not its own, and its proxy's loopback ports take nobody but the engine. */
   readonly handover: boolean;
+  /** Its name queries are answered from the engine's names, or forwarded; else they go to its resolver as without a mesh. */
+  readonly dnsCapture: boolean;
 }
 
 export interface IdentityCertificate {
@@ -103,6 +105,22 @@ export interface ServiceDescriptor {
   readonly hostname: string;
   readonly name: string;
   readonly namespace: string;
+}
+
+/** A name of the mesh and what it stands for. */
+export interface NameRecord {
+  /** Of several records of one name, `namespace/hostname` tells whose it is. */
+  readonly key: string;
+  /** Lower case, without a dot at the end; `*.` at the beginning stands for one or more labels. */
+  readonly name: string;
+  readonly namespace: string;
+  /** Pods of other namespaces see it, too. */
+  readonly public: boolean;
+  /** Of several it counts for pods whose own namespace has none. */
+  readonly canonical: boolean;
+  readonly addresses: readonly string[];
+  /** Seconds. */
+  readonly ttl: number;
 }
 
 export interface SocketAddress {
@@ -299,6 +317,9 @@ export interface NativeEngine {
   removeServices(keys: readonly string[]): void;
   setEndpointSet(set: EndpointSet): void;
   removeEndpointSet(id: string): void;
+  /** Adds names, over those of the same keys. */
+  setNames(records: readonly NameRecord[]): void;
+  removeNames(keys: readonly string[]): void;
   answer(answers: readonly Answer[]): void;
   /** Drops what is cached or under way and read one of the keys at an older generation. */
   invalidate(generation: number, keys: readonly string[]): void;

@@ -95,6 +95,7 @@ export function encodeLocalPod(pod: LocalPod): LocalPodMessage {
     netns: pod.netns ?? '',
     addresses: [...pod.addresses],
     probePorts: [...pod.probePorts],
+    ...(pod.dnsCapture === null ? { dnsCapture: undefined } : { dnsCapture: pod.dnsCapture }),
   });
 }
 
@@ -114,6 +115,7 @@ export function decodeLocalPod(message: LocalPodMessage): Decoded<LocalPod> {
     identity,
     probePorts,
     handover: message.handover,
+    dnsCapture: message.dnsCapture ?? null,
     // Who is told of pods by a control plane runs their proxies itself.
     ending: false,
     wanted,

@@ -17,6 +17,7 @@ import { Descriptors } from './descriptors.ts';
 import { EndpointSets } from './endpoint-sets.ts';
 import { awaitsPolicies, decideInbound, isAllowed, policiesOfPod } from './inbound.ts';
 import type { InboundDecision, PodPolicies } from './inbound.ts';
+import { MeshNames } from './mesh-names.ts';
 import type { MeshView } from './mesh-view.ts';
 import { keys } from './keys.ts';
 import { decideOutbound } from './outbound.ts';
@@ -35,6 +36,8 @@ type PlaneEngine = Pick<
   | 'removeWorkloads'
   | 'setServices'
   | 'removeServices'
+  | 'setNames'
+  | 'removeNames'
 >;
 
 export interface DecisionPlaneDependencies {
@@ -44,6 +47,8 @@ export interface DecisionPlaneDependencies {
   readonly initial: MeshState;
   /** Addresses are asked for one by one; false unless given. */
   readonly onDemand?: boolean;
+  /** Name queries are captured of pods that say nothing; false unless given. */
+  readonly dnsCapture?: boolean;
   readonly logger: Logger;
   /** Told of every change once decisions stand on it and the engine knows what to forget. */
   readonly onChange: (change: Invalidation) => void;
@@ -68,6 +73,7 @@ export class DecisionPlane {
   readonly #store: WorkloadStore;
   readonly #descriptors: Descriptors;
   readonly #endpointSets: EndpointSets;
+  readonly #names: MeshNames;
   readonly #engine: PlaneEngine;
   readonly #logger: Logger;
   readonly #onChange: DecisionPlaneDependencies['onChange'];
@@ -82,6 +88,7 @@ export class DecisionPlane {
     this.#store = new WorkloadStore(dependencies.node, dependencies.initial, dependencies.onDemand ?? false);
     this.#descriptors = new Descriptors(dependencies.engine);
     this.#endpointSets = new EndpointSets(dependencies.engine);
+    this.#names = new MeshNames(dependencies.engine, this.#store, dependencies.dnsCapture ?? false);
   }
 
   get state(): MeshState {
@@ -250,6 +257,8 @@ export class DecisionPlane {
     this.#forget(this.#store.finishChange());
     this.#descriptors.removeGone(difference);
     this.#describeLocalPods(difference);
+    // Last, so that whoever resolves a name finds somebody at its address.
+    await this.#names.update(difference, slices);
   }
 
   #forget(invalidation: Invalidation): void {

@@ -3,6 +3,7 @@ import { parseAddress, cidrContains, cidrOf } from '../../src/model/address.ts';
 import type {
   Answer,
   EndpointSet,
+  NameRecord,
   NativeEngine,
   Question,
   ServiceDescriptor,
@@ -24,6 +25,8 @@ type ModelledEngine = Pick<
   | 'removeWorkloads'
   | 'setServices'
   | 'removeServices'
+  | 'setNames'
+  | 'removeNames'
 >;
 
 /**
@@ -35,6 +38,7 @@ export class CacheModel implements ModelledEngine {
   readonly endpointSets = new Map<string, EndpointSet>();
   readonly workloads = new Map<string, WorkloadDescriptor>();
   readonly services = new Map<string, ServiceDescriptor>();
+  readonly names = new Map<string, NameRecord>();
   readonly invalidations: string[][] = [];
   #entries: Entry[] = [];
 
@@ -50,6 +54,14 @@ export class CacheModel implements ModelledEngine {
       this.#entries.push({ question, answer });
     }
     this.#checkReferences();
+  }
+
+  setNames(records: readonly NameRecord[]): void {
+    for (const record of records) this.names.set(record.key, record);
+  }
+
+  removeNames(keys: readonly string[]): void {
+    for (const key of keys) assert.ok(this.names.delete(key), `the name ${key} is there`);
   }
 
   invalidate(generation: number, keys: readonly string[]): void {

@@ -72,6 +72,14 @@ export class FakeEngine implements NativeEngine {
     this.answers.push(...answers);
   }
 
+  setNames(): void {
+    // Names are asked for by pods, of which the fake has none.
+  }
+
+  removeNames(): void {
+    // See `setNames`.
+  }
+
   drain(): ReturnType<NativeEngine['drain']> {
     this.calls.push('drain');
     return Promise.resolve({ closed: 0, forced: 0 });

@@ -18,6 +18,7 @@ export interface PodManifest {
   readonly addresses: readonly string[];
   readonly serviceAccount?: string;
   readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
   /** Ports that probes name. */
   readonly probePorts?: readonly number[];
   readonly ready?: boolean;
@@ -38,7 +39,7 @@ export function namespace(name: string, labels: Readonly<Record<string, string>>
 
 export function pod(options: PodManifest): Manifest {
   const { name, namespace, serviceAccount = name, labels = { [appLabel]: name }, ready = true } = options;
-  const annotations = { 'ambit.dev/netns': options.netns };
+  const annotations = { ...options.annotations, 'ambit.dev/netns': options.netns };
   const uid = options.uid ?? `${namespace}-${name}-uid`;
   const [podIP] = options.addresses;
   return {

@@ -90,6 +90,7 @@ export function localPod(of: Workload, overrides: Partial<LocalPod> = {}): Local
     identity: identity(of),
     probePorts: [],
     handover: false,
+    dnsCapture: null,
     ending: false,
     wanted: true,
     ...overrides,

@@ -44,6 +44,7 @@ function newRig(auto = true, placedLater = false) {
     logger,
     random: () => 0.5,
     placedLater,
+    dnsCapture: false,
     prepare: () => Promise.resolve(),
     onChange: () => undefined,
     onEnrolled: (uid, enrolled) => heard.push(`${uid} ${enrolled ? 'in' : 'out'}`),

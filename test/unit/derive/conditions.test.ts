@@ -83,7 +83,7 @@ void describe('what is written and not honoured', () => {
     ['inbound capture as it is', pod('a', { annotations: { 'ambient.istio.io/bypass-inbound-capture': 'false' } }), []],
     [
       'DNS capture',
-      pod('a', { annotations: { 'ambient.istio.io/dns-capture': 'true' } }),
+      pod('a', { annotations: { 'ambient.istio.io/dns-capture': 'yes' } }),
       ['Pod shop/a: Accepted/AnnotationNotHonoured'],
     ],
     [

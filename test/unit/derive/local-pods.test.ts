@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { derive, meshSettings, pod, reasons, resource, workload } from './support.ts';
+import { derive, meshSettings, namespace, pod, reasons, resource, workload } from './support.ts';
 
 const ambient = { 'istio.io/dataplane-mode': 'ambient' };
 
@@ -86,6 +86,23 @@ void describe('a local pod', () => {
       const state = derive(pod('a', { labels: ambient, annotations: { 'ambit.dev/netns': given } }));
       assert.equal([...state.localPods.values()][0]?.netns, expected);
       assert.equal(reasons(state).length, expected === null ? 1 : 0);
+    });
+  }
+
+  for (const [own, ofNamespace, expected] of [
+    [undefined, undefined, null],
+    ['true', undefined, true],
+    ['false', 'true', false],
+    [undefined, 'true', true],
+    ['yes', 'false', false],
+  ] as const) {
+    test(`has names captured: ${expected}, where it says ${own} and its namespace ${ofNamespace}`, () => {
+      const word = 'ambient.istio.io/dns-capture';
+      const annotations = { 'ambit.dev/netns': 'a', ...(own === undefined ? {} : { [word]: own }) };
+      const space = namespace('shop', ofNamespace === undefined ? {} : { [word]: ofNamespace });
+      const state = derive(space, pod('a', { labels: ambient, annotations }));
+      assert.equal([...state.localPods.values()][0]?.dnsCapture, expected);
+      assert.equal(reasons(state).length, own === 'yes' ? 1 : 0);
     });
   }
 

@@ -42,6 +42,7 @@ const pod: PodSpec = {
   workload: 'w',
   probePorts: [8080],
   handover: false,
+  dnsCapture: false,
 };
 
 const answer: OutboundAnswer = {

@@ -65,7 +65,7 @@ suite('the native module', () => {
 
   test('fails with errors of our own, from promises, calls and functions', async () => {
     const engine = newEngine();
-    const spec = { uid: 'u', netns: '', addresses: [], identity: '', workload: '', probePorts: [], handover: false };
+    const spec = { uid: 'u', netns: '', addresses: [], identity: '', workload: '', probePorts: [], handover: false, dnsCapture: false };
     await assert.rejects(engine.enrol(spec), isEngineError('NETNS_NOT_FOUND'));
     assert.throws(() => {
       engine.answer([]);

@@ -131,6 +131,7 @@ const pods: fc.Arbitrary<LocalPod> = record({
   probePorts: fc.array(port),
   wanted: fc.boolean(),
   handover: fc.boolean(),
+  dnsCapture: fc.constantFrom(null, true, false),
 }).map((parts) => localPod(workload('w', { addresses: ['10.0.0.1'] }), parts));
 
 test('a workload comes out of the wire as it went in', () => {
