@@ -17,6 +17,9 @@ import type { ResourcesJson } from './static-bootstrap.ts';
 /** Fetching it the first time takes as long as the network does. */
 const fetchTime = 300_000;
 
+/** A second on an idle machine; one that is busy with other things is no failure of Envoy's. */
+const startTime = 60_000;
+
 let binary: Promise<string> | null = null;
 
 /** The path of the pinned Envoy. */
@@ -68,8 +71,11 @@ export class EnvoyProcess {
     const log = ['--file-flush-interval-msec', '50'];
     const process = start([await envoyBinary(), '-c', file, ...options, ...log]);
     try {
-      const address = await waitFor(() => readFileSync(admin, 'utf8'), { what: 'the address of the admin page' });
-      const port = await waitFor(async () => listenerPort(address), { what: 'the listener' });
+      const address = await waitFor(() => readFileSync(admin, 'utf8'), {
+        timeout: startTime,
+        what: 'the address of the admin page',
+      });
+      const port = await waitFor(async () => listenerPort(address), { timeout: startTime, what: 'the listener' });
       return new EnvoyProcess(process, folder, address, port);
     } catch (error) {
       await process.stop('SIGKILL');
