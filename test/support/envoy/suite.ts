@@ -45,16 +45,26 @@ export function resourcesSuite<Having extends Servers>(
     before(async () => {
       await envoyBinary();
       const servers = await serve();
-      waypoint = { servers, envoy: await EnvoyProcess.start(resources(servers)) };
+      try {
+        waypoint = { servers, envoy: await EnvoyProcess.start(resources(servers)) };
+      } catch (error) {
+        // Left open they would keep the process of the tests for ever.
+        await closeAll(servers);
+        throw error;
+      }
     });
     after(async () => {
       if (waypoint === null) return;
       await waypoint.envoy.stop();
-      await Promise.all(Object.values(waypoint.servers).map((server) => server.close()));
+      await closeAll(waypoint.servers);
     });
     body(() => {
       if (waypoint === null) throw new Error('Envoy has not started');
       return waypoint;
     });
   });
+}
+
+async function closeAll(servers: Servers): Promise<void> {
+  await Promise.all(Object.values(servers).map((server) => server.close()));
 }
