@@ -37,7 +37,7 @@ function workloadChains({ names, labels, security }: WorkloadGroup, { http }: Wa
     httpChain(names.http, {
       http,
       telemetry,
-      routes: names.routes,
+      routes: names.http,
       grpc: true,
       security: filters.requests,
       watched: security.policies,

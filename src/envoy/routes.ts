@@ -20,7 +20,7 @@ import type { Security } from './security/model.ts';
 import { requestRules } from './security/request-filters.ts';
 import { duration } from './values.ts';
 import type { Init } from './values.ts';
-import { routesOfWorkloads } from './workload-chains.ts';
+import { groupWorkloads } from './workload-chains.ts';
 
 /** Routes of every chain that speaks HTTP, each by the chain's name. */
 export function buildRoutes(input: WaypointInput): readonly RouteConfiguration[] {
@@ -33,8 +33,8 @@ export function buildRoutes(input: WaypointInput): readonly RouteConfiguration[]
         configuration(chainName(service, port, 'http'), routesOf(service, port, policies), rulesOf(service)),
       ),
   );
-  const direct = [...routesOfWorkloads(input.workloads)].map(([name, security]) =>
-    configuration(name, [directRoute()], rulesOf({ security })),
+  const direct = groupWorkloads(input.workloads).map((group) =>
+    configuration(group.names.http, [directRoute()], rulesOf(group)),
   );
   return [...routes, ...direct];
 }

@@ -1,4 +1,4 @@
-import { fromBinary, toJson } from '@bufbuild/protobuf';
+import { toJson } from '@bufbuild/protobuf';
 import type { DescMessage, JsonValue } from '@bufbuild/protobuf';
 import { envoyTypes } from '../../envoy/registry.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
@@ -6,8 +6,8 @@ import { ClusterLoadAssignmentSchema } from '../../proto/gen/envoy-api/envoy/con
 import { FilterChainSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
-import { DeltaDiscoveryResponseSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { resourceTypes } from './resource-types.ts';
+import { messageOf } from './waypoint-resource.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
 
@@ -38,10 +38,8 @@ export function describeWaypoint(store: WaypointStore, waypoint: string): Descri
   };
 }
 
-/** Read back from what is sent: nothing else is kept of it. */
-function described({ name, version, origins, entry }: WaypointResource, schema: DescMessage): DescribedResource {
-  const { resources } = fromBinary(DeltaDiscoveryResponseSchema, Buffer.from(entry, 'latin1'));
-  const value = resources[0]?.resource?.value ?? new Uint8Array();
-  const resource = toJson(schema, fromBinary(schema, value), { registry: envoyTypes, useProtoFieldName: true });
+function described(told: WaypointResource, schema: DescMessage): DescribedResource {
+  const { name, version, origins } = told;
+  const resource = toJson(schema, messageOf(told, schema), { registry: envoyTypes, useProtoFieldName: true });
   return { name, version, origins, resource };
 }

@@ -1,8 +1,12 @@
 import { wildcard } from '../../wds/names.ts';
 import type { TypeStatus } from '../discovery/delta-stream.ts';
 import type { DiscoveryRequest, HeldVersions } from '../discovery/request.ts';
+import { RefusedResources } from './refused-resources.ts';
+import type { Refusal } from './refused-resources.ts';
 import { resourceTypes } from './resource-types.ts';
 import type { ResourceType } from './resource-types.ts';
+import { standInsFor } from './routes-resource.ts';
+import { Suspects } from './suspects.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
 
@@ -16,16 +20,21 @@ interface InFlight {
   readonly nonce: string;
   /** Of `performance.now()`. */
   readonly at: number;
-  readonly names: readonly string[];
+  readonly sent: ReadonlyMap<string, WaypointResource>;
+  /** Names of which it was said that there is nothing. */
+  readonly absent: readonly string[];
 }
 
 /** How a client has answered. */
 export type Answer =
   | { readonly kind: 'stale' }
   | { readonly kind: 'acknowledged'; readonly seconds: number }
-  | { readonly kind: 'rejected'; readonly names: readonly string[]; readonly message: string };
+  /** Of the names what is refused is not known yet: they are sent anew in smaller groups. */
+  | { readonly kind: 'doubted' | 'rejected'; readonly names: readonly string[]; readonly message: string };
 
 const longestRejection = 1000;
+/** No resource has it: what is in force is none that we know. */
+const unknownVersion = '';
 /** What a client names beyond these is sent to it anew. */
 const mostHeld = 50_000;
 
@@ -37,20 +46,22 @@ export class EnvoyLane {
   #all: boolean;
   /** Asked for one by one. */
   readonly #names = new Set<string>();
-  /** What the client has, by name. */
+  /** Versions of what the client has said yes to, by name. */
   readonly #held = new Map<string, string>();
   /** To be sent; it is looked at then, so what changes twice goes once. */
   readonly #changed = new Set<string>();
   readonly #gone = new Set<string>();
   /** Asked for and not there: said at once, for the client waits. */
   readonly #absent = new Set<string>();
+  readonly #suspects = new Suspects();
+  /** Versions that were in a response that was refused whole, and of which some may be in force. */
+  readonly #doubted = new Map<string, string>();
+  readonly #refused = new RefusedResources();
   #answerDue = true;
   #inFlight: InFlight | null = null;
   #sent: string | null = null;
   #acknowledged: string | null = null;
   #rejection: string | null = null;
-  /** What of the last rejections was not sent anew since, by name. */
-  readonly #rejected = new Map<string, string>();
 
   constructor(type: ResourceType, store: WaypointStore, waypoint: string, { all, held }: LaneOptions) {
     this.type = type;
@@ -71,16 +82,26 @@ export class EnvoyLane {
 
   /** An answer is due, or something has come or changed. */
   get hasChanges(): boolean {
-    return this.#answerDue || this.#changed.size > 0 || this.#absent.size > 0;
+    return this.#answerDue || this.#changed.size > 0 || this.#absent.size > 0 || !this.#suspects.isEmpty;
   }
 
   get hasRemovals(): boolean {
     return this.#gone.size > 0;
   }
 
-  /** What Envoy has refused and what it said, by the names of the resources. */
-  get rejected(): ReadonlyMap<string, string> {
-    return this.#rejected;
+  /** What Envoy has refused, what it said, and what is in force instead. */
+  get refused(): readonly Refusal[] {
+    return this.#refused.all;
+  }
+
+  /** Milliseconds until what is refused should be tried once more, changed or not; null: it was often enough. */
+  get retryDelay(): number | null {
+    return this.#refused.retryDelay;
+  }
+
+  /** What Envoy refuses may have been refused for what is on the machine and not in it. */
+  retryRefused(): void {
+    for (const name of this.#refused.retried) this.#suspects.accuseAlone(name);
   }
 
   isSubscribed(name: string): boolean {
@@ -112,16 +133,16 @@ export class EnvoyLane {
         continue;
       }
       this.#names.add(name);
-      if (!isFirst) this.#held.delete(name);
       if (this.#store.get(this.#waypoint, this.type, name) === null) this.#absent.add(name);
-      this.#look(name);
+      if (isFirst) this.#look(name);
+      else this.repeat(name);
     }
   }
 
   /** The resource goes to the client once more, changed or not. */
   repeat(name: string): void {
     this.#held.delete(name);
-    this.#look(name);
+    this.#look(name, true);
   }
 
   unsubscribe(names: readonly string[]): void {
@@ -130,8 +151,7 @@ export class EnvoyLane {
       this.#names.delete(name);
       if (this.isSubscribed(name)) continue;
       for (const set of [this.#changed, this.#gone, this.#absent]) set.delete(name);
-      this.#held.delete(name);
-      this.#rejected.delete(name);
+      this.#forget(name);
     }
   }
 
@@ -144,24 +164,19 @@ export class EnvoyLane {
     // A stale nonce answers what was sent before, and says nothing of what is on its way.
     if (responseNonce === '' || answered?.nonce !== responseNonce) return { kind: 'stale' };
     this.#inFlight = null;
-    for (const name of answered.names) this.#rejected.delete(name);
-    if (errorDetail === undefined) {
-      this.#acknowledged = responseNonce;
-      this.#rejection = null;
-      return { kind: 'acknowledged', seconds: (performance.now() - answered.at) / 1000 };
-    }
-    const message = errorDetail.message.slice(0, longestRejection);
-    this.#rejection = message;
-    const names = blamed(answered.names, errorDetail.message);
-    for (const name of names) this.#rejected.set(name, message);
-    return { kind: 'rejected', names, message };
+    if (errorDetail !== undefined) return this.#rejectedBy(answered, errorDetail.message);
+    for (const resource of answered.sent.values()) this.#taken(resource);
+    this.#acknowledged = responseNonce;
+    this.#rejection = this.#refused.all[0]?.message ?? null;
+    return { kind: 'acknowledged', seconds: (performance.now() - answered.at) / 1000 };
   }
 
   takeChanges(): LaneBatch {
     this.#answerDue = false;
-    const resources = [...this.#changed].flatMap((name) => this.#store.get(this.#waypoint, this.type, name) ?? []);
+    const suspects = this.#suspects.take().flatMap((name) => this.#wanted(name) ?? []);
+    if (suspects.length > 0) return { resources: suspects, removed: [] };
+    const resources = [...this.#changed].flatMap((name) => this.#wanted(name) ?? []);
     const removed = [...this.#absent].filter((name) => !this.#changed.has(name));
-    for (const { name, version } of resources) this.#held.set(name, version);
     this.#changed.clear();
     this.#absent.clear();
     return { resources, removed };
@@ -171,16 +186,67 @@ export class EnvoyLane {
     const removed = [...this.#gone];
     for (const name of removed) {
       this.#absent.delete(name);
-      this.#held.delete(name);
-      this.#rejected.delete(name);
+      this.#forget(name);
     }
     this.#gone.clear();
     return { resources: [], removed };
   }
 
-  sending(nonce: string, { resources }: LaneBatch): void {
-    this.#inFlight = { nonce, at: performance.now(), names: resources.map(({ name }) => name) };
+  sending(nonce: string, { resources, removed }: LaneBatch): void {
+    const sent = new Map(resources.map((resource) => [resource.name, resource]));
+    this.#inFlight = { nonce, at: performance.now(), sent, absent: removed };
     this.#sent = nonce;
+  }
+
+  #taken(resource: WaypointResource): void {
+    const { name, version } = resource;
+    this.#held.set(name, version);
+    this.#doubted.delete(name);
+    if (this.#refused.taken(resource)) return;
+    if (this.type === resourceTypes.routes) this.#store.accept(this.#waypoint, resource);
+  }
+
+  #rejectedBy({ sent, absent }: InFlight, text: string): Answer {
+    const message = text.slice(0, longestRejection);
+    this.#rejection = message;
+    const names = [...sent.keys()];
+    const [only] = sent.values();
+    if (names.length > 1) this.#doubt(sent, text);
+    else if (only !== undefined) this.#refuse(only, message);
+    // What was said of others was not heard either; by itself it would only be refused again.
+    if (names.length > 0) for (const name of absent) if (this.isSubscribed(name)) this.#absent.add(name);
+    for (const name of [...names, ...absent]) this.#look(name);
+    return { kind: names.length > 1 ? 'doubted' : 'rejected', names, message };
+  }
+
+  #doubt(sent: InFlight['sent'], message: string): void {
+    for (const { name, version } of sent.values()) this.#doubted.set(name, version);
+    this.#suspects.accuse([...sent.keys()], message);
+  }
+
+  #refuse(resource: WaypointResource, message: string): void {
+    const { name, version } = resource;
+    const doubted = this.#doubted.get(name);
+    // Another version of it was in a response of which nobody knows what was taken.
+    if (doubted !== undefined && doubted !== version) this.#held.set(name, unknownVersion);
+    this.#doubted.delete(name);
+    const accepted = this.#store.accepted(this.#waypoint, name);
+    const standIns = () =>
+      this.type === resourceTypes.routes ? standInsFor(resource, this.#held.get(name), accepted) : [];
+    if (this.#refused.add(resource, message, standIns)) this.#suspects.accuseAlone(name);
+  }
+
+  /** What is to be sent under a name. */
+  #wanted(name: string): WaypointResource | null {
+    const resource = this.#store.get(this.#waypoint, this.type, name);
+    return resource === null ? null : (this.#refused.standInFor(resource) ?? resource);
+  }
+
+  #forget(name: string): void {
+    this.#held.delete(name);
+    this.#doubted.delete(name);
+    this.#refused.delete(name);
+    this.#suspects.drop(name);
   }
 
   /** Of most that it has asked for by name Envoy takes no removal: it gives that up by itself, with what referred to it. */
@@ -194,15 +260,31 @@ export class EnvoyLane {
     for (const name of this.#held.keys()) this.#look(name);
   }
 
-  #look(name: string): void {
+  #look(name: string, again = false): void {
     const resource = this.#store.get(this.#waypoint, this.type, name);
-    const held = this.#held.get(name);
+    const held = this.#inFlight?.sent.get(name)?.version ?? this.#held.get(name);
     this.#changed.delete(name);
     this.#gone.delete(name);
-    if (resource !== null) {
-      this.#absent.delete(name);
-      if (resource.version !== held) this.#changed.add(name);
-    } else if (held !== undefined) this.#wentAway(name);
+    if (resource === null) {
+      const isThere = held !== undefined || this.#doubted.has(name);
+      this.#suspects.drop(name);
+      this.#refused.delete(name);
+      this.#doubted.delete(name);
+      if (isThere) this.#wentAway(name);
+      return;
+    }
+    this.#absent.delete(name);
+    this.#lookAt(resource, held, again);
+  }
+
+  /** @param again it is sent even if the client has it */
+  #lookAt({ name, version }: WaypointResource, held: string | undefined, again: boolean): void {
+    // It goes as it is then.
+    if (this.#suspects.has(name)) return;
+    const refused = this.#refused.versionOf(name);
+    if (version === held && !again) this.#refused.delete(name);
+    else if (refused === undefined) this.#changed.add(name);
+    else if (version !== refused || again) this.#suspects.accuseAlone(name);
   }
 }
 
@@ -210,10 +292,4 @@ export interface LaneOptions {
   /** Everything of the type, not only what is named. */
   readonly all: boolean;
   readonly held: HeldVersions;
-}
-
-/** Envoy names what it refuses in the text of its refusal; where none of them is in it, any of them may be it. */
-function blamed(names: readonly string[], message: string): readonly string[] {
-  const named = names.filter((name) => message.includes(name));
-  return named.length === 0 ? names : named;
 }

@@ -58,6 +58,8 @@ export class EnvoyStream {
   /** What was sent last was not answered in time: nothing waits for it any more. */
   #isOverdue = false;
   #cancelWait: () => void = () => undefined;
+  /** What is refused is sent once more, of each type. Ended by calling it. */
+  readonly #retries = new Map<ResourceType, () => void>();
   #serial = 0;
   #unknown = 0;
   #ready = false;
@@ -84,13 +86,13 @@ export class EnvoyStream {
 
   /** What its Envoy has refused, as conditions of the manifests that it was made of. */
   conditions(): readonly Condition[] {
-    const { store, waypoint } = this.#dependencies;
-    return [...this.#lanes.values()].flatMap((lane) => refusedBy(lane, store, waypoint));
+    return [...this.#lanes.values()].flatMap((lane) => refusedBy(lane, this.#dependencies.waypoint));
   }
 
   close(): void {
     this.#closed = true;
     this.#cancelWait();
+    for (const cancel of this.#retries.values()) cancel();
     this.#stopListening();
   }
 
@@ -133,15 +135,29 @@ export class EnvoyStream {
     const answer = lane.answered(request);
     if (answer.kind !== 'stale') this.#tellReady(lane);
     if (answer.kind === 'acknowledged') observer.acknowledged(lane.type, answer.seconds);
-    if (answer.kind !== 'rejected') return;
+    if (answer.kind !== 'rejected' && answer.kind !== 'doubted') return;
     // It asks for no endpoints of clusters that it does not take.
     if (lane.type === resourceTypes.clusters) this.#awaited.clear();
     observer.rejected(lane.type);
     const { names, message } = answer;
-    logger.warn(
-      { waypoint, type: lane.type, names: names.slice(0, 5), rejection: message },
-      'a waypoint’s Envoy refused what it was sent; what it had stays in force there',
-    );
+    const told = { waypoint, type: lane.type, names: names.slice(0, 5), rejection: message };
+    if (answer.kind === 'doubted') {
+      logger.debug(told, 'a waypoint’s Envoy refused a response; its resources are sent anew in smaller groups');
+      return;
+    }
+    logger.warn(told, 'a waypoint’s Envoy refused what it was sent; what it had stays in force there');
+    this.#retryLater(lane);
+  }
+
+  #retryLater(lane: EnvoyLane): void {
+    const delay = lane.retryDelay;
+    if (delay === null || this.#retries.has(lane.type)) return;
+    const cancel = this.#dependencies.timers.after(delay, () => {
+      this.#retries.delete(lane.type);
+      lane.retryRefused();
+      this.#pumpSoon();
+    });
+    this.#retries.set(lane.type, cancel);
   }
 
   #tellReady({ type }: EnvoyLane): void {

@@ -1,31 +1,28 @@
 import type { Condition } from '../../model/workload.ts';
 import type { EnvoyLane } from './envoy-lane.ts';
-import type { WaypointStore } from './waypoint-store.ts';
+import type { Refusal } from './refused-resources.ts';
 
-/** More resources than these are not blamed one by one: where Envoy has not said which it means, the waypoint is. */
-const mostBlamed = 5;
+/** Of more resources than these the rest is only counted, at the Gateway. */
+const mostTold = 20;
 
 /** What an Envoy has refused of one type, as conditions of the manifests that those resources were made of. */
-export function refusedBy(
-  { rejected, type }: Pick<EnvoyLane, 'rejected' | 'type'>,
-  store: WaypointStore,
-  waypoint: string,
-): readonly Condition[] {
+export function refusedBy({ refused }: Pick<EnvoyLane, 'refused'>, waypoint: string): readonly Condition[] {
   const gateway = `Gateway ${waypoint}`;
-  const [message = ''] = rejected.values();
-  if (rejected.size > mostBlamed) return [refused(gateway, waypoint, message)];
-  const conditions = [...rejected].flatMap(([name, text]) => {
-    const origins = store.get(waypoint, type, name)?.origins ?? [];
-    return (origins.length === 0 ? [gateway] : origins).map((resource) => refused(resource, waypoint, text));
+  const conditions = refused.slice(0, mostTold).flatMap((refusal) => {
+    const origins = refusal.origins.length === 0 ? [gateway] : refusal.origins;
+    return origins.map((resource) => condition(resource, textOf(refusal, waypoint)));
   });
-  return [...new Map(conditions.map((item) => [JSON.stringify(item), item])).values()];
+  const more = refused.length - mostTold;
+  const rest =
+    more > 0 ? [condition(gateway, `its proxies refuse ${more} more resources than are told one by one`)] : [];
+  return [...new Map([...conditions, ...rest].map((item) => [JSON.stringify(item), item])).values()];
 }
 
-function refused(resource: string, waypoint: string, message: string): Condition {
-  return {
-    resource,
-    type: 'Programmed',
-    reason: 'Invalid',
-    message: `the waypoint ${waypoint} refuses it, and what was in force before stays so: ${message}`,
-  };
+function textOf({ message, consequence }: Refusal, waypoint: string): string {
+  const instead = consequence ?? 'what was in force before stays so';
+  return `the waypoint ${waypoint} refuses it, and ${instead}: ${message}`;
+}
+
+function condition(resource: string, message: string): Condition {
+  return { resource, type: 'Programmed', reason: 'Invalid', message };
 }

@@ -19,7 +19,6 @@ import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3
 import { FilterChainSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import type { FilterChain } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
-import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import { AddressOwners } from './address-owners.ts';
 import { AttachedRoutes } from './attached-routes.ts';
 import { BoundServices } from './bound-services.ts';
@@ -37,6 +36,7 @@ import { HostedRules } from './hosted-rules.ts';
 import { MeshLookups } from './mesh-lookups.ts';
 import { hostnamesNamed } from './named-destinations.ts';
 import { resourceTypes } from './resource-types.ts';
+import { routesResource } from './routes-resource.ts';
 import { SecurityParts } from './security-parts.ts';
 import { WaypointPlaces } from './waypoint-places.ts';
 import { WaypointTenants } from './waypoint-tenants.ts';
@@ -134,9 +134,7 @@ function createRoutes(
       if (service === null) return undefined;
       const known = destinations.ofHosts(waypoint, hostnames, read);
       const built = buildRoutes({ ...emptyWaypoint, services: [service], destinations: known });
-      const resources = built.map((routes) =>
-        waypointResource(resourceTypes.routes, RouteConfigurationSchema, routes.name, routes, origins),
-      );
+      const resources = built.map((routes) => routesResource(routes, origins));
       return { waypoint, resources, conditions: [] };
     },
   });
@@ -180,11 +178,11 @@ function createDirect(
       const workloadsHere = read.byIndex(byWaypoint, waypoint).flatMap((item) => item.workloads);
       const input = { ...emptyWaypoint, http: http.read(read), workloads: workloadsHere };
       const known = { ...input, destinations: destinations.ofWaypoint(waypoint, read) };
-      const { clusters, routes } = resourceTypes;
+      const { clusters } = resourceTypes;
       const resources = [
         ...buildClusters(input).map((cluster) => waypointResource(clusters, ClusterSchema, cluster.name, cluster, [])),
         ...buildFilterChains(known).map((chain) => chainResource(chain, [])),
-        ...buildRoutes(known).map((each) => waypointResource(routes, RouteConfigurationSchema, each.name, each, [])),
+        ...buildRoutes(known).map((routes) => routesResource(routes, [])),
       ];
       return { waypoint, resources, conditions: [] };
     },

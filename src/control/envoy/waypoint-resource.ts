@@ -1,5 +1,6 @@
-import { toBinary } from '@bufbuild/protobuf';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, MessageShape } from '@bufbuild/protobuf';
+import { DeltaDiscoveryResponseSchema } from '../../proto/gen/envoy/service/discovery/v3/discovery_pb.ts';
 import { encodeResource } from '../resources/encoded-resource.ts';
 import type { EncodedResource } from '../resources/encoded-resource.ts';
 import type { ResourceType } from './resource-types.ts';
@@ -18,8 +19,18 @@ export function waypointResource<Schema extends DescMessage>(
   name: string,
   message: MessageShape<Schema>,
   origins: readonly string[],
+  mark = '',
 ): WaypointResource {
-  return { type, name, origins, ...encodeResource(name, type, toBinary(schema, message)) };
+  return { type, name, origins, ...encodeResource(name, type, toBinary(schema, message), mark) };
+}
+
+/** The message itself, read back from what is sent: nothing else is kept of it. */
+export function messageOf<Schema extends DescMessage>(
+  { entry }: WaypointResource,
+  schema: Schema,
+): MessageShape<Schema> {
+  const { resources } = fromBinary(DeltaDiscoveryResponseSchema, Buffer.from(entry, 'latin1'));
+  return fromBinary(schema, resources[0]?.resource?.value ?? new Uint8Array());
 }
 
 /** What sets it apart from all others. @param waypoint `namespace/name` of the Gateway */

@@ -1,4 +1,5 @@
 import type { Change } from '../../model/state-difference.ts';
+import { resourceTypes } from './resource-types.ts';
 import type { ResourceType } from './resource-types.ts';
 import type { WaypointPods } from './waypoint-places.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
@@ -13,6 +14,8 @@ export type WaypointListener = (changes: readonly WaypointChange[]) => void;
 
 interface Holding {
   readonly resources: Map<ResourceType, Map<string, WaypointResource>>;
+  /** Routes as an Envoy has taken them last, by name. */
+  readonly accepted: Map<string, WaypointResource>;
   readonly listeners: Set<WaypointListener>;
 }
 
@@ -40,6 +43,17 @@ export class WaypointStore {
 
   all(waypoint: string, type: ResourceType): readonly WaypointResource[] {
     return [...(this.#holdings.get(waypoint)?.resources.get(type)?.values() ?? [])];
+  }
+
+  /** Routes that one of the waypoint's Envoys has taken, for as long as there are some of that name. */
+  accept(waypoint: string, routes: WaypointResource): void {
+    if (this.get(waypoint, routes.type, routes.name) !== null)
+      this.#holding(waypoint).accepted.set(routes.name, routes);
+  }
+
+  /** Routes that were taken last; null: nobody has taken any. */
+  accepted(waypoint: string, name: string): WaypointResource | null {
+    return this.#holdings.get(waypoint)?.accepted.get(name) ?? null;
   }
 
   /** @returns what ends it */
@@ -76,7 +90,8 @@ export class WaypointStore {
     const resource = after ?? before;
     if (resource === null) return null;
     const { type, name } = resource;
-    const { resources } = this.#holding(waypointIn(key));
+    const { resources, accepted } = this.#holding(waypointIn(key));
+    if (after === null && type === resourceTypes.routes) accepted.delete(name);
     const named = resources.get(type) ?? new Map<string, WaypointResource>();
     resources.set(type, named);
     if (after === null) named.delete(name);
@@ -87,7 +102,7 @@ export class WaypointStore {
   #holding(waypoint: string): Holding {
     const known = this.#holdings.get(waypoint);
     if (known !== undefined) return known;
-    const made: Holding = { resources: new Map(), listeners: new Set() };
+    const made: Holding = { resources: new Map(), accepted: new Map(), listeners: new Set() };
     this.#holdings.set(waypoint, made);
     return made;
   }

@@ -32,9 +32,9 @@ const anyFields = AnySchema.field;
 /** Used over and over: a new one for each resource would cost more than what it writes. */
 const writer = new BinaryWriter();
 
-/** @param value the encoded message of that type */
-export function encodeResource(name: string, typeUrl: string, value: Uint8Array): EncodedResource {
-  const version = createHash('sha256').update(value).digest().toString('base64url', 0, versionBytes);
+/** @param value the encoded message of that type; @param mark ends the version, for whoever reads something from it */
+export function encodeResource(name: string, typeUrl: string, value: Uint8Array, mark = ''): EncodedResource {
+  const version = shortHash(value) + mark;
   begin(responseFields.resources).fork();
   begin(resourceFields.version).string(version);
   begin(resourceFields.resource).fork();
@@ -46,6 +46,10 @@ export function encodeResource(name: string, typeUrl: string, value: Uint8Array)
   const { buffer, byteOffset, byteLength } = writer.finish();
   // Half a kilobyte, a hundred thousand times: each as a buffer of its own would take 180 bytes more in the heap alone.
   return { version, entry: Buffer.from(buffer, byteOffset, byteLength).toString('latin1') };
+}
+
+export function shortHash(value: Uint8Array): string {
+  return createHash('sha256').update(value).digest().toString('base64url', 0, versionBytes);
 }
 
 /**

@@ -10,6 +10,7 @@ import type {
   RedirectAction,
   TextMatch,
 } from '../http-rules.ts';
+import { expressibleOrigins } from './expressible.ts';
 import type { Backends } from './lookups.ts';
 import type { Notes } from './notes.ts';
 
@@ -72,7 +73,7 @@ function readFilter(filter: HttpRouteFilter, so: ReadFilters, reading: Reading):
     case 'URLRewrite':
       return { path: pathChange(filter.urlRewrite.path), authority: filter.urlRewrite.hostname };
     case 'CORS':
-      return { cors: corsPolicy(filter.cors) };
+      return { cors: corsPolicy(filter.cors, reading) };
     case 'ExternalAuth':
     case 'ExtensionRef':
       reading.notes.unsupported(reading.field, `${filter.type} is not supported: what it filters is answered 500`);
@@ -105,9 +106,9 @@ function pathChange(modifier: PathModifier | null): PathChange | null {
     : { kind: 'prefix', value: modifier.replacePrefixMatch };
 }
 
-function corsPolicy(cors: GatewayCors): CorsPolicy {
+function corsPolicy(cors: GatewayCors, { field, notes }: Reading): CorsPolicy {
   return {
-    origins: cors.allowOrigins.map(originMatch),
+    origins: expressibleOrigins(cors.allowOrigins.map(originMatch), `${field}.cors.allowOrigins`, notes),
     methods: cors.allowMethods,
     headers: cors.allowHeaders,
     exposed: cors.exposeHeaders,

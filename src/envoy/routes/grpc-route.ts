@@ -2,6 +2,7 @@ import type { GrpcRouteDocument, GrpcRouteMatch, GrpcRouteRule } from '../../con
 import { anyRequest, defaultRetries } from '../http-rules.ts';
 import type { HttpMatch, HttpTarget, PathMatch } from '../http-rules.ts';
 import { escapeRegex } from '../values.ts';
+import { expressible } from './expressible.ts';
 import { firstOfEach, readFilters } from './gateway-filters.ts';
 import type { RouteLookups } from './lookups.ts';
 import type { ConvertedRoute, RankedRule } from './precedence.ts';
@@ -39,10 +40,11 @@ function convertRule(rule: GrpcRouteRule, field: string, name: string, conversio
     missing: 503 as const,
   };
   const matches = rule.matches.length === 0 ? [{ method: null, headers: [] }] : rule.matches;
-  return matches.map((asked) => ({
+  const reading = { field: `${field}.matches`, path: 'method', notes: conversion.notes };
+  return expressible(matches, matchOf, reading).map(({ asked, match }) => ({
     rule: {
       name,
-      match: matchOf(asked),
+      match,
       action,
       requestHeaders,
       responseHeaders,
@@ -84,6 +86,9 @@ function pathOf({ method: asked }: GrpcRouteMatch): PathMatch {
     const whole = method !== null;
     return { kind: whole ? 'exact' : 'prefix', value: `/${service}/${method ?? ''}`, ignoreCase: false };
   }
-  const written = (text: string | null) => (text === null ? '[^/]+' : type === 'Exact' ? escapeRegex(text) : text);
+  const written = (text: string | null) => {
+    if (text === null) return '[^/]+';
+    return type === 'Exact' ? escapeRegex(text) : `(?:${text})`;
+  };
   return { kind: 'regex', value: `/${written(service)}/${written(method)}` };
 }

@@ -9,6 +9,7 @@ import type { ForwardAction, HttpAction, HttpMatch, HttpTarget, PathMatch, Retri
 import { firstOfEach, readFilters } from './gateway-filters.ts';
 import type { ReadFilters } from './gateway-filters.ts';
 import type { Backends, RouteLookups } from './lookups.ts';
+import { expressible } from './expressible.ts';
 import type { Notes } from './notes.ts';
 import type { ConvertedRoute, RankedRule } from './precedence.ts';
 import { convertRoute, noteHostnames } from './route-conversion.ts';
@@ -49,10 +50,14 @@ class RuleConversion {
     const action = this.#action(filters);
     const { requestHeaders, responseHeaders, cors } = filters;
     const matches = this.#rule.matches.length === 0 ? [null] : this.#rule.matches;
-    return matches.map((asked) => ({
+    return expressible(matches, matchOf, {
+      field: `${this.#field}.matches`,
+      path: 'path.value',
+      notes: this.#notes,
+    }).map(({ asked, match }) => ({
       rule: {
         name,
-        match: matchOf(asked),
+        match,
         action,
         requestHeaders,
         responseHeaders,

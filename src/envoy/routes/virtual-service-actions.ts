@@ -10,6 +10,8 @@ import type {
   Retries,
 } from '../http-rules.ts';
 import { grpcStatus } from './grpc-status.ts';
+import { regexProblem, substitutionProblem } from '../regular-expressions.ts';
+import { expressibleOrigins } from './expressible.ts';
 import type { Notes } from './notes.ts';
 import { textMatch } from './virtual-service-match.ts';
 
@@ -51,6 +53,16 @@ export function rewriteOf(rewrite: VirtualHttpRoute['rewrite']): PathChange | nu
   const { uri, uriRegexRewrite: regex } = rewrite;
   if (regex !== null) return { kind: 'regex', pattern: regex.match, substitution: regex.rewrite };
   return uri === null ? null : { kind: 'prefix', value: uri };
+}
+
+/** @returns what Envoy would refuse the rewriting for; null: nothing */
+export function rewriteProblem(rewrite: VirtualHttpRoute['rewrite']): string | null {
+  const regex = rewrite?.uriRegexRewrite;
+  if (regex == null) return null;
+  const problem = regexProblem(regex.match);
+  if (problem !== null) return `uriRegexRewrite.match is no pattern that a waypoint can use (${problem})`;
+  const wrong = substitutionProblem(regex.match, regex.rewrite);
+  return wrong === null ? null : `uriRegexRewrite.rewrite: ${wrong}`;
 }
 
 /** Without a word Istio tries twice more what has reached nobody; with zero attempts nothing is. */
@@ -113,13 +125,13 @@ function abortOf(abort: Part<'fault'>['abort'], field: string, notes: Notes): Fa
   return null;
 }
 
-export function corsOf(cors: VirtualHttpRoute['corsPolicy']): CorsPolicy | null {
+export function corsOf(cors: VirtualHttpRoute['corsPolicy'], field: string, notes: Notes): CorsPolicy | null {
   if (cors === null) return null;
   const legacy = cors.allowOrigin.map((origin) =>
     origin === '*' ? ({ kind: 'present' } as const) : ({ kind: 'exact', value: origin, ignoreCase: false } as const),
   );
   return {
-    origins: [...legacy, ...cors.allowOrigins.map(textMatch)],
+    origins: [...legacy, ...expressibleOrigins(cors.allowOrigins.map(textMatch), `${field}.allowOrigins`, notes)],
     methods: cors.allowMethods,
     headers: cors.allowHeaders,
     exposed: cors.exposeHeaders,

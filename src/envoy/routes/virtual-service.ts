@@ -8,6 +8,8 @@ import type { Condition } from '../../model/workload.ts';
 import { noChanges } from '../http-rules.ts';
 import type { ForwardAction, HeaderChanges, HttpAction, HttpRule, HttpTarget, Mirror } from '../http-rules.ts';
 import type { ConnectionRule, DestinationName } from '../model.ts';
+import { expressible } from './expressible.ts';
+import type { ExpressibleMatch } from './expressible.ts';
 import { fullHostname } from './hosts.ts';
 import { istioGroup, mayLeadTo, notPermitted } from './lookups.ts';
 import type { RouteLookups } from './lookups.ts';
@@ -23,6 +25,7 @@ import {
   respondOf,
   retriesOf,
   rewriteOf,
+  rewriteProblem,
 } from './virtual-service-actions.ts';
 import { matchOf } from './virtual-service-match.ts';
 
@@ -76,8 +79,8 @@ class Conversion {
 
   http(rule: VirtualHttpRoute, index: number): readonly HttpRule[] {
     const field = `spec.http[${index}]`;
-    const asked = rule.match.filter((match) => this.#concerns(match));
-    if (rule.match.length > 0 && asked.length === 0) return [];
+    const matches = this.#matches(rule, `${field}.match`);
+    if (matches.length === 0) return [];
     const request = readChanges(rule.headers?.request ?? null, `${field}.headers.request`, this.#notes);
     const response = readChanges(rule.headers?.response ?? null, `${field}.headers.response`, this.#notes);
     const action = this.#action(rule, field, request.authority);
@@ -88,14 +91,17 @@ class Conversion {
       requestHeaders: request.changes,
       responseHeaders: response.changes,
       fault: faultOf(rule.fault, `${field}.fault`, this.#notes),
-      cors: corsOf(rule.corsPolicy),
+      cors: corsOf(rule.corsPolicy, `${field}.corsPolicy`, this.#notes),
     };
-    const matches = asked.length === 0 ? [null] : asked;
-    return matches.map((match) => ({
-      ...common,
-      match: matchOf(match, `${field}.match`, this.#notes),
-      statPrefix: match?.statPrefix ?? null,
-    }));
+    return matches.map(({ asked, match }) => ({ ...common, match, statPrefix: asked?.statPrefix ?? null }));
+  }
+
+  /** Those that may come true on this port; where none are written any request is meant. */
+  #matches({ match }: VirtualHttpRoute, field: string): readonly ExpressibleMatch<VirtualHttpMatch | null>[] {
+    const notes = this.#notes;
+    const readMatch = (asked: VirtualHttpMatch | null, at: string) => matchOf(asked, at, notes);
+    const read = expressible(match.length === 0 ? [null] : match, readMatch, { field, path: 'uri', notes });
+    return read.filter(({ asked }) => asked === null || this.#concerns(asked));
   }
 
   /** null: it does not exist or may not be sent to, which has been told. */
@@ -123,6 +129,11 @@ class Conversion {
     if (rule.directResponse !== null) return respondOf(rule.directResponse);
     if (rule.delegate !== null) {
       this.#notes.unsupported(`${field}.delegate`, 'it is not supported: what it would route is answered 500');
+      return { kind: 'respond', status: 500, body: null };
+    }
+    const problem = rewriteProblem(rule.rewrite);
+    if (problem !== null) {
+      this.#notes.unsupported(`${field}.rewrite`, `${problem}: what it would rewrite is answered 500`);
       return { kind: 'respond', status: 500, body: null };
     }
     return this.#forward(rule, field, authority);

@@ -8,6 +8,7 @@ import { parseCidr } from '../../model/address.ts';
 import { principalPatterns, serviceAccountName } from '../../model/principal-pattern.ts';
 import type { SecurityContext } from './context.ts';
 import type { OperationFact, SourceFact, Test } from './model.ts';
+import { patternProblem } from './pattern-problem.ts';
 import {
   hostMatch,
   identityMatch,
@@ -37,6 +38,10 @@ export function readAccessRule(rule: RuleDocument, reader: RuleReader): ReadAcce
 }
 
 type Values = readonly string[] | null;
+type Reading<Fact> = (text: string) => Test<Fact> | null;
+
+/** Of a value in a condition. */
+const longestQuote = 100;
 
 class RuleReading {
   readonly #reader: RuleReader;
@@ -48,7 +53,7 @@ class RuleReading {
 
   read({ from, to, when }: RuleDocument): ReadAccessRule {
     const conditions = (when ?? []).map((condition, index) => this.#condition(condition, `when[${index}]`));
-    const sources = from?.map(({ source }) => this.#source(source));
+    const sources = from?.map(({ source }, index) => this.#source(source, `from[${index}].source`));
     const operations = to?.map(({ operation }, index) => this.#operation(operation, `to[${index}].operation`));
     return {
       source: all([...anyOf(sources), ...conditions.flatMap(({ source }) => source ?? [])]),
@@ -57,47 +62,69 @@ class RuleReading {
     };
   }
 
-  #source(source: SourceDocument): Test<SourceFact> {
+  #source(source: SourceDocument, field: string): Test<SourceFact> {
+    const principal = (text: string) => this.#principal(text);
+    const account = (text: string) => this.#serviceAccount(text);
     return all<SourceFact>([
-      ...only(source.principals, source.notPrincipals, (text) => this.#principal(text)),
-      ...only(source.requestPrincipals, source.notRequestPrincipals, requestPrincipal),
-      ...only(source.namespaces, source.notNamespaces, namespaceFact),
-      ...only(source.serviceAccounts, source.notServiceAccounts, (text) => this.#serviceAccount(text)),
-      ...only(source.ipBlocks, source.notIpBlocks, sourceAddress),
-      ...only(source.remoteIpBlocks, source.notRemoteIpBlocks, remoteAddress),
+      ...this.#both(source.principals, source.notPrincipals, principal, [field, 'principals']),
+      ...this.#both(source.requestPrincipals, source.notRequestPrincipals, requestPrincipal, [
+        field,
+        'requestPrincipals',
+      ]),
+      ...this.#both(source.namespaces, source.notNamespaces, namespaceFact, [field, 'namespaces']),
+      ...this.#both(source.serviceAccounts, source.notServiceAccounts, account, [field, 'serviceAccounts']),
+      ...this.#both(source.ipBlocks, source.notIpBlocks, sourceAddress, [field, 'ipBlocks']),
+      ...this.#both(source.remoteIpBlocks, source.notRemoteIpBlocks, remoteAddress, [field, 'remoteIpBlocks']),
     ]);
   }
 
   #operation(operation: OperationDocument, field: string): Test<OperationFact> {
+    const host = (text: string): OperationFact => ({ kind: 'host', match: hostMatch(text) });
+    const method = (text: string): OperationFact => ({ kind: 'method', match: patternMatch(text) });
     return all<OperationFact>([
-      ...only(operation.hosts, operation.notHosts, (text) => ({ kind: 'host', match: hostMatch(text) })),
-      ...only(operation.ports, operation.notPorts, destinationPort),
-      ...only(operation.methods, operation.notMethods, (text) => ({ kind: 'method', match: patternMatch(text) })),
-      ...this.#paths(operation.paths, `${field}.paths`, false),
-      ...this.#paths(operation.notPaths, `${field}.notPaths`, true),
+      ...this.#both(operation.hosts, operation.notHosts, host, [field, 'hosts']),
+      ...this.#both(operation.ports, operation.notPorts, destinationPort, [field, 'ports']),
+      ...this.#both(operation.methods, operation.notMethods, method, [field, 'methods']),
+      ...this.#both(operation.paths, operation.notPaths, pathFact, [field, 'paths']),
     ]);
   }
 
-  #paths(texts: Values, field: string, negated: boolean): readonly Test<OperationFact>[] {
-    if (texts === null) return [];
-    const facts = texts.map((text): OperationFact | null => {
-      const match = pathMatch(text);
-      return match === null ? null : { kind: 'path', match };
-    });
-    const bad = facts.indexOf(null);
-    if (bad >= 0) {
-      this.#beyond.push(`${field}[${bad}] (${texts[bad] ?? ''} is no path, pattern or template)`);
-      return [];
+  /** One of the values, if any are given, and none of the others. @param place of both fields, and the name of the first */
+  #both<Fact extends SourceFact | OperationFact>(
+    values: Values,
+    notValues: Values,
+    read: Reading<Fact>,
+    [field, name]: readonly [string, string],
+  ): readonly Test<Fact>[] {
+    const wanted = this.#any(values, read, `${field}.${name}`);
+    const unwanted = this.#any(notValues, read, `${field}.not${name.charAt(0).toUpperCase()}${name.slice(1)}`);
+    return [
+      ...(wanted === null ? [] : [wanted]),
+      ...(unwanted === null ? [] : [{ kind: 'not' as const, of: unwanted }]),
+    ];
+  }
+
+  /** @returns null where nothing is asked, or something that Envoy would refuse */
+  #any<Fact extends SourceFact | OperationFact>(texts: Values, read: Reading<Fact>, field: string): Test<Fact> | null {
+    if (texts === null) return null;
+    const facts: Test<Fact>[] = [];
+    for (const [index, text] of texts.entries()) {
+      const fact = read(text);
+      const problem = fact === null ? 'is no path, pattern or template' : patternProblem(fact);
+      if (fact === null || problem !== null) {
+        this.#beyond.push(`${field}[${index}] (${text.slice(0, longestQuote)} ${problem ?? ''})`);
+        return null;
+      }
+      facts.push(fact);
     }
-    const known: Test<OperationFact> = { kind: 'any', of: facts.filter((fact) => fact !== null) };
-    return [negated ? { kind: 'not', of: known } : known];
+    return any(facts);
   }
 
   #condition({ key, values, notValues }: ConditionDocument, field: string): Partial<ReadConditions> {
     const source = this.#sourceFact(key);
-    if (source !== null) return { source: only(values, notValues, source) };
+    if (source !== null) return { source: this.#both(values, notValues, source, [field, 'values']) };
     const operation = operationFact(key);
-    if (operation !== null) return { operation: only(values, notValues, operation) };
+    if (operation !== null) return { operation: this.#both(values, notValues, operation, [field, 'values']) };
     this.#beyond.push(`${field} (${key} is no key that a waypoint knows)`);
     return {};
   }
@@ -186,6 +213,12 @@ function remoteAddress(text: string): SourceFact {
   return { kind: 'remote-address', block: block(text) };
 }
 
+/** null: it is neither a path nor a pattern of one. */
+function pathFact(text: string): OperationFact | null {
+  const match = pathMatch(text);
+  return match === null ? null : { kind: 'path', match };
+}
+
 function destinationPort(text: string): OperationFact {
   return { kind: 'destination-port', port: Number(text) };
 }
@@ -193,14 +226,6 @@ function destinationPort(text: string): OperationFact {
 /** Read by the schema already, so it parses. */
 function block(text: string): string {
   return parseCidr(text)?.text ?? text;
-}
-
-/** One of the values, if any are given, and none of the others. */
-function only<Fact>(values: Values, notValues: Values, read: (text: string) => Test<Fact>): readonly Test<Fact>[] {
-  return [
-    ...(values === null ? [] : [any(values.map(read))]),
-    ...(notValues === null ? [] : [{ kind: 'not' as const, of: any(notValues.map(read)) }]),
-  ];
 }
 
 function all<Fact>(of: readonly Test<Fact>[]): Test<Fact> {

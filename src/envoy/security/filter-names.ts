@@ -18,9 +18,14 @@ export function authorizerFilter(authorizer: string): string {
   return `envoy.filters.http.ext_authz.${authorizer}`;
 }
 
-/** Before the statistics and the findings of the rules that decide whether an authorizer is asked. */
+/** Before the statistics and the findings of the rules that decide whether an authorizer is asked. Each name has its own. */
 export function askedPrefix(authorizer: string): string {
-  return `custom_${authorizer.replace(/[^A-Za-z0-9]/g, '_')}_`;
+  return `custom_${authorizer.replace(/[^A-Za-z0-9]/g, escapedCharacter)}_`;
+}
+
+/** `_` and the number of the character, closed by another `_`: no other text is written so. */
+function escapedCharacter(character: string): string {
+  return `_${character.charCodeAt(0).toString(16)}_`;
 }
 
 /** Likewise of rules that only tell. */

@@ -4,6 +4,7 @@ import type {
 } from '../../config/manifests/schemas/request-authentication.ts';
 import { Notes } from '../routes/notes.ts';
 import type { KeySource, SecurityContext } from './context.ts';
+import { keysIn, readKeySet } from './key-set.ts';
 import { noSecurity } from './model.ts';
 import type { TokenIssuer } from './model.ts';
 import type { SecurityPart } from './part.ts';
@@ -62,16 +63,25 @@ function keysOf(rule: JwtRuleDocument, field: string, { keys }: SecurityContext,
   if (rule.jwks !== null) {
     if (Buffer.byteLength(rule.jwks) > maximumKeySet)
       return refuse(notes, `${field}.jwks`, `is longer than ${maximumKeySet} bytes`);
-    return isKeySet(rule.jwks) ? rule.jwks : refuse(notes, `${field}.jwks`, 'is no JSON Web Key Set');
+    return goodKeys(rule.jwks, `${field}.jwks`, notes);
   }
   const source = keySource(rule);
   if (source === null) {
     return refuse(notes, `${field}.jwksUri`, 'is not set, and the issuer is no URL that would say where its keys are');
   }
   const found = keys(source);
-  if (found !== undefined && 'keys' in found) return found.keys;
+  if (found !== undefined && 'keys' in found) return goodKeys(found.keys, `${field}.jwksUri`, notes);
   const why = found === undefined ? 'could not be fetched' : `are not fetched: ${found.refused}`;
   return refuse(notes, `${field}.jwksUri`, `keys of ${source.url} ${why}`);
+}
+
+/** What Envoy can use of a set. */
+function goodKeys(text: string, field: string, notes: Notes): string | null {
+  const values = keysIn(text);
+  if (values === null) return refuse(notes, field, 'is no JSON Web Key Set');
+  const { keys, leftOut } = readKeySet(values);
+  for (const what of leftOut) notes.add(conditionType, 'PartiallyInvalid', `${field}: ${what}: it is left out`);
+  return keys ?? refuse(notes, field, 'has no key that a waypoint can use');
 }
 
 function refuse(notes: Notes, field: string, what: string): null {
@@ -88,11 +98,5 @@ function keySource({ issuer, jwks, jwksUri }: JwtRuleDocument): KeySource | null
 
 /** @returns whether the text is a JSON object with a list `keys` that is not empty */
 export function isKeySet(text: string): boolean {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null || !('keys' in value)) return false;
-    return Array.isArray(value.keys) && value.keys.length > 0;
-  } catch {
-    return false;
-  }
+  return keysIn(text) !== null;
 }

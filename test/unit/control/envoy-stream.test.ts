@@ -8,9 +8,11 @@ import { EnvoyStream } from '../../../src/control/envoy/envoy-stream.ts';
 import { resourceTypes } from '../../../src/control/envoy/resource-types.ts';
 import type { ResourceType } from '../../../src/control/envoy/resource-types.ts';
 import { resourceKey } from '../../../src/control/envoy/waypoint-resource.ts';
+import { routesResource } from '../../../src/control/envoy/routes-resource.ts';
 import type { WaypointResource } from '../../../src/control/envoy/waypoint-resource.ts';
 import { WaypointStore } from '../../../src/control/envoy/waypoint-store.ts';
 import { encodeResource } from '../../../src/control/resources/encoded-resource.ts';
+import { RouteConfigurationSchema } from '../../../src/proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import {
   DeltaDiscoveryRequestSchema,
   DeltaDiscoveryResponseSchema,
@@ -31,7 +33,23 @@ const short = new Map<string, string>([
 
 function resource(type: ResourceType, name: string, content = 'one'): WaypointResource {
   const origins = [`HTTPRoute shop/${name}`];
+  if (type === routes) return routesOf(name, content, 'open');
   return { type, name, origins, ...encodeResource(name, type, Buffer.from(content)) };
+}
+
+/** Routes that differ by the name of their only one, with a filter that differs by its bytes. */
+function routesOf(name: string, route: string, security: string): WaypointResource {
+  const typedPerFilterConfig = { rules: { typeUrl: 'type.googleapis.com/rules', value: Buffer.from(security) } };
+  const virtualHosts = [{ name, domains: ['*'], routes: [{ name: route }], typedPerFilterConfig }];
+  return routesResource(create(RouteConfigurationSchema, { name, virtualHosts }), [`HTTPRoute shop/${name}`]);
+}
+
+/** `route security` of routes as they were sent; a filter for nobody is an empty text. */
+function readRoutes(response: DeltaDiscoveryResponse | undefined): string {
+  const value = response?.resources[0]?.resource?.value ?? new Uint8Array();
+  const [host] = fromBinary(RouteConfigurationSchema, value).virtualHosts;
+  const security = host?.typedPerFilterConfig['rules']?.value ?? new Uint8Array();
+  return `${host?.routes[0]?.name ?? ''} ${Buffer.from(security).toString()}`;
 }
 
 type Request = MessageInitShape<typeof DeltaDiscoveryRequestSchema>;
@@ -89,6 +107,17 @@ class StreamHarness {
     assert.ok(last, `a response of ${type}`);
     const errorDetail = refusal === undefined ? {} : { errorDetail: { code: 13, message: refusal } };
     await this.say({ typeUrl: type, responseNonce: last.nonce, ...errorDetail });
+  }
+
+  /** Answers what is sent of a type as an Envoy does that refuses a response for one of its resources, until nothing more comes. */
+  async answerAll(type: ResourceType, isBad: (name: string) => boolean, message = 'no'): Promise<readonly string[]> {
+    const news: string[] = [];
+    for (let more = await this.news(); more.length > 0; more = await this.news()) {
+      news.push(...more);
+      const names = this.sent.at(-1)?.resources.map(({ name }) => name) ?? [];
+      await this.answer(type, names.some(isBad) ? message : undefined);
+    }
+    return news;
   }
 
   /** What was sent since it was asked last: `clusters +a -b`. */
@@ -326,10 +355,10 @@ describe('the stream of an Envoy', () => {
 
 describe('what an Envoy refuses', () => {
   test('is told of the manifests that it was made of', async () => {
-    const harness = new StreamHarness(...a, ...b, listener);
+    const harness = new StreamHarness(...a, listener);
     await harness.begin();
-    harness.set(resource(clusters, 'a', 'bad'), resource(clusters, 'b', 'good'));
-    await harness.answer(clusters, 'Error adding/updating cluster(s) a: no such thing');
+    harness.set(resource(clusters, 'a', 'bad'));
+    await harness.answer(clusters, 'no such thing');
     const [condition, ...others] = harness.stream.conditions();
     assert.deepEqual(others, []);
     assert.equal(condition?.resource, 'HTTPRoute shop/a');
@@ -337,6 +366,57 @@ describe('what an Envoy refuses', () => {
     assert.match(condition.message, /no such thing/);
     const status = harness.stream.status().find(({ type }) => type === clusters);
     assert.match(status?.rejection ?? '', /no such thing/);
+  });
+
+  test('is found among what it was sent with, and the rest comes into force', async () => {
+    const many = Array.from({ length: 8 }, (_, index) => resource(clusters, `c${index}`));
+    const harness = new StreamHarness(...many);
+    await harness.say({ typeUrl: clusters });
+    const news = await harness.answerAll(clusters, (name) => name === 'c5');
+    assert.deepEqual(news, [
+      `clusters ${many.map(({ name }) => `+${name}`).join(' ')}`,
+      'clusters +c0 +c1 +c2 +c3',
+      'clusters +c4 +c5 +c6 +c7',
+      'clusters +c4 +c5',
+      'clusters +c6 +c7',
+      'clusters +c4',
+      'clusters +c5',
+    ]);
+    assert.deepEqual(
+      harness.stream.conditions().map(({ resource: name }) => name),
+      ['HTTPRoute shop/c5'],
+    );
+  });
+
+  test('is found at once where Envoy names it', async () => {
+    const many = Array.from({ length: 8 }, (_, index) => resource(clusters, `c${index}`));
+    const harness = new StreamHarness(...many);
+    await harness.say({ typeUrl: clusters });
+    const news = await harness.answerAll(clusters, (name) => name === 'c5', 'c5 is bad');
+    assert.deepEqual(news.slice(1), ['clusters +c0 +c1 +c2 +c3 +c4 +c6 +c7', 'clusters +c5']);
+  });
+
+  test('is not taken for what the client has', async () => {
+    const harness = new StreamHarness(...a, ...b, listener);
+    await harness.begin();
+    harness.set(resource(endpoints, 'a', 'bad'), resource(endpoints, 'b', 'two'));
+    await harness.answerAll(endpoints, (name) => name === 'a');
+    harness.set(resource(endpoints, 'a'), resource(endpoints, 'b', 'three'));
+    // What it has of `a` is what there was before; of `b` what was sent last.
+    assert.deepEqual(await harness.news(), ['endpoints +b']);
+    assert.deepEqual(harness.stream.conditions(), []);
+  });
+
+  test('is sent alone when it has changed', async () => {
+    const harness = new StreamHarness(...a, ...b, listener);
+    await harness.begin();
+    harness.set(resource(clusters, 'a', 'bad'));
+    await harness.answer(clusters, 'bad');
+    await harness.news();
+    harness.set(resource(clusters, 'a', 'still bad'), resource(clusters, 'b', 'two'));
+    assert.equal((await harness.news())[0], 'clusters +a');
+    await harness.answer(clusters, 'bad');
+    assert.equal((await harness.news())[0], 'clusters +b');
   });
 
   test('is not sent again before it has changed', async () => {
@@ -347,6 +427,23 @@ describe('what an Envoy refuses', () => {
     await harness.news();
     harness.set(resource(endpoints, 'a', 'two'));
     assert.deepEqual(await harness.news(), ['endpoints +a']);
+  });
+
+  test('is tried again a few times, ever later, and then no more', async () => {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    harness.set(resource(routes, 'a', 'bad'));
+    await harness.news();
+    await harness.answer(routes, 'the port is in use');
+    for (const delay of [5000, 20_000, 80_000, 320_000]) {
+      harness.timers.advance(delay - 1);
+      assert.deepEqual(await harness.news(), []);
+      harness.timers.advance(1);
+      assert.deepEqual(await harness.news(), ['routes +a']);
+      await harness.answer(routes, 'the port is in use');
+    }
+    harness.timers.advance(10_000_000);
+    assert.deepEqual(await harness.news(), []);
   });
 
   test('is forgotten once something better was taken', async () => {
@@ -361,15 +458,15 @@ describe('what an Envoy refuses', () => {
     assert.equal(harness.stream.status().find(({ type }) => type === routes)?.rejection, null);
   });
 
-  test('is the waypoint’s affair where nobody can say what it was', async () => {
-    const many = Array.from({ length: 7 }, (_, index) => resource(clusters, `c${index}`));
+  test('is counted at the waypoint where it is much', async () => {
+    const many = Array.from({ length: 23 }, (_, index) => resource(clusters, `c${index}`));
     const harness = new StreamHarness(...many);
     await harness.say({ typeUrl: clusters });
-    await harness.answer(clusters, 'out of memory');
-    assert.deepEqual(
-      harness.stream.conditions().map(({ resource: name }) => name),
-      ['Gateway shop/waypoint'],
-    );
+    await harness.answerAll(clusters, () => true, 'out of memory');
+    const told = harness.stream.conditions();
+    assert.equal(told.length, 21);
+    assert.equal(told.at(-1)?.resource, 'Gateway shop/waypoint');
+    assert.match(told.at(-1)?.message ?? '', /refuse 3 more/);
   });
 
   test('does not keep what is good from going on', async () => {
@@ -381,11 +478,75 @@ describe('what an Envoy refuses', () => {
   });
 });
 
-test('a stream that has ended listens no more', async () => {
-  const harness = new StreamHarness(...a);
-  await harness.say({ typeUrl: clusters });
-  harness.stream.close();
-  harness.remove(...a);
-  assert.equal(harness.store.all(waypoint, clusters).length, 0);
-  assert.equal(harness.sent.length, 1);
+describe('routes that an Envoy refuses', () => {
+  async function begun(): Promise<StreamHarness> {
+    const harness = new StreamHarness(...a, listener);
+    await harness.begin();
+    return harness;
+  }
+
+  test('leave what is in force as it is where only they have changed', async () => {
+    const harness = await begun();
+    harness.set(routesOf('a', 'bad', 'open'));
+    await harness.news();
+    await harness.answer(routes, 'bad');
+    assert.deepEqual(await harness.news(), []);
+    assert.match(harness.stream.conditions()[0]?.message ?? '', /what was in force before stays so: bad/);
+  });
+
+  test('keep no older security in force: that comes with the routes of before', async () => {
+    const harness = await begun();
+    harness.set(routesOf('a', 'bad', 'strict'));
+    await harness.answer(routes, 'bad');
+    assert.equal(readRoutes(harness.sent.at(-1)), 'one strict');
+    await harness.answer(routes);
+    assert.match(harness.stream.conditions()[0]?.message ?? '', /in force, with the routes of before: bad/);
+  });
+
+  test('are closed where the security itself is refused', async () => {
+    const harness = await begun();
+    harness.set(routesOf('a', 'good', 'bad'));
+    await harness.answer(routes, 'bad');
+    await harness.answer(routes, 'bad');
+    assert.equal(readRoutes(harness.sent.at(-1)), 'closed ');
+    await harness.answer(routes);
+    assert.match(harness.stream.conditions()[0]?.message ?? '', /answered 503: bad/);
+  });
+
+  test('are open again once they were mended', async () => {
+    const harness = await begun();
+    harness.set(routesOf('a', 'good', 'bad'));
+    for (const refusal of ['bad', 'bad', undefined]) await harness.answer(routes, refusal);
+    harness.set(routesOf('a', 'good', 'mended'));
+    await settled();
+    assert.equal(readRoutes(harness.sent.at(-1)), 'good mended');
+    await harness.answer(routes);
+    assert.deepEqual(harness.stream.conditions(), []);
+  });
+
+  test('are open again with what was in force before', async () => {
+    const harness = await begun();
+    harness.set(routesOf('a', 'good', 'bad'));
+    for (const refusal of ['bad', 'bad', undefined]) await harness.answer(routes, refusal);
+    harness.set(a[2]);
+    await settled();
+    assert.equal(readRoutes(harness.sent.at(-1)), 'one open');
+  });
+
+  test('are closed for whoever comes back with another security of which nobody knows the routes', async () => {
+    const bad = routesOf('a', 'bad', 'strict');
+    const harness = new StreamHarness(a[0], a[1], bad, listener);
+    const initialResourceVersions = { a: a[2].version };
+    await harness.say({ typeUrl: routes, resourceNamesSubscribe: ['a'], initialResourceVersions });
+    await harness.answer(routes, 'bad');
+    assert.equal(readRoutes(harness.sent.at(-1)), 'closed ');
+  });
+
+  test('are not stood in for where nothing is in force', async () => {
+    const harness = new StreamHarness(a[0], a[1], routesOf('a', 'bad', 'strict'), listener);
+    await harness.say({ typeUrl: routes, resourceNamesSubscribe: ['a'] });
+    await harness.news();
+    await harness.answer(routes, 'bad');
+    assert.deepEqual(await harness.news(), []);
+  });
 });

@@ -10,7 +10,10 @@ const webAddress = text.refine((value) => URL.canParse(value) && /^https?:$/.tes
 
 const header = closed({
   name: headerName,
-  prefix: text.nullish().transform((value): string => value ?? ''),
+  prefix: text
+    .refine((value) => !/[\r\n\0]/.test(value), { error: 'must be a text in one line' })
+    .nullish()
+    .transform((value): string => value ?? ''),
 });
 
 /** Names as JSON Web Tokens, URLs and cookies have them, one or more characters. */

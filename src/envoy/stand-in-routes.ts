@@ -1,0 +1,26 @@
+import { create } from '@bufbuild/protobuf';
+import { RouteConfigurationSchema } from '../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
+import type { RouteConfiguration } from '../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
+import { anyRequest } from './http-rules.ts';
+import { respondAction } from './route-action.ts';
+import { routeMatch } from './route-match.ts';
+
+/** What stands in for routes that Envoy refuses. */
+
+/** The routes of one, with what the other asks of those who come. */
+export function joinedRoutes(routes: RouteConfiguration, security: RouteConfiguration): RouteConfiguration {
+  const asked = new Map(security.virtualHosts.map((host) => [host.name, host.typedPerFilterConfig]));
+  return create(RouteConfigurationSchema, {
+    ...routes,
+    virtualHosts: routes.virtualHosts.map((host) => ({ ...host, typedPerFilterConfig: asked.get(host.name) ?? {} })),
+  });
+}
+
+const unavailable = { kind: 'respond', status: 503, body: 'the waypoint refuses what is asked of it here\n' } as const;
+
+/** Every request is answered 503. */
+export function closedRoutes({ name }: Pick<RouteConfiguration, 'name'>): RouteConfiguration {
+  const action = { case: 'directResponse' as const, value: respondAction(unavailable) };
+  const routes = [{ name: 'closed', match: routeMatch(anyRequest), action }];
+  return create(RouteConfigurationSchema, { name, virtualHosts: [{ name, domains: ['*'], routes }] });
+}
