@@ -6,6 +6,8 @@ import type { Init } from './values.ts';
 
 /** How often another host is looked for before the one that has failed is asked again. */
 const hostAttempts = 5n;
+/** Envoy refuses to wait for no time at all. */
+const shortestBackoff = 1;
 
 export function retryPolicy(retries: Retries): Init<typeof RetryPolicySchema> {
   const on = retries.statuses.length === 0 ? retries.on : [...new Set([...retries.on, 'retriable-status-codes'])];
@@ -14,7 +16,9 @@ export function retryPolicy(retries: Retries): Init<typeof RetryPolicySchema> {
     numRetries: retries.attempts,
     retriableStatusCodes: [...retries.statuses],
     ...(retries.perTryTimeout === null ? {} : { perTryTimeout: duration(retries.perTryTimeout) }),
-    ...(retries.backoff === null ? {} : { retryBackOff: { baseInterval: duration(retries.backoff) } }),
+    ...(retries.backoff === null
+      ? {}
+      : { retryBackOff: { baseInterval: duration(Math.max(shortestBackoff, retries.backoff)) } }),
     ...(retries.otherHosts ? otherHosts() : {}),
   };
 }

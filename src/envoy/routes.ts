@@ -46,9 +46,20 @@ function configuration(name: string, routes: Route[], security: Record<string, A
   return create(RouteConfigurationSchema, {
     name,
     virtualHosts: [{ name, domains: ['*'], routes, typedPerFilterConfig: security }],
+    ...longBodies(routes),
     // Destinations come and go by themselves; routes to one that is not there answer 500.
     validateClusters: false,
   });
+}
+
+/** Beyond 4 KiB Envoy has to be told how long a body may be. */
+function longBodies(routes: readonly Route[]): { maxDirectResponseBodySizeBytes?: number } {
+  const bodies = routes.map(({ action }) => {
+    const specifier = action?.case === 'directResponse' ? action.value.body?.specifier : undefined;
+    return specifier?.case === 'inlineString' ? Buffer.byteLength(specifier.value) : 0;
+  });
+  const longest = Math.max(0, ...bodies);
+  return longest > 4096 ? { maxDirectResponseBodySizeBytes: longest } : {};
 }
 
 function routesOf(service: BoundService, port: BoundPort, policies: PolicyLookup): Route[] {

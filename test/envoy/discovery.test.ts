@@ -7,8 +7,8 @@ import { resourceTypes } from '../../src/control/envoy/resource-types.ts';
 import { certificateRequest } from '../support/certificate-request.ts';
 import { ControlHarness } from '../support/control.ts';
 import { DiscoveringEnvoy } from '../support/envoy/discovering-envoy.ts';
-import type { EnvoyCredentials } from '../support/envoy/discovering-envoy.ts';
 import { envoyBinary } from '../support/envoy/envoy-process.ts';
+import { waypointCredentials } from '../support/envoy/waypoint-credentials.ts';
 import { pod } from '../support/manifests.ts';
 import type { Manifest } from '../support/manifests.ts';
 import { waitFor } from '../support/wait.ts';
@@ -28,15 +28,6 @@ function mesh(...more: readonly Manifest[]): readonly Manifest[] {
   ];
 }
 
-async function credentialsOf(control: ControlHarness): Promise<EnvoyCredentials> {
-  const identity = 'spiffe://cluster.local/ns/shop/sa/waypoint';
-  const { csr, key } = await certificateRequest(identity);
-  const token = await control.token({ pod: 'shop/waypoint-1' });
-  const { chain, details } = await control.certificate({ csr, validityDuration: 3600n }, { token });
-  assert.notEqual(chain.length, 0, details);
-  return { certificate: chain.join(''), key, roots: control.roots };
-}
-
 async function text(url: string): Promise<string> {
   return (await fetch(url)).text();
 }
@@ -48,7 +39,7 @@ describe('a real Envoy that asks the control plane', { timeout: 120_000 }, () =>
   before(async () => {
     await envoyBinary();
     control = await ControlHarness.start(mesh());
-    const credentials = await credentialsOf(control);
+    const credentials = await waypointCredentials(control);
     envoy = await DiscoveringEnvoy.start({ port: control.ports.xds, credentials, cluster: 'shop/waypoint' });
   });
 

@@ -33,6 +33,7 @@ export type Answer =
   | { readonly kind: 'doubted' | 'rejected'; readonly names: readonly string[]; readonly message: string };
 
 const longestRejection = 1000;
+const longestBeginning = 100;
 /** No resource has it: what is in force is none that we know. */
 const unknownVersion = '';
 /** What a client names beyond these is sent to it anew. */
@@ -61,7 +62,8 @@ export class EnvoyLane {
   #inFlight: InFlight | null = null;
   #sent: string | null = null;
   #acknowledged: string | null = null;
-  #rejection: string | null = null;
+  /** Said of a response of which is not known yet what in it is refused. */
+  #doubt: string | null = null;
 
   constructor(type: ResourceType, store: WaypointStore, waypoint: string, { all, held }: LaneOptions) {
     this.type = type;
@@ -116,7 +118,7 @@ export class EnvoyLane {
       pending: this.hasChanges || this.hasRemovals,
       sent: this.#sent,
       acknowledged: this.#acknowledged,
-      rejection: this.#rejection,
+      rejection: this.#refused.all[0]?.message ?? this.#doubt,
     };
   }
 
@@ -167,7 +169,7 @@ export class EnvoyLane {
     if (errorDetail !== undefined) return this.#rejectedBy(answered, errorDetail.message);
     for (const resource of answered.sent.values()) this.#taken(resource);
     this.#acknowledged = responseNonce;
-    this.#rejection = this.#refused.all[0]?.message ?? null;
+    this.#doubt = null;
     return { kind: 'acknowledged', seconds: (performance.now() - answered.at) / 1000 };
   }
 
@@ -207,11 +209,11 @@ export class EnvoyLane {
   }
 
   #rejectedBy({ sent, absent }: InFlight, text: string): Answer {
-    const message = text.slice(0, longestRejection);
-    this.#rejection = message;
+    const message = shortened(text);
     const names = [...sent.keys()];
+    this.#doubt = names.length === 1 ? null : message;
     const [only] = sent.values();
-    if (names.length > 1) this.#doubt(sent, text);
+    if (names.length > 1) this.#suspect(sent, text);
     else if (only !== undefined) this.#refuse(only, message);
     // What was said of others was not heard either; by itself it would only be refused again.
     if (names.length > 0) for (const name of absent) if (this.isSubscribed(name)) this.#absent.add(name);
@@ -219,7 +221,7 @@ export class EnvoyLane {
     return { kind: names.length > 1 ? 'doubted' : 'rejected', names, message };
   }
 
-  #doubt(sent: InFlight['sent'], message: string): void {
+  #suspect(sent: InFlight['sent'], message: string): void {
     for (const { name, version } of sent.values()) this.#doubted.set(name, version);
     this.#suspects.accuse([...sent.keys()], message);
   }
@@ -292,4 +294,10 @@ export interface LaneOptions {
   /** Everything of the type, not only what is named. */
   readonly all: boolean;
   readonly held: HeldVersions;
+}
+
+/** Envoy says what the matter is at the end, after what may be the whole resource. */
+function shortened(message: string): string {
+  if (message.length <= longestRejection) return message;
+  return `${message.slice(0, longestBeginning)} … ${message.slice(-longestRejection)}`;
 }

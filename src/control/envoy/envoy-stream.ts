@@ -55,9 +55,12 @@ export class EnvoyStream {
   readonly #prefix = randomBytes(6).toString('base64url');
   /** New clusters whose endpoints were not asked for yet. */
   readonly #awaited = new Set<string>();
-  /** What was sent last was not answered in time: nothing waits for it any more. */
-  #isOverdue = false;
-  #cancelWait: () => void = () => undefined;
+  /** What was sent of these was not answered in time: nothing waits for it any more. */
+  readonly #overdue = new Set<ResourceType>();
+  /** What ends the wait for an answer, of each type. */
+  readonly #waits = new Map<ResourceType, () => void>();
+  /** Nothing is expected any more of a client that has not asked for its listeners. */
+  #hasWaited = false;
   /** What is refused is sent once more, of each type. Ended by calling it. */
   readonly #retries = new Map<ResourceType, () => void>();
   #serial = 0;
@@ -91,8 +94,7 @@ export class EnvoyStream {
 
   close(): void {
     this.#closed = true;
-    this.#cancelWait();
-    for (const cancel of this.#retries.values()) cancel();
+    for (const cancel of [...this.#waits.values(), ...this.#retries.values()]) cancel();
     this.#stopListening();
   }
 
@@ -133,7 +135,10 @@ export class EnvoyStream {
   #answered(lane: EnvoyLane, request: DiscoveryRequest): void {
     const { observer, logger, waypoint } = this.#dependencies;
     const answer = lane.answered(request);
-    if (answer.kind !== 'stale') this.#tellReady(lane);
+    if (answer.kind !== 'stale') {
+      this.#overdue.delete(lane.type);
+      this.#tellReady(lane);
+    }
     if (answer.kind === 'acknowledged') observer.acknowledged(lane.type, answer.seconds);
     if (answer.kind !== 'rejected' && answer.kind !== 'doubted') return;
     // It asks for no endpoints of clusters that it does not take.
@@ -189,7 +194,7 @@ export class EnvoyStream {
       if (lane.waits || !lane.hasChanges) continue;
       if (this.#mayGo(lane)) return { lane, batch: this.#take(lane) };
     }
-    if (!this.#isOverdue && !this.#isSettled(lanes)) return null;
+    if (!this.#isSettled(lanes)) return null;
     // What refers goes before what it refers to.
     const going = lanes.toReversed().find((lane) => lane.hasRemovals && !lane.waits);
     return going === undefined ? null : { lane: going, batch: going.takeRemovals() };
@@ -197,7 +202,8 @@ export class EnvoyStream {
 
   /** A client that comes back asks for its listeners a moment after its clusters, and they may refer to what has gone. */
   #isSettled(lanes: readonly EnvoyLane[]): boolean {
-    return this.#lanes.has(resourceTypes.listeners) && lanes.every(({ idle }) => idle);
+    const isWhole = this.#hasWaited || this.#lanes.has(resourceTypes.listeners);
+    return isWhole && lanes.every(({ idle, type }) => idle || this.#overdue.has(type));
   }
 
   #goingChains(): EnvoyLane | null {
@@ -207,10 +213,13 @@ export class EnvoyStream {
 
   /** Listeners and routes wait for what they refer to. Endpoints do not: Envoy answers clusters only once it has these. */
   #mayGo({ type }: EnvoyLane): boolean {
-    if (type === resourceTypes.clusters || type === resourceTypes.endpoints || this.#isOverdue) return true;
-    if (type === resourceTypes.listeners && this.#goingChains() !== null) return false;
+    if (type === resourceTypes.clusters || type === resourceTypes.endpoints) return true;
+    const chainsGo = this.#goingChains() !== null && !this.#overdue.has(resourceTypes.filterChains);
+    if (type === resourceTypes.listeners && chainsGo) return false;
     const before = sendingOrder.slice(0, sendingOrder.indexOf(type));
-    return this.#awaited.size === 0 && before.every((earlier) => this.#lanes.get(earlier)?.waits !== true);
+    const isAnswered = (earlier: ResourceType) =>
+      this.#lanes.get(earlier)?.waits !== true || this.#overdue.has(earlier);
+    return this.#awaited.size === 0 && before.every(isAnswered);
   }
 
   #take(lane: EnvoyLane): LaneBatch {
@@ -231,20 +240,23 @@ export class EnvoyStream {
   }
 
   /** A client that does not answer keeps itself from what comes later for a while only. */
-  #waitForAnswer(): void {
-    this.#isOverdue = false;
-    this.#cancelWait();
-    this.#cancelWait = this.#dependencies.timers.after(longestWait, () => {
-      this.#isOverdue = true;
+  #waitForAnswer(lane: EnvoyLane): void {
+    this.#waits.get(lane.type)?.();
+    const cancel = this.#dependencies.timers.after(longestWait, () => {
+      this.#waits.delete(lane.type);
+      this.#hasWaited = true;
+      if (lane.waits) this.#overdue.add(lane.type);
+      if (lane.type === resourceTypes.clusters) this.#awaited.clear();
       this.#pumpSoon();
     });
+    this.#waits.set(lane.type, cancel);
   }
 
   async #send(lane: EnvoyLane, batch: LaneBatch): Promise<void> {
     const { write, observer } = this.#dependencies;
     const nonce = this.#nonce();
     lane.sending(nonce, batch);
-    this.#waitForAnswer();
+    this.#waitForAnswer(lane);
     observer.pushed(lane.type);
     await write(this.#assemble(lane.type, nonce, batch));
   }

@@ -106,6 +106,8 @@ function delayOf(delay: Part<'fault'>['delay'], field: string, notes: Notes): Fa
     if (delay.exponentialDelay === null) notes.unsupported(field, 'it says no time: nothing is delayed by it');
     return null;
   }
+  // Envoy refuses a delay of no time.
+  if (delay.fixedDelay < 1) return null;
   return { duration: delay.fixedDelay, percent: delay.percentage?.value ?? delay.percent ?? 100 };
 }
 

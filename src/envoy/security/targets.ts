@@ -43,12 +43,13 @@ export function targetReferences({ spec }: TargetingDocument): readonly TargetDo
 /** What the manifest is attached to, such as `Service shop/web`; of a reference that names nothing it is said so. */
 export function readTargets(document: TargetingDocument, settings: TargetSettings): readonly string[] {
   const { namespace } = document.metadata;
-  return targetReferences(document).flatMap((reference, index) => {
+  const targets = targetReferences(document).flatMap((reference, index) => {
     const problem = problemOf(reference, namespace, settings);
     if (problem === null) return [targetText(reference, namespace)];
     settings.notes.add(conditionType, 'Invalid', `spec.targetRefs[${index}]: ${problem}: nothing is attached to it`);
     return [];
   });
+  return [...new Set(targets)];
 }
 
 function targetText({ kind, name }: TargetDocument, namespace: string): string {

@@ -28,7 +28,8 @@ export interface EnvoyCredentials {
 export interface DiscoveringOptions {
   /** Of the control plane, on loopback. */
   readonly port: number;
-  readonly credentials: EnvoyCredentials;
+  /** null: the control plane is one of this machine, without TLS. */
+  readonly credentials: EnvoyCredentials | null;
   /** What it calls its waypoint. */
   readonly cluster: string;
 }
@@ -74,10 +75,10 @@ export class DiscoveringEnvoy {
     });
     this.#bridge.listen(join(this.#folder, 'control'));
     await once(this.#bridge, 'listening');
-    for (const name of ['certificate', 'key', 'roots'] as const)
-      writeFileSync(join(this.#folder, name), credentials[name], { mode: 0o600 });
+    for (const [name, content] of Object.entries(credentials ?? {}))
+      writeFileSync(join(this.#folder, name), content, { mode: 0o600 });
     const config = join(this.#folder, 'bootstrap.json');
-    writeFileSync(config, JSON.stringify(this.#bootstrap()));
+    writeFileSync(config, JSON.stringify(this.#bootstrap(credentials !== null)));
     const node = ['--service-node', 'test', '--service-cluster', cluster];
     const draining = ['--drain-time-s', String(drainTime)];
     const command = [await envoyBinary(), '-c', config, ...node, ...draining, '--concurrency', '1', '-l', 'warning'];
@@ -113,7 +114,7 @@ export class DiscoveringEnvoy {
   }
 
   /** Ours, but for the way to the control plane, which is no engine's here, and the admin page, which this process reads. */
-  #bootstrap(): unknown {
+  #bootstrap(overTls: boolean): unknown {
     const ours = JSON.parse(JSON.stringify(envoyBootstrap(defaultBootstrap))) as {
       admin: unknown;
       staticResources: { clusters: [{ loadAssignment: unknown; name: string; transportSocket?: unknown }] };
@@ -124,8 +125,13 @@ export class DiscoveringEnvoy {
       clusterName: control.name,
       endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }],
     };
+    if (overTls) control.transportSocket = this.#transportSocket();
+    return { ...ours, admin: { address: { pipe: { path: join(this.#folder, 'admin') } } } };
+  }
+
+  #transportSocket(): unknown {
     const file = (name: string) => ({ filename: join(this.#folder, name) });
-    control.transportSocket = {
+    return {
       name: 'envoy.transport_sockets.tls',
       typedConfig: {
         '@type': 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext',
@@ -137,7 +143,6 @@ export class DiscoveringEnvoy {
         },
       },
     };
-    return { ...ours, admin: { address: { pipe: { path: join(this.#folder, 'admin') } } } };
   }
 
   #join(one: Socket, other: Socket): void {

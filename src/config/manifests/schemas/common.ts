@@ -47,6 +47,11 @@ export function shared<Schema extends z.ZodType>(schema: Schema): Reading<z.outp
 
 export const text = z.string({ error: (issue) => (issue.input === undefined ? undefined : `must be ${quoted}`) });
 
+/** What a protocol of lines can carry. */
+export const lineText = text.refine((value) => !/[\0-\x08\x0a-\x1f\x7f]/.test(value), {
+  error: 'must be a text in one line, without control characters',
+});
+
 export const stringMap = z
   .record(z.string(), text)
   .nullish()

@@ -1,17 +1,22 @@
 import { z } from 'zod';
-import { closed, documentOf, list, maybe, portNumber, stringMap, text } from './common.ts';
-import { count, flag, host, istioDuration } from './istio-common.ts';
+import { closed, documentOf, lineText, list, maybe, portNumber, stringMap, text } from './common.ts';
+import { headerName } from './gateway-common.ts';
+import { count, flag, host, istioDuration, positiveDuration } from './istio-common.ts';
 
 const simpleBalancers = ['UNSPECIFIED', 'LEAST_CONN', 'LEAST_REQUEST', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN'] as const;
 
+/** As large as Envoy lets them be. */
+const ringSize = z.int().min(0).max(8_388_608);
+const tableSize = z.int().max(5_000_011).refine(isPrime, { error: 'must be a prime number' });
+
 const consistentHash = closed({
-  httpHeaderName: maybe(text.min(1)),
-  httpCookie: maybe(closed({ name: text.min(1), path: maybe(text), ttl: maybe(istioDuration) })),
+  httpHeaderName: maybe(headerName),
+  httpCookie: maybe(closed({ name: lineText.min(1), path: maybe(lineText), ttl: maybe(istioDuration) })),
   useSourceIp: flag,
   httpQueryParameterName: maybe(text.min(1)),
-  ringHash: maybe(closed({ minimumRingSize: maybe(count) })),
-  maglev: maybe(closed({ tableSize: maybe(count) })),
-  minimumRingSize: maybe(count),
+  ringHash: maybe(closed({ minimumRingSize: maybe(ringSize) })),
+  maglev: maybe(closed({ tableSize: maybe(tableSize) })),
+  minimumRingSize: maybe(ringSize),
 }).refine(
   (hash) =>
     [hash.httpHeaderName, hash.httpCookie, hash.useSourceIp === true, hash.httpQueryParameterName].filter(Boolean)
@@ -46,7 +51,7 @@ const connectionPool = closed({
   tcp: maybe(
     closed({
       maxConnections: maybe(count),
-      connectTimeout: maybe(istioDuration),
+      connectTimeout: maybe(positiveDuration),
       tcpKeepalive: maybe(closed({ probes: maybe(count), time: maybe(istioDuration), interval: maybe(istioDuration) })),
       maxConnectionDuration: maybe(istioDuration),
       idleTimeout: maybe(istioDuration),
@@ -74,8 +79,8 @@ const outlierDetection = closed({
   consecutiveLocalOriginFailures: maybe(count),
   consecutiveGatewayErrors: maybe(count),
   consecutive5xxErrors: maybe(count),
-  interval: maybe(istioDuration),
-  baseEjectionTime: maybe(istioDuration),
+  interval: maybe(positiveDuration),
+  baseEjectionTime: maybe(positiveDuration),
   maxEjectionPercent: percent,
   minHealthPercent: percent,
 });
@@ -141,3 +146,8 @@ export type LoadBalancerDocument = z.output<typeof loadBalancer>;
 export type ConnectionPoolDocument = z.output<typeof connectionPool>;
 export type OutlierDetectionDocument = z.output<typeof outlierDetection>;
 export type ClientTlsDocument = z.output<typeof tls>;
+
+function isPrime(value: number): boolean {
+  for (let factor = 2; factor * factor <= value; factor++) if (value % factor === 0) return false;
+  return value > 1;
+}

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseDuration } from '../../durations.ts';
-import { closed, list, maybe, namespaceName, portNumber, resourceName, text } from './common.ts';
+import { closed, lineText, list, maybe, namespaceName, portNumber, resourceName, text } from './common.ts';
 
 /** Parts that the routes of the Gateway API share. What a route may ask and no waypoint does is read, so that it can be told. */
 
@@ -15,9 +15,13 @@ export const headerName = text.refine((value) => /^[A-Za-z0-9!#$%&'*+\-.^_`|~]{1
   error: 'must be the name of a header',
 });
 
-const headerValue = text.refine((value) => !/[\r\n\0]/.test(value) && value.length <= 4096, {
-  error: 'must be a text in one line, at most 4096 characters',
-});
+const headerValue = lineText.refine((value) => value.length <= 4096, { error: 'must be at most 4096 characters' });
+
+/** Of one host, without wildcards. */
+export const preciseHostname = text.refine(
+  (value) => value.length <= 253 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(value),
+  { error: 'must be the name of one host in lower case' },
+);
 
 const parentReference = closed({
   group: text.nullish().transform((value): string => value ?? 'gateway.networking.k8s.io'),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { closed, documentOf, list, maybe, portNumber, text } from './common.ts';
+import { closed, documentOf, lineText, list, maybe, portNumber, text } from './common.ts';
 import {
   attachment,
   backendFields,
@@ -8,6 +8,7 @@ import {
   headerFilter,
   mirrorFilter,
   notHonoured,
+  preciseHostname,
   valueMatch,
 } from './gateway-common.ts';
 
@@ -42,13 +43,13 @@ const match = closed({
 });
 
 const pathModifier = z.discriminatedUnion('type', [
-  closed({ type: z.literal('ReplaceFullPath'), replaceFullPath: text.max(1024) }),
-  closed({ type: z.literal('ReplacePrefixMatch'), replacePrefixMatch: text.max(1024) }),
+  closed({ type: z.literal('ReplaceFullPath'), replaceFullPath: lineText.max(1024) }),
+  closed({ type: z.literal('ReplacePrefixMatch'), replacePrefixMatch: lineText.max(1024) }),
 ]);
 
 const redirect = closed({
   scheme: maybe(z.enum(['http', 'https'], { error: 'must be http or https' })),
-  hostname: maybe(text),
+  hostname: maybe(preciseHostname),
   path: maybe(pathModifier),
   port: maybe(portNumber),
   statusCode: z
@@ -57,7 +58,7 @@ const redirect = closed({
     .transform((value) => value ?? 302),
 });
 
-const rewrite = closed({ hostname: maybe(text), path: maybe(pathModifier) });
+const rewrite = closed({ hostname: maybe(preciseHostname), path: maybe(pathModifier) });
 
 const cors = closed({
   allowOrigins: list(text.min(1)),
@@ -81,7 +82,7 @@ const filter = z.discriminatedUnion('type', [
 
 const retry = closed({
   codes: list(z.int().min(400).max(599)),
-  attempts: maybe(z.int().min(0)),
+  attempts: maybe(z.int().min(0).max(4_294_967_295)),
   backoff: maybe(gatewayDuration),
 });
 

@@ -5,6 +5,9 @@ import { closed, maybe, portNumber, text } from './common.ts';
 
 const units: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1, us: 0.001, ns: 0.000001 };
 
+/** Milliseconds of a hundred years: Envoy counts in nanoseconds, and nobody waits longer. */
+const longest = 3_155_760_000_000;
+
 /** As Go and protobuf write it: `1.5s`, `2m30s`; in milliseconds. */
 export const istioDuration = text
   .refine((value) => /^(\d+(\.\d+)?(h|ms|us|ns|m|s))+$/.test(value), {
@@ -13,7 +16,11 @@ export const istioDuration = text
   .transform((value): number => {
     const parts = value.matchAll(/(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)/g);
     return [...parts].reduce((sum, [, count, unit]) => sum + Number(count) * (units[unit ?? ''] ?? 0), 0);
-  });
+  })
+  .refine((value) => value <= longest, { error: 'must be at most a hundred years' });
+
+/** One of which Envoy refuses none at all. */
+export const positiveDuration = istioDuration.refine((value) => value >= 1, { error: 'must be at least 1ms' });
 
 /** DNS name of a service, or its short name in the manifest's own namespace; `*.` only where many are meant. */
 export const host = text

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { parseCidr } from '../../../model/address.ts';
-import { closed, documentOf, list, maybe, namespaceName, portNumber, stringMap, text } from './common.ts';
+import { closed, documentOf, lineText, list, maybe, namespaceName, portNumber, stringMap, text } from './common.ts';
 import { count, destination, flag, host, istioDuration, percentage } from './istio-common.ts';
 
 const redirectCodes = [301, 302, 303, 307, 308] as const;
@@ -11,20 +11,29 @@ const stringMatch = closed({ exact: maybe(text), prefix: maybe(text), regex: may
   { error: 'must be one of exact, prefix and regex' },
 );
 
-const matches = z
-  .record(z.string(), stringMatch)
-  .nullish()
-  .transform((value): Readonly<Record<string, StringMatchDocument>> => value ?? {});
+/** Of a header, or of what HTTP/2 keeps like one: `:authority`. */
+const headerName = text.refine((name) => /^:?[A-Za-z0-9!#$%&'*+\-.^_`|~]{1,256}$/.test(name), {
+  error: 'must be the name of a header',
+});
+
+/** As long as Kubernetes lets labels be: proxies look for them by a pattern. */
+const sourceLabels = stringMap.refine(
+  (labels) => Object.entries(labels).every(([key, value]) => key.length <= 317 && value.length <= 63),
+  { error: 'must be labels, at most 63 characters each' },
+);
+
+const matches = (name: typeof text) =>
+  z
+    .record(name, stringMatch)
+    .nullish()
+    .transform((value): Readonly<Record<string, StringMatchDocument>> => value ?? {});
 
 const headerValues = z
-  .record(
-    text.refine((name) => /^[:A-Za-z0-9!#$%&'*+\-.^_`|~]+$/.test(name), { error: 'must be the name of a header' }),
-    text.refine((value) => !/[\r\n\0]/.test(value), { error: 'must be a text in one line' }),
-  )
+  .record(headerName, lineText)
   .nullish()
   .transform((value): Readonly<Record<string, string>> => value ?? {});
 
-const operations = closed({ set: headerValues, add: headerValues, remove: list(text.min(1)) });
+const operations = closed({ set: headerValues, add: headerValues, remove: list(headerName) });
 const headers = closed({ request: maybe(operations), response: maybe(operations) });
 
 const match = closed({
@@ -33,13 +42,13 @@ const match = closed({
   scheme: maybe(stringMatch),
   method: maybe(stringMatch),
   authority: maybe(stringMatch),
-  headers: matches,
+  headers: matches(headerName),
   port: maybe(portNumber),
-  sourceLabels: stringMap,
+  sourceLabels,
   gateways: list(text),
-  queryParams: matches,
+  queryParams: matches(text.min(1)),
   ignoreUriCase: flag,
-  withoutHeaders: matches,
+  withoutHeaders: matches(headerName),
   sourceNamespace: maybe(namespaceName),
   statPrefix: maybe(text),
 });
@@ -47,8 +56,8 @@ const match = closed({
 const weight = maybe(z.int().min(0).max(1_000_000));
 
 const redirect = closed({
-  uri: maybe(text),
-  authority: maybe(text),
+  uri: maybe(lineText),
+  authority: maybe(lineText),
   port: maybe(portNumber),
   derivePort: maybe(z.enum(['FROM_PROTOCOL_DEFAULT', 'FROM_REQUEST_PORT'])),
   scheme: maybe(z.enum(['http', 'https'], { error: 'must be http or https' })),
@@ -58,15 +67,18 @@ const redirect = closed({
     .transform((value) => value ?? 301),
 });
 
+/** As in Istio. */
+const longestBody = 1_048_576;
+
 const directResponse = closed({
   status: z.int().min(200).max(599),
-  body: maybe(closed({ string: maybe(text), bytes: maybe(z.base64()) })),
+  body: maybe(closed({ string: maybe(text.max(longestBody)), bytes: maybe(z.base64().max(longestBody)) })),
 });
 
 const rewrite = closed({
-  uri: maybe(text),
-  authority: maybe(text),
-  uriRegexRewrite: maybe(closed({ match: text.min(1), rewrite: text })),
+  uri: maybe(lineText),
+  authority: maybe(lineText),
+  uriRegexRewrite: maybe(closed({ match: text.min(1), rewrite: lineText })),
 });
 
 const retries = closed({
@@ -142,7 +154,7 @@ const subnet = text.refine((value) => parseCidr(value) !== null, {
 const connectionMatch = {
   destinationSubnets: list(subnet),
   port: maybe(portNumber),
-  sourceLabels: stringMap,
+  sourceLabels,
   gateways: list(text),
   sourceNamespace: maybe(namespaceName),
 };
