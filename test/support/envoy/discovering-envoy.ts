@@ -75,7 +75,8 @@ export class DiscoveringEnvoy {
     });
     this.#bridge.listen(join(this.#folder, 'control'));
     await once(this.#bridge, 'listening');
-    for (const [name, content] of Object.entries(credentials ?? {}))
+    const files: Readonly<Record<string, string>> = { ...credentials };
+    for (const [name, content] of Object.entries(files))
       writeFileSync(join(this.#folder, name), content, { mode: 0o600 });
     const config = join(this.#folder, 'bootstrap.json');
     writeFileSync(config, JSON.stringify(this.#bootstrap(credentials !== null)));

@@ -42,6 +42,7 @@ export class HandBuiltControl {
     this.#discovery = new DiscoveryService({
       store: new ResourceStore(),
       waypoints: this.#store,
+      presence: null,
       identifier: 'test',
       timers: systemTimers,
       random: () => 0.5,

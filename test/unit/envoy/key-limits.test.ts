@@ -24,7 +24,10 @@ void test('keys that are written down are no more than others', () => {
 
 void test('why keys are not fetched is told', () => {
   const jwksUri = 'https://idp.example/keys';
-  assert.equal(converted({ jwksUri }, { keys: '{}' }).keys, '{}');
+  assert.equal(
+    converted({ jwksUri }, { keys: '{"keys":[{"kty":"oct","k":"YQ"}]}' }).keys,
+    '{"keys":[{"kty":"oct","k":"YQ"}]}',
+  );
   assert.match(converted({ jwksUri }).said, /could not be fetched/);
   assert.match(converted({ jwksUri }, { refused: 'shop names too many' }).said, /are not fetched: shop names too many/);
 });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { closed, documentOf, lineText, list, maybe, portNumber, stringMap, text } from './common.ts';
 import { headerName } from './gateway-common.ts';
-import { count, flag, host, istioDuration, positiveDuration } from './istio-common.ts';
+import { count, flag, host, istioDuration } from './istio-common.ts';
 
 const simpleBalancers = ['UNSPECIFIED', 'LEAST_CONN', 'LEAST_REQUEST', 'RANDOM', 'PASSTHROUGH', 'ROUND_ROBIN'] as const;
 
@@ -51,7 +51,7 @@ const connectionPool = closed({
   tcp: maybe(
     closed({
       maxConnections: maybe(count),
-      connectTimeout: maybe(positiveDuration),
+      connectTimeout: maybe(istioDuration),
       tcpKeepalive: maybe(closed({ probes: maybe(count), time: maybe(istioDuration), interval: maybe(istioDuration) })),
       maxConnectionDuration: maybe(istioDuration),
       idleTimeout: maybe(istioDuration),
@@ -79,8 +79,8 @@ const outlierDetection = closed({
   consecutiveLocalOriginFailures: maybe(count),
   consecutiveGatewayErrors: maybe(count),
   consecutive5xxErrors: maybe(count),
-  interval: maybe(positiveDuration),
-  baseEjectionTime: maybe(positiveDuration),
+  interval: maybe(istioDuration),
+  baseEjectionTime: maybe(istioDuration),
   maxEjectionPercent: percent,
   minHealthPercent: percent,
 });

@@ -19,9 +19,6 @@ export const istioDuration = text
   })
   .refine((value) => value <= longest, { error: 'must be at most a hundred years' });
 
-/** One of which Envoy refuses none at all. */
-export const positiveDuration = istioDuration.refine((value) => value >= 1, { error: 'must be at least 1ms' });
-
 /** DNS name of a service, or its short name in the manifest's own namespace; `*.` only where many are meant. */
 export const host = text
   .transform((value) => value.toLowerCase())

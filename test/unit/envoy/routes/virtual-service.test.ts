@@ -168,7 +168,7 @@ void describe('a VirtualService', () => {
     [
       'a match of the method as a header',
       { match: [{ headers: { method: { exact: 'GET' } } }] },
-      'match.headers.method',
+      'match\\[0\\].headers.method',
     ],
     ['a delegate', { route: [], delegate: { name: 'more' } }, 'delegate'],
   ] as const) {
