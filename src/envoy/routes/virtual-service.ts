@@ -133,7 +133,8 @@ class Conversion {
     }
     const problem = rewriteProblem(rule.rewrite);
     if (problem !== null) {
-      this.#notes.unsupported(`${field}.rewrite`, `${problem}: what it would rewrite is answered 500`);
+      const message = `${field}.rewrite.${problem}: what it would rewrite is answered 500`;
+      this.#notes.add('Accepted', 'UnsupportedValue', message);
       return { kind: 'respond', status: 500, body: null };
     }
     return this.#forward(rule, field, authority);
