@@ -1,9 +1,11 @@
+import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { MeshSettings } from '../model/workload.ts';
 import { servicesWithoutClusterIps } from './cluster-ips.ts';
 import type { AnyCollection } from './collections/collection.ts';
 import type { CollectionGraph } from './collections/collection-graph.ts';
 import type { CollectionIndex } from './collections/collection-index.ts';
 import type { DerivedCollection, Read } from './collections/derived-collection.ts';
+import { confined } from './confinement.ts';
 import type { Contexts } from './contexts.ts';
 import { serviceEntryConditions, serviceEntrySources } from './service-entries.ts';
 import { settleHostname, sourceKey, sourceText } from './service-sources.ts';
@@ -38,8 +40,8 @@ export class ServiceCollections {
       },
     });
     this.#byClusterIp = this.services.index(({ sources: claimed }) => claimed.flatMap(({ service }) => service.vips));
-    this.entries = graph.derive({
-      name: 'service entries',
+    const claims = graph.derive({
+      name: 'claims of service entries',
       from: sources.ServiceEntry,
       reads: [...contexts.collections, this.services],
       compute: (document, read): ClaimedServices => {
@@ -49,6 +51,7 @@ export class ServiceCollections {
         return servicesWithoutClusterIps({ sources: claimed, conditions }, (vip) => this.clusterIpOwner(vip, read));
       },
     });
+    this.entries = this.#confine(graph, sources, claims);
     this.gateways = graph.derive({
       name: 'waypoint services',
       from: contexts.waypoints,
@@ -97,6 +100,33 @@ export class ServiceCollections {
       .flatMap(({ chosen }) => chosen.filter((source) => sourceText(source) === text));
   }
 
+  #confine(
+    graph: CollectionGraph,
+    sources: Sources,
+    claims: DerivedCollection<ClaimedServices>,
+  ): DerivedCollection<ClaimedServices> {
+    const byAddress = claims.index(({ sources: claimed }) => [
+      ...new Set(claimed.flatMap(({ service }) => service.vips)),
+    ]);
+    const ofNodes = sources.Pod.presence(nodeAddresses);
+    return graph.derive({
+      name: 'service entries',
+      from: claims,
+      reads: [claims, sources.Pod, sources.ServiceEntry, ...this.#contexts.collections],
+      compute: (claimed, read): ClaimedServices =>
+        confined(claimed, {
+          settings: this.#contexts.settingsFor(read),
+          at: (address) =>
+            read
+              .byIndex(byAddress, address)
+              .flatMap((other) => other.sources.filter(({ service }) => service.vips.includes(address))),
+          isChosen: ({ metadata }) =>
+            read.get(sources.ServiceEntry, `${metadata.namespace}/${metadata.name}`)?.spec.addresses.length === 0,
+          isOfNode: (address) => read.has(ofNodes, address),
+        }),
+    });
+  }
+
   #settle(graph: CollectionGraph): DerivedCollection<SettledHostname> {
     const claims = [this.services, this.entries, this.gateways].map((collection) =>
       collection.index(({ sources }) => sources.map(({ service }) => service.hostname)),
@@ -111,6 +141,10 @@ export class ServiceCollections {
       },
     });
   }
+}
+
+function nodeAddresses({ spec, status }: PodDocument): readonly string[] {
+  return spec.hostNetwork ? status.addresses : [];
 }
 
 /** What is in force of a hostname, by `namespace/hostname`. */
