@@ -86,7 +86,7 @@ function routes(name: Name, route: string, limit = 1): WaypointResource {
       {
         name,
         domains: ['*'],
-        routes: [{ ...match, name: route, action: { case: 'directResponse', value: { status: 200 } } } as Route],
+        routes: [{ ...match, name: route, action: { case: 'directResponse', value: { status: 200 } } }],
         typedPerFilterConfig: { 'envoy.filters.http.local_ratelimit': security },
       },
     ],
