@@ -65,7 +65,6 @@ export const fieldLimits: Readonly<Record<string, Limits>> = {
     'spec.http[].match[].headers':
       '`uri`, `scheme`, `method` and `authority` are no headers and are not looked at, as in Istio',
     'spec.http[].retries.retryOn': 'what is neither a status nor a condition that Envoy knows is left out',
-    'spec.http[].retries.retryRemoteLocalities': 'no effect: another endpoint is tried, near or far as the first',
     'spec.http[].fault.delay.exponentialDelay': 'nothing is delayed by it',
     'spec.http[].fault.abort.http2Error': 'nothing is aborted by it',
     'spec.http[].route[].headers': 'the host of one destination cannot be set',

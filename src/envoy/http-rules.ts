@@ -129,6 +129,8 @@ export interface Retries {
   readonly backoff: number | null;
   /** Another endpoint is tried each time. */
   readonly otherHosts: boolean;
+  /** Where two attempts on one level of locality have failed, the next level has its turn. */
+  readonly otherLocalities: boolean;
 }
 
 /** What fails before it has reached anybody may be sent again: as Istio does where nobody says otherwise. */
@@ -139,6 +141,7 @@ export const defaultRetries: Retries = {
   statuses: [],
   backoff: null,
   otherHosts: true,
+  otherLocalities: false,
 };
 
 export interface Mirror {

@@ -22,6 +22,7 @@ import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy } from '..
 import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '../proto/gen/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
 import { file_envoy_extensions_upstreams_http_v3_http_protocol_options } from '../proto/gen/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
 import { file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts } from '../proto/gen/envoy-api/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts';
+import { file_envoy_extensions_retry_priority_previous_priorities_v3_previous_priorities_config } from '../proto/gen/envoy-api/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config_pb.ts';
 import { file_envoy_extensions_matching_actions_transform_stat_v3_transform_stat } from '../proto/gen/envoy-api/envoy/extensions/matching/actions/transform_stat/v3/transform_stat_pb.ts';
 import { file_envoy_extensions_matching_common_inputs_stats_v3_stats } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/stats/v3/stats_pb.ts';
 import { file_envoy_extensions_matching_input_matchers_ip_v3_ip } from '../proto/gen/envoy-api/envoy/extensions/matching/input_matchers/ip/v3/ip_pb.ts';
@@ -51,6 +52,7 @@ export const envoyTypes: Registry = createRegistry(
   file_envoy_extensions_transport_sockets_tls_v3_tls,
   file_envoy_extensions_upstreams_http_v3_http_protocol_options,
   file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts,
+  file_envoy_extensions_retry_priority_previous_priorities_v3_previous_priorities_config,
   file_envoy_extensions_matching_common_inputs_network_v3_network_inputs,
   file_envoy_extensions_matching_input_matchers_ip_v3_ip,
   file_envoy_extensions_matching_common_inputs_stats_v3_stats,

@@ -68,12 +68,6 @@ export function rewriteProblem(rewrite: VirtualHttpRoute['rewrite']): string | n
 /** Without a word Istio tries twice more what has reached nobody; with zero attempts nothing is. */
 export function retriesOf(retries: VirtualHttpRoute['retries'], field: string, notes: Notes): Retries | null {
   if (retries === null) return defaultRetries;
-  if (retries.retryRemoteLocalities === true) {
-    notes.unsupported(
-      `${field}.retryRemoteLocalities`,
-      'it is not supported: another endpoint is tried, near or far as the first',
-    );
-  }
   if (retries.attempts === 0) return null;
   const words = (retries.retryOn ?? '').split(',').flatMap((word) => (word.trim() === '' ? [] : [word.trim()]));
   const statuses = words.filter((word) => /^[1-5]\d\d$/.test(word)).map(Number);
@@ -88,6 +82,7 @@ export function retriesOf(retries: VirtualHttpRoute['retries'], field: string, n
     statuses,
     backoff: retries.backoff === 0 ? null : retries.backoff,
     otherHosts: retries.retryIgnorePreviousHosts ?? true,
+    otherLocalities: retries.retryRemoteLocalities ?? false,
   };
 }
 

@@ -6,7 +6,7 @@ import { ask, readFirst } from '../../support/envoy/requests.ts';
 import type { Asked } from '../../support/envoy/requests.ts';
 import { greeter, httpServer } from '../../support/envoy/servers.ts';
 import type { TestServer } from '../../support/envoy/servers.ts';
-import { app, destinationRule, shopNamespace, vipOf } from './mesh.ts';
+import { app, destinationRule, shopNamespace, virtualService, vipOf } from './mesh.ts';
 
 /** Fails where its client wants it to. */
 function server(name: string): Promise<TestServer> {
@@ -54,6 +54,19 @@ manifestSuite(
       ...shopNamespace(),
       ...app({ name: 'failing', last: 1, members: [near, far] }),
       destinationRule('failing', { outlierDetection: eject, loadBalancer: { localityLbSetting: { enabled: true } } }),
+      ...app({ name: 'retried', last: 7, members: [near, far] }),
+      destinationRule('retried', {
+        outlierDetection: { ...eject, consecutive5xxErrors: 1000 },
+        loadBalancer: { localityLbSetting: { enabled: true } },
+      }),
+      virtualService('retried', {
+        http: [
+          {
+            retries: { attempts: 2, retryOn: '5xx', retryRemoteLocalities: true },
+            route: [{ destination: { host: 'retried' } }],
+          },
+        ],
+      }),
       ...app({ name: 'ordered', last: 2, members: [{ ...near, ready: false }, far, farther] }),
       destinationRule('ordered', {
         loadBalancer: { localityLbSetting: { failover: [{ from: 'eu', to: 'asia' }] } },
@@ -98,6 +111,11 @@ manifestSuite(
       assert.deepEqual(new Set(await serversOf(10, () => serverOf(1))), new Set(['a']));
       await serversOf(2, () => serverOf(1, { headers: { 'x-fail': 'a' } }));
       assert.deepEqual(new Set(await serversOf(10, () => serverOf(1))), new Set(['b']));
+    });
+
+    test('are those of the next locality for a retry that may go there', async () => {
+      assert.equal(await serverOf(7), 'a');
+      assert.equal(await serverOf(7, { headers: { 'x-fail': 'a' } }), 'b');
     });
 
     test('are, where none near by is ready, those of the region that is named for it', async () => {

@@ -220,14 +220,13 @@ const cases: readonly EchoCase[] = [
     ),
   },
   {
-    name: 'what is not honoured is told: a delegate, a growing delay, near and far retries',
+    name: 'what is not honoured is told: a delegate, a growing delay',
     documents: (space) => [
       virtualService(space, {
         http: [
           { match: [{ uri: { exact: '/d' } }], delegate: { name: 'more' } },
           {
             fault: { delay: { exponentialDelay: '1s' } },
-            retries: { attempts: 1, retryRemoteLocalities: true },
             route: [at('v1')],
           },
         ],

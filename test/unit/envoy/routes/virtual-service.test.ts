@@ -153,11 +153,6 @@ void describe('a VirtualService', () => {
   });
 
   for (const [what, rule, field] of [
-    [
-      'retries in other localities',
-      { retries: { attempts: 1, retryRemoteLocalities: true } },
-      'retries.retryRemoteLocalities',
-    ],
     ['a delay that grows', { fault: { delay: { exponentialDelay: '1s' } } }, 'fault.delay.exponentialDelay'],
     ['an error of HTTP/2', { fault: { abort: { http2Error: 'CANCEL' } } }, 'fault.abort.http2Error'],
     ['a status that gRPC has not', { fault: { abort: { grpcStatus: 'NICE' } } }, 'fault.abort.grpcStatus'],
