@@ -34,6 +34,7 @@ export function deriveNodePod(pod: PodDocument, context: Context): NodePod | und
     name,
     identity: identityOf(pod, context.settings).id,
     wanted: isWanted(pod, context),
+    handover: isHandover(pod, context),
   };
 }
 

@@ -1,5 +1,6 @@
 import { cidrContains, parseCidr } from '../model/address.ts';
 import type { Cidr, IpAddress } from '../model/address.ts';
+import { isControlAddress } from '../model/automatic-address.ts';
 
 /** Loopback, link-local, unspecified and multicast: what means another thing to whoever dials it than to whoever writes it. */
 const blocks: readonly Cidr[] = [
@@ -14,7 +15,7 @@ const blocks: readonly Cidr[] = [
   'ff00::/8',
 ].flatMap((text) => parseCidr(text) ?? []);
 
-/** No endpoint may have it. */
+/** No endpoint may have it. What a waypoint sends to its control plane goes there with the waypoint's own certificate. */
 export function isForbiddenAddress(address: IpAddress): boolean {
-  return blocks.some((block) => cidrContains(block, address));
+  return isControlAddress(address) || blocks.some((block) => cidrContains(block, address));
 }

@@ -15,6 +15,11 @@ const reserved: ReadonlySet<string> = new Set(['240.240.0.0', '240.240.255.255',
 /** How many addresses of a family are given away: a prime, so that every step comes by all of them. */
 export const AUTOMATIC_ADDRESSES = 65521;
 
+/** One of `CONTROL_ADDRESSES`. */
+export function isControlAddress({ text }: IpAddress): boolean {
+  return CONTROL_ADDRESSES.some((control) => control === text);
+}
+
 /** The address may be one that a control plane has chosen for a host. */
 export function isAutomaticAddress(address: IpAddress): boolean {
   return !reserved.has(address.text) && blocks.some((block) => cidrContains(block, address));

@@ -1,7 +1,9 @@
 import { cidrContains, parseCidr } from './address.ts';
 import type { IpAddress } from './address.ts';
+import { isControlAddress } from './automatic-address.ts';
 
-export type SpecialKind = 'unspecified' | 'loopback' | 'link-local' | 'multicast' | 'reserved' | 'broadcast';
+export type SpecialKind =
+  'unspecified' | 'loopback' | 'link-local' | 'multicast' | 'reserved' | 'broadcast' | 'control';
 
 /** Where whoever answers takes the one who asks for the node itself: link-local, and where clouds tell machines who they are. */
 export const nodeBlocks: readonly string[] = [
@@ -20,8 +22,10 @@ export function isOfTheNode(address: IpAddress): boolean {
 }
 
 /** Null for an address that belongs to somebody. */
-export function specialKind({ family, bytes }: IpAddress): SpecialKind | null {
+export function specialKind(address: IpAddress): SpecialKind | null {
+  const { family, bytes } = address;
   const [first = 0, second = 0] = bytes;
+  if (isControlAddress(address)) return 'control';
   if (bytes.every((byte) => byte === 0)) return 'unspecified';
   if (family === 4) {
     if (first === 127) return 'loopback';

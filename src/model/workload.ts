@@ -136,6 +136,8 @@ export interface NodePod {
   readonly identity: SpiffeId;
   /** The labels say that the pod belongs to the mesh. */
   readonly wanted: boolean;
+  /** It is a waypoint, which never asks for a certificate itself. */
+  readonly handover: boolean;
 }
 
 /** Mesh-wide settings: the document `kind: MeshSettings` of `ambit.dev/v1alpha1`. */

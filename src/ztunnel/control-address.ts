@@ -6,10 +6,6 @@ export const CONTROL_PORT = 15010;
 
 const parsed = CONTROL_ADDRESSES.flatMap((text) => parseAddress(text) ?? []);
 
-export function isControlAddress({ text }: IpAddress): boolean {
-  return parsed.some((control) => control.text === text);
-}
-
 /** Length of the widest block around another address that leaves them out. */
 export function lengthOutsideControl({ family, bytes }: IpAddress): number {
   const whole = addressLength(family);

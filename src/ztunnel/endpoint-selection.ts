@@ -4,6 +4,7 @@ import { formatSpiffeId } from '../model/identity.ts';
 import type { RoutingScope, Service, Workload } from '../model/workload.ts';
 import type { Endpoint, SocketAddress } from '../native/binding.ts';
 import type { MeshView } from './mesh-view.ts';
+import { outboundPolicyOf } from './outbound-policy.ts';
 import { resolvedAddresses } from './names/resolved-addresses.ts';
 import { mayJoinLocally } from './same-node.ts';
 
@@ -109,7 +110,14 @@ function candidatesOf(
 /** Null where they are not known. Of a name all of them: each connection goes to one. */
 function addressesFor(view: MeshView, workload: Workload, family: Family): readonly string[] | null {
   const own = addressFor(workload, family);
-  return own === null ? resolvedAddresses(view, workload.hostname, family) : [own];
+  if (own === null) return resolvedAddresses(view, workload.hostname, family);
+  return workload.podUid === null && isRefused(view, own) ? [] : [own];
+}
+
+/** What nobody may reach, nobody reaches by writing it down as the endpoint of a service. */
+function isRefused(view: MeshView, text: string): boolean {
+  const address = parseAddress(text);
+  return address === null || outboundPolicyOf(view.settings()).refuses(address);
 }
 
 function traceScope(

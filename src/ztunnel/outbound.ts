@@ -1,8 +1,9 @@
 import { addressLength, parseAddress } from '../model/address.ts';
 import type { IpAddress } from '../model/address.ts';
+import { isControlAddress } from '../model/automatic-address.ts';
 import type { Service, WaypointReference, Workload } from '../model/workload.ts';
 import type { AnswerMask, OutboundQuestion, Relay, SocketAddress } from '../native/binding.ts';
-import { CONTROL_PORT, isControlAddress } from './control-address.ts';
+import { CONTROL_PORT } from './control-address.ts';
 import { serviceEndpoints, workloadEndpoint } from './endpoint-selection.ts';
 import type { CandidateTrace, EndpointSetDraft, ServiceEndpoints } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';

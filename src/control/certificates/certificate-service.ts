@@ -115,6 +115,11 @@ export class CertificateService {
     if (wanted !== undefined && wanted !== own) {
       throw new GrpcError(status.PERMISSION_DENIED, 'a workload may have a certificate of its own identity only');
     }
+    // Its node's engine asks for it, and relays what its proxy sends to the control plane: that is for configuration alone, and
+    // what a client of the waypoint may have led there must not come back with a key.
+    if (this.#dependencies.pods.isWaypoint(caller.identity)) {
+      throw new GrpcError(status.PERMISSION_DENIED, `${own} is a waypoint’s, for which its node asks`);
+    }
     if (!this.#dependencies.pods.runs(caller.identity)) {
       throw new GrpcError(status.PERMISSION_DENIED, `no pod of the mesh runs as ${own}`);
     }

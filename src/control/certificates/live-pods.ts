@@ -14,6 +14,8 @@ export class LivePods {
   readonly #named = new Map<string, NodePod>();
   /** By SPIFFE id: how many pods of the mesh each node runs. */
   readonly #running = new Map<string, Map<string, number>>();
+  /** By SPIFFE id: how many waypoints' pods run as it. */
+  readonly #waypoints = new Map<string, number>();
 
   /** Takes over what has changed, pod by pod; to be told of every change, in order. */
   *update(changes: readonly Change<NodePod>[]): Generator<undefined, void> {
@@ -45,10 +47,16 @@ export class LivePods {
     return this.#running.has(formatSpiffeId(identity));
   }
 
+  /** Some waypoint's pod runs as the identity. */
+  isWaypoint(identity: SpiffeId): boolean {
+    return this.#waypoints.has(formatSpiffeId(identity));
+  }
+
   #add(key: string, pod: NodePod): void {
     this.#pods.set(pod.uid, pod);
     this.#named.set(key, pod);
     if (pod.wanted) this.#count(pod, 1);
+    if (pod.handover) this.#countWaypoint(pod, 1);
   }
 
   #remove(key: string, pod: NodePod): void {
@@ -56,6 +64,14 @@ export class LivePods {
     if (this.#pods.get(pod.uid)?.name === pod.name) this.#pods.delete(pod.uid);
     this.#named.delete(key);
     if (pod.wanted) this.#count(pod, -1);
+    if (pod.handover) this.#countWaypoint(pod, -1);
+  }
+
+  #countWaypoint({ identity }: NodePod, difference: 1 | -1): void {
+    const spiffeId = formatSpiffeId(identity);
+    const count = (this.#waypoints.get(spiffeId) ?? 0) + difference;
+    if (count > 0) this.#waypoints.set(spiffeId, count);
+    else this.#waypoints.delete(spiffeId);
   }
 
   #count({ node, identity }: NodePod, difference: 1 | -1): void {

@@ -1,6 +1,6 @@
 import { parseAddress } from '../../model/address.ts';
 import type { Family, IpAddress } from '../../model/address.ts';
-import { isAutomaticAddress } from '../../model/automatic-address.ts';
+import { isAutomaticAddress, isControlAddress } from '../../model/automatic-address.ts';
 import { isOfTheNode, specialKind } from '../../model/special-address.ts';
 import type { MeshView } from '../mesh-view.ts';
 import { outboundPolicyOf } from '../outbound-policy.ts';
@@ -21,7 +21,7 @@ export function resolvedAddresses(view: MeshView, hostname: string, family: Fami
 }
 
 function mayLeadTo(address: IpAddress, policy: OutboundPolicy): boolean {
-  if (policy.refuses(address)) return false;
+  if (policy.refuses(address) || isControlAddress(address)) return false;
   const isSpecial = specialKind(address) !== null || isOfTheNode(address) || isAutomaticAddress(address);
   return !isSpecial || policy.allows(address);
 }

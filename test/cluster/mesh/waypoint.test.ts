@@ -92,18 +92,18 @@ clusterSuite('a waypoint that the control plane deploys', () => {
     };
     const envoy = `${pod?.metadata.name ?? ''}.${shop.name}`;
     const who = ['Kubernetes', control.metadata.name];
-    await cluster.until('the waypoint in step', async () => (await row(envoy)).join().includes('SYNCED,SYNCED,SYNCED'));
+    await cluster.until('the waypoint in step', async () => (await row(envoy)).join().includes('SYNCED,SYNCED,SYNCED,SYNCED,SYNCED'));
     const full = await row(envoy);
     assert.deepEqual(full, [
       ...[envoy, ...who, full[3]],
-      ...['SYNCED', 'SYNCED', 'SYNCED', 'SYNCED', 'IGNORED', 'IGNORED', `${shop.name}/waypoint`],
+      ...['SYNCED', 'SYNCED', 'SYNCED', 'SYNCED', 'SYNCED', 'IGNORED', 'IGNORED', `${shop.name}/waypoint`],
     ]);
     assert.match(full[3] ?? '', /^1[.]\d+[.]\d+$/, 'the version of Envoy');
     const agent = `${(await mesh.agentOn(1)).metadata.name}.istio-system`;
     assert.deepEqual((await row(agent)).slice(0, 3), [agent, ...who]);
     const short = await operator.ambitAtControl(['proxy-status']);
     assert.match(short, /^NAME +CLUSTER +ISTIOD +VERSION +SUBSCRIBED TYPES +WAYPOINT$/m);
-    assert.match(short, new RegExp(`^${envoy} .* 4 \\(CDS,EDS,LDS,RDS\\) +${shop.name}/waypoint$`, 'm'));
+    assert.match(short, new RegExp(`^${envoy} .* 5 \\(CDS,EDS,FCDS,LDS,RDS\\) +${shop.name}/waypoint$`, 'm'));
   });
 
   it('is told of services, where they are and how to get there, as an operator sees', async () => {
@@ -123,8 +123,8 @@ clusterSuite('a waypoint that the control plane deploys', () => {
     const place = `${first.status.podIP ?? ''}:8080`;
     assert.deepEqual(endpoints.find(([name]) => name === place)?.slice(0, 3), [place, 'HEALTHY', 'test/zone-1']);
     const [listenerHeads, ...listeners] = await rows('listeners');
-    assert.deepEqual(listenerHeads, ['LISTENER', 'CHAIN', 'MATCH', 'DESTINATION']);
-    assert.ok(listeners.some(([name, , match]) => name === 'waypoint' && match === `${host}:80`));
+    assert.deepEqual(listenerHeads, ['CHAIN', 'MATCH', 'DESTINATION']);
+    assert.ok(listeners.some(([name, match]) => name === `inbound-vip|80|http|${host}` && match === `${host}:80`));
     const [routeHeads, ...routes] = await rows('routes');
     assert.deepEqual(routeHeads, ['NAME', 'VHOST NAME', 'DOMAINS', 'MATCH', 'VIRTUAL SERVICE']);
     assert.ok(routes.some(([name]) => name?.endsWith(host)));

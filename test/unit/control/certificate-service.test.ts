@@ -8,7 +8,7 @@ import { silentLogger } from '../../support/loggers.ts';
 test('nothing is signed for a caller who has gone while it was found out who it is', async () => {
   const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'web' };
   const pods = new LivePods();
-  const pod = { uid: 'u', node: 'node-1', namespace: 'shop', name: 'web', identity, wanted: true };
+  const pod = { uid: 'u', node: 'node-1', namespace: 'shop', name: 'web', identity, wanted: true, handover: false };
   for (const step of pods.update([{ key: 'u', before: null, after: pod }])) assert.equal(step, undefined);
   let certified = 0;
   const call = {

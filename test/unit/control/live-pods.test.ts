@@ -5,7 +5,15 @@ import type { NodePod } from '../../../src/model/workload.ts';
 import { NODE } from '../../support/mesh-builders.ts';
 
 const id = { trustDomain: 'cluster.local', namespace: 'default', serviceAccount: 'web' };
-const web: NodePod = { uid: 'uid-web', node: NODE, namespace: 'default', name: 'web', identity: id, wanted: true };
+const web: NodePod = {
+  uid: 'uid-web',
+  node: NODE,
+  namespace: 'default',
+  name: 'web',
+  identity: id,
+  wanted: true,
+  handover: false,
+};
 
 function runs(...pods: readonly NodePod[]): boolean {
   const live = new LivePods();
@@ -31,6 +39,17 @@ for (const [what, changed] of [
     assert.ok(!runs({ ...web, ...changed }));
   });
 }
+
+test('an identity is a waypoint’s while some waypoint runs as it', () => {
+  const live = new LivePods();
+  update(live, null, web);
+  assert.ok(!live.isWaypoint(id));
+  const waypoint = { ...web, handover: true };
+  update(live, web, waypoint);
+  assert.ok(live.isWaypoint(id));
+  update(live, waypoint, null);
+  assert.ok(!live.isWaypoint(id));
+});
 
 test('a pod is found by its UID, in the mesh or not', () => {
   const live = new LivePods();

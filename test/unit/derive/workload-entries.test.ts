@@ -94,6 +94,8 @@ void describe('a WorkloadEntry', () => {
     [{ address: 'unix:///run/x.sock' }, 'UnixSocket'],
     [{ address: 'vm.example.com' }, 'NotResolved'],
     [{ address: '127.0.0.1' }, 'ForbiddenAddress'],
+    [{ address: '240.240.255.254' }, 'ForbiddenAddress'],
+    [{ address: '2001:2:0:ffff:ffff:ffff:ffff:fffe' }, 'ForbiddenAddress'],
     [{ address: '::1' }, 'ForbiddenAddress'],
     [{ address: '::ffff:127.0.0.1' }, 'ForbiddenAddress'],
     [{ address: 'fe80::1' }, 'ForbiddenAddress'],

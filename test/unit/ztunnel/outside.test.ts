@@ -144,6 +144,18 @@ suite('what REGISTRY_ONLY leaves open', () => {
   });
 });
 
+test('a service leads to none of its endpoints that are refused to all', async () => {
+  const entry = service('db', { vips: ['10.97.0.1'] });
+  const open = external('open', { addresses: ['192.0.2.8'], services: endpointOf(entry) });
+  const given = { services: [entry], workloads: [external('db', { services: endpointOf(entry) }), open] };
+  const decision = await outbound('10.97.0.1', { ...given, policy: { refuse: ['192.0.2.7/32'] } });
+  assert.ok(decision.action === 'connect');
+  assert.deepEqual(
+    decision.target.set.endpoints.map(({ address }) => address),
+    ['192.0.2.8'],
+  );
+});
+
 suite('a place outside of the mesh that is reached through a waypoint', () => {
   const entryBehind = (waypoint: WaypointReference) => {
     const entry = service('db', { vips: ['10.97.0.1'], waypoint });
