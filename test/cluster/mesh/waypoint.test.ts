@@ -92,7 +92,9 @@ clusterSuite('a waypoint that the control plane deploys', () => {
     };
     const envoy = `${pod?.metadata.name ?? ''}.${shop.name}`;
     const who = ['Kubernetes', control.metadata.name];
-    await cluster.until('the waypoint in step', async () => (await row(envoy)).join().includes('SYNCED,SYNCED,SYNCED,SYNCED,SYNCED'));
+    await cluster.until('the waypoint in step', async () =>
+      (await row(envoy)).join().includes('SYNCED,SYNCED,SYNCED,SYNCED,SYNCED'),
+    );
     const full = await row(envoy);
     assert.deepEqual(full, [
       ...[envoy, ...who, full[3]],
