@@ -31,7 +31,7 @@ export function confined(claimed: ClaimedServices, claims: Claims): ClaimedServi
     if (why === null) return source;
     const message = `${why}: only its own namespace sees ${service.hostname}`;
     conditions.push(condition(sourceText(source), 'Accepted', 'NotItsOwn', message));
-    return { ...source, service: { ...service, visibility: 'namespace' as const } };
+    return { ...source, service: { ...service, visibility: 'namespace' as const }, confined: true as const };
   });
   if (conditions.length === 0) return claimed;
   return { sources, conditions: [...claimed.conditions, ...limited(conditions)] };

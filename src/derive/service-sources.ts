@@ -13,6 +13,8 @@ export interface ServiceSource {
   /** Labels of its endpoints in its own namespace; null: it selects none. */
   readonly selector: Labels | null;
   readonly ports: readonly SourcePort[];
+  /** It claims what is somebody else's, and was left to its own namespace for that. */
+  readonly confined?: true;
 }
 
 interface SourceMetadata {

@@ -28,10 +28,17 @@ export interface ServiceAtWaypoint {
   readonly waypoint: string;
   /** null: another service has its hostname there. */
   readonly service: BoundService | null;
+  /** What its right to its addresses is; null as above. */
+  readonly claim: AddressClaim | null;
   /** Hosts that its rules send to, its own among them. */
   readonly hostnames: readonly string[];
   readonly origins: readonly string[];
   readonly conditions: readonly Condition[];
+}
+
+/** What tells which of several services with one address comes first. */
+export interface AddressClaim extends Pick<ServiceSource, 'kind' | 'metadata'> {
+  readonly confined: boolean;
 }
 
 export interface BoundServiceInputs {
@@ -102,6 +109,7 @@ export class BoundServices {
     return {
       waypoint: waypointKey(waypoint),
       service: bound,
+      claim: { kind: source.kind, metadata: source.metadata, confined: source.confined === true },
       hostnames: hostnamesNamed(bound),
       origins: [sourceText(source), ...origins, ...guarded.origins],
       conditions: limited([...conditions, ...misnamed(waypoint, source, others), ...unasked(bound)]),
@@ -151,6 +159,7 @@ function beaten(waypoint: Waypoint, source: ServiceSource, rival: ServiceSource)
   return {
     waypoint: waypointKey(waypoint),
     service: null,
+    claim: null,
     hostnames: [],
     origins: [],
     conditions: [condition(sourceText(source), 'Accepted', 'HostnameConflict', message)],

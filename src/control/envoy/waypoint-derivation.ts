@@ -35,6 +35,8 @@ import { HostChoice } from './host-choice.ts';
 import { HostedRules } from './hosted-rules.ts';
 import { MeshLookups } from './mesh-lookups.ts';
 import { hostnamesNamed } from './named-destinations.ts';
+import { OwnAddresses } from './own-addresses.ts';
+import type { ConnectedService } from './own-addresses.ts';
 import { resourceTypes } from './resource-types.ts';
 import { routesResource } from './routes-resource.ts';
 import { SecurityParts } from './security-parts.ts';
@@ -44,13 +46,6 @@ import type { WaypointPods } from './waypoint-places.ts';
 import { resourceKey, waypointResource } from './waypoint-resource.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
-
-/** A service as far as connections to it are concerned: which rules there are for requests is the routes' affair. */
-interface ConnectedService {
-  readonly waypoint: string;
-  readonly service: BoundService;
-  readonly origins: readonly string[];
-}
 
 interface ServiceOfListener {
   readonly waypoint: string;
@@ -90,7 +85,7 @@ export class WaypointDerivation implements DerivationExtension {
       createRoutes(parts.graph, bound, destinations),
       createDirect(parts.graph, { workloads, destinations, http }),
       createChains(parts.graph, { connected, destinations, http }),
-      createListeners(parts.graph, { connected, workloads }),
+      createListeners(parts.graph, { connected, workloads, own: new OwnAddresses(parts, owners, connected) }),
     ];
     this.#resources = new StagedMap(made.map(resourcesOf));
     this.#pods = new StagedMap([contribution(places.pods, (pods) => [[pods.waypoint, pods]])]);
@@ -197,8 +192,8 @@ function connectedServices(
   return graph.derive<ServiceAtWaypoint, ConnectedService>({
     name: 'services without rules',
     from: bound,
-    compute: ({ waypoint, service, origins }) =>
-      service === null ? undefined : { waypoint, service: withoutRules(service), origins },
+    compute: ({ waypoint, service, claim, origins }) =>
+      service === null || claim === null ? undefined : { waypoint, service: withoutRules(service), claim, origins },
   });
 }
 
@@ -229,17 +224,22 @@ function createChains(
 interface ListenerInputs {
   readonly connected: DerivedCollection<ConnectedService>;
   readonly workloads: DerivedCollection<WorkloadsAtWaypoint>;
+  readonly own: OwnAddresses;
 }
 
 /** One for each waypoint, made anew for services and workloads that come and go. */
 function createListeners(
   graph: CollectionGraph,
-  { connected, workloads }: ListenerInputs,
+  { connected, workloads, own }: ListenerInputs,
 ): DerivedCollection<WaypointResources> {
   const services = graph.derive<ConnectedService, ServiceOfListener>({
     name: 'services of listeners',
     from: connected,
-    compute: ({ waypoint, service }) => ({ waypoint, entrance: entranceOf(service) }),
+    reads: own.collections,
+    compute: ({ waypoint, service }, read) => {
+      const addresses = own.of(waypoint, service.namespace, service.addresses, read);
+      return { waypoint, entrance: entranceOf({ ...service, addresses }) };
+    },
   });
   const servicesAt = services.index(({ waypoint }) => [waypoint]);
   const workloadsAt = workloads.index(({ waypoint }) => [waypoint]);

@@ -285,3 +285,103 @@ describe('names that the proxy looks up', () => {
     assert.match(clusterOf(rig, 'shop/own'), /example\.net/);
   });
 });
+
+describe('an address that another namespace has, too', () => {
+  const useAll = [
+    waypointGateway('infra', 'waypoint', { 'istio.io/waypoint-for': 'all' }),
+    waypointNamespace('a', useShared),
+  ];
+  const aged = (manifest: Manifest, year: number): Manifest => ({
+    ...manifest,
+    metadata: { ...manifest.metadata, creationTimestamp: `${year}-01-01T00:00:00Z` },
+  });
+  const address = '240.0.0.7';
+  const claim = (space: string, year: number, spec: Readonly<Record<string, unknown>> = {}): Manifest => {
+    const endpoints = [{ address: '192.0.2.1' }];
+    return aged(entry(space, 'e', { hosts: [`${space}.example.com`], addresses: [address], endpoints, ...spec }), year);
+  };
+  const confined = 'ServiceEntry a/e: Accepted/NotItsOwn';
+
+  test('stays that of the older entry, whichever is read first', () => {
+    const [older, younger] = [claim('shop', 2020), claim('a', 2021)];
+    for (const entries of [
+      [older, younger],
+      [younger, older],
+    ]) {
+      const rig = new WaypointRig(...mesh, ...useAll);
+      for (const manifest of entries) rig.set(manifest);
+      assert.ok(rig.conditions.includes(confined));
+      assert.match(entranceAt(rig, address), /shop\.example\.com/);
+      assert.doesNotMatch(entranceAt(rig, address), /a\.example\.com/);
+      rig.remove(older);
+      assert.match(entranceAt(rig, address), /a\.example\.com/);
+      rig.set(older);
+      assert.match(entranceAt(rig, address), /shop\.example\.com/);
+    }
+  });
+
+  for (const [what, theirs, own] of [
+    ['that its own namespace alone sees', {}, { exportTo: ['.'] }],
+    ['where the other keeps to its own namespace', { exportTo: ['.'] }, {}],
+  ] as const) {
+    test(`stays that of the older entry ${what}`, () => {
+      const rig = new WaypointRig(...mesh, ...useAll, claim('a', 2021, theirs), claim('shop', 2020, own));
+      assert.match(entranceAt(rig, address), /shop\.example\.com/);
+      assert.doesNotMatch(entranceAt(rig, address), /a\.example\.com/);
+    });
+  }
+
+  test('is not shared by ports either', () => {
+    const ports = [{ number: 443, name: 'tls', protocol: 'TLS' }];
+    const rig = new WaypointRig(...mesh, ...useAll, claim('shop', 2020), claim('a', 2021, { ports }));
+    assert.doesNotMatch(entranceAt(rig, address), /a\.example\.com/);
+  });
+
+  test('may be that of several services of one namespace', () => {
+    const other = claim('shop', 2021, {
+      ports: [{ number: 443, name: 'tls', protocol: 'TLS' }],
+      hosts: ['b.example.com'],
+    });
+    const rig = new WaypointRig(
+      ...mesh,
+      ...useAll,
+      claim('shop', 2019),
+      { ...other, metadata: { ...other.metadata, name: 'other' } },
+      claim('a', 2020),
+    );
+    assert.match(entranceAt(rig, address), /shop\.example\.com/);
+    assert.match(entranceAt(rig, address), /b\.example\.com/);
+    assert.doesNotMatch(entranceAt(rig, address), /a\.example\.com/);
+  });
+
+  test('stays the pod’s whose it is, as soon as there is one', () => {
+    const pod = appPod('shop', 'late', '10.0.0.7');
+    const rig = new WaypointRig(...mesh, ...useAll, claim('a', 2019, { addresses: ['10.0.0.7', '10.0.2.1', address] }));
+    assert.match(entranceAt(rig, '10.0.0.7'), /a\.example\.com/);
+    rig.set(pod);
+    for (const taken of ['10.0.0.7', '10.0.2.1']) {
+      assert.notEqual(entranceAt(rig, taken), 'none');
+      assert.doesNotMatch(entranceAt(rig, taken), /a\.example\.com/);
+    }
+    assert.match(entranceAt(rig, address), /a\.example\.com/);
+    rig.remove(pod);
+    assert.match(entranceAt(rig, '10.0.0.7'), /a\.example\.com/);
+  });
+
+  test('may be that of a pod of its own namespace', () => {
+    const rig = new WaypointRig(...mesh, ...useAll, claim('shop', 2019, { addresses: ['10.0.0.1'] }));
+    assert.match(entranceAt(rig, '10.0.0.1'), /shop\.example\.com/);
+  });
+});
+
+/** Where the listener leads connections to the address; `none`: nowhere. */
+function entranceAt(rig: WaypointRig, address: string): string {
+  const [name = ''] = rig.names(shared, 'listeners');
+  const found = valuesOf(rig.json(shared, 'listeners', name), address);
+  return found.length === 0 ? 'none' : JSON.stringify(found);
+}
+
+function valuesOf(value: unknown, name: string): readonly unknown[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => (key === name ? [inner] : valuesOf(inner, name)));
+}
