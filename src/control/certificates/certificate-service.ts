@@ -117,7 +117,7 @@ export class CertificateService {
     }
     // Its node's engine asks for it, and relays what its proxy sends to the control plane: that is for configuration alone, and
     // what a client of the waypoint may have led there must not come back with a key.
-    if (this.#dependencies.pods.isWaypoint(caller.identity)) {
+    if (caller.pod === null && this.#dependencies.pods.isWaypoint(caller.identity)) {
       throw new GrpcError(status.PERMISSION_DENIED, `${own} is a waypoint’s, for which its node asks`);
     }
     if (!this.#dependencies.pods.runs(caller.identity)) {
