@@ -8,4 +8,4 @@ chosen=("$@")
 [ $# -gt 0 ] || mapfile -t chosen < <(find test/cluster -name '*.test.ts' | sort)
 compiled=("${chosen[@]/#/dist/}")
 # One file at a time: they share the nodes, and some stop parts of them.
-timeout --kill-after=30 45m node --test --test-concurrency=1 "${compiled[@]/%.ts/.js}"
+timeout --kill-after=30 45m node --test --test-reporter=spec --test-concurrency=1 "${compiled[@]/%.ts/.js}"

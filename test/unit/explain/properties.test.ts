@@ -15,7 +15,16 @@ import { DecisionPlane } from '../../../src/ztunnel/decision-plane.ts';
 import { anyState, podUids, QUESTIONS } from '../../support/mesh-arbitraries.ts';
 import { CacheModel } from '../../support/cache-model.ts';
 import { silentLogger } from '../../support/loggers.ts';
-import { identity, localPod, meshState, NODE, service, serviceKey, workload } from '../../support/mesh-builders.ts';
+import {
+  identity,
+  localPod,
+  meshSettings,
+  meshState,
+  NODE,
+  service,
+  serviceKey,
+  workload,
+} from '../../support/mesh-builders.ts';
 import { nodeFacts } from '../../support/node-facts.ts';
 
 /** What really answers: the agent's decisions, and the endpoint sets that it has sent. */
@@ -153,17 +162,20 @@ const anyArrival = fc.record({
 test('of what is sent plainly to the address of a pod, its own node’s answer is told', async () => {
   const outcomes = new Set<string>();
   await fc.assert(
-    fc.asyncProperty(anyArrival, async ({ state: { policies, settings }, named, address, port, protocol }) => {
+    fc.asyncProperty(anyArrival, async ({ state, named, address, port, protocol }) => {
+      // What the source's own side refuses does not arrive: the property above asks for that.
+      const { outboundTrafficPolicy } = meshSettings();
+      const settings = { ...state.settings, outboundTrafficPolicy };
       const pod = workload('pod', { node: NODE, addresses: [address], authorizationPolicies: named, protocol });
       const services = new Map([[serviceKey(external), new Map([[80, port]])]]);
       const outside = { protocol: 'tcp', podUid: null, node: '', addresses: [address], services } as const;
       const localPods = [localPod(client), localPod(pod)];
       const workloads = [client, pod, workload('endpoint', outside)];
-      const state = { ...meshState({ settings, workloads, services: [external], localPods }), policies };
+      const mesh = { ...meshState({ settings, workloads, services: [external], localPods }), policies: state.policies };
       const real = new Real();
-      await real.take(state, ['uid-client', 'uid-pod']);
+      await real.take(mesh, ['uid-client', 'uid-pod']);
       const question = { kind: 'outbound', id: 0, pod: 'uid-client', destination: '10.96.0.1', port: 80 } as const;
-      const { verdict, outbound } = await explain(state, await nodeFacts(state), client, question);
+      const { verdict, outbound } = await explain(mesh, await nodeFacts(mesh), client, question);
       const [endpoint, ...others] = real.endpoints(real.outbound(question));
       assert.deepEqual([endpoint?.protocol, endpoint?.address, endpoint?.port, others], ['tcp', address, port, []]);
       const asked = { peer: null, source: '10.0.0.2', destination: address, port, transport: 'plaintext' } as const;
