@@ -16,6 +16,8 @@ export class Load {
   readonly #namespace: TestNamespace;
   failures = 0;
   turns = 0;
+  /** Turns of which nothing was heard: the way of `kubectl exec` through API server and kubelet is not the mesh's. */
+  unheard = 0;
 
   private constructor(namespace: TestNamespace) {
     this.#namespace = namespace;
@@ -55,12 +57,17 @@ export class Load {
   }
 
   async #client(pod: string, words: readonly string[]): Promise<void> {
-    const { stdout } = await this.#namespace.exec(pod, ['ambit-testkit', ...words], {
+    const { code, stdout, stderr } = await this.#namespace.exec(pod, ['ambit-testkit', ...words], {
       anyStatus: true,
       timeout: 90_000,
     });
-    const { failures } = JSON.parse(stdout) as Result; // the shape is the binary's, which is built from the same checkout
     this.turns += 1;
+    if (stdout === '') {
+      this.unheard += 1;
+      console.log(`${pod}: ${words.join(' ')}: no result, status ${code ?? 'none'}: ${stderr.trim()}`);
+      return;
+    }
+    const { failures } = JSON.parse(stdout) as Result; // the shape is the binary's, which is built from the same checkout
     this.failures += Object.values(failures).length;
     if (Object.values(failures).length > 0) console.log(`${pod}: ${words.join(' ')}: ${JSON.stringify(failures)}`);
   }
