@@ -31,7 +31,8 @@ export function goalOf(pod: LocalPod, placedLater: boolean, dnsCapture: boolean)
   const { uid, netns, addresses, identity, workload, probePorts, handover } = pod;
   const common = { uid, netns, addresses, identity, workload, probePorts, handover };
   // A waypoint's proxy resolves the hosts that it stands before: the mesh would name it their way through itself.
-  return { kind: 'served', spec: { ...common, dnsCapture: (pod.dnsCapture ?? dnsCapture) && !handover } };
+  const captureNames = (pod.dnsCapture ?? dnsCapture) && !handover;
+  return { kind: 'served', spec: { ...common, dnsCapture: captureNames, bypassInbound: false } };
 }
 
 /**

@@ -69,6 +69,8 @@ export interface PodSpec {
   readonly handover: boolean;
   /** Its name queries are answered from the engine's names, or forwarded; else they go to its resolver as without a mesh. */
   readonly dnsCapture: boolean;
+  /** Connections from outside find the pod's own sockets, but for tunnels and its proxy's guarded ports: Istio's ingress mode. */
+  readonly bypassInbound: boolean;
 }
 
 export interface IdentityCertificate {

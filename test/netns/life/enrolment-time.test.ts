@@ -52,6 +52,7 @@ rootSuite('time to enrol', () => {
       probePorts: [8080],
       handover: false,
       dnsCapture: false,
+      bypassInbound: false,
     }));
     const command = ['node', `${root}dist/test/support/enrolment-clock.js`];
     const { stdout } = await exec(enter(rig.node(0).netns, command), { input: JSON.stringify({ options, pods }) });

@@ -43,6 +43,7 @@ const pod: PodSpec = {
   probePorts: [8080],
   handover: false,
   dnsCapture: false,
+  bypassInbound: false,
 };
 
 const answer: OutboundAnswer = {

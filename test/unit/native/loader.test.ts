@@ -65,7 +65,8 @@ suite('the native module', () => {
 
   test('fails with errors of our own, from promises, calls and functions', async () => {
     const engine = newEngine();
-    const spec = { uid: 'u', netns: '', addresses: [], identity: '', workload: '', probePorts: [], handover: false, dnsCapture: false };
+    const flags = { handover: false, dnsCapture: false, bypassInbound: false };
+    const spec = { uid: 'u', netns: '', addresses: [], identity: '', workload: '', probePorts: [], ...flags };
     await assert.rejects(engine.enrol(spec), isEngineError('NETNS_NOT_FOUND'));
     assert.throws(() => {
       engine.answer([]);
