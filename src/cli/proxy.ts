@@ -83,6 +83,7 @@ const kinds: readonly (readonly [string, ResourceKind])[] = [
   ['listener', 'listeners'],
   ['route', 'routes'],
   ['endpoint', 'endpoints'],
+  ['secret', 'secrets'],
 ];
 
 async function printResources(
@@ -91,8 +92,11 @@ async function printResources(
   flags: ProxyFlags,
   context: CommandContext,
 ): Promise<void> {
-  if (!/^[a-z0-9-]+\/[a-z0-9.-]+$/.test(waypoint))
-    throw new AmbitError('SETTINGS_INVALID', 'the waypoint is to be named as NAMESPACE/GATEWAY');
+  if (!/^[a-z0-9-]+\/(serviceaccount:)?[a-z0-9.-]+$/.test(waypoint))
+    throw new AmbitError(
+      'SETTINGS_INVALID',
+      'the waypoint or gateway is to be named as NAMESPACE/GATEWAY, or NAMESPACE/serviceaccount:NAME',
+    );
   const { output } = flags;
   const url = `${debugPages(flags, context)}/debug/waypoint?name=${encodeURIComponent(waypoint)}`;
   const described = await ask(url, waypointSchema);

@@ -18,6 +18,8 @@ export interface Context {
   readonly waypoints: Lookup<Waypoint>;
   /** Gateways that have a pod which is ready, likewise. */
   readonly readyWaypoints: Lookup<true>;
+  /** Gateways that are doors of the mesh, likewise. */
+  readonly gateways: Lookup<true>;
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Captured, Context, Lookup } from './context.ts';
 import type { Labels } from './selectors.ts';
 import { settingsKey } from './sources.ts';
 import type { Sources } from './sources.ts';
+import { createGateways } from './gateways/gateway-collections.ts';
 import { createWaypoints } from './waypoints/waypoint-collections.ts';
 import type { Waypoint } from './waypoints/waypoint.ts';
 import type { WaypointCollections } from './waypoints/waypoint-collections.ts';
@@ -16,6 +17,7 @@ import type { WaypointCollections } from './waypoints/waypoint-collections.ts';
 export class Contexts {
   readonly settings: Collection<MeshSettings>;
   readonly #waypoints: WaypointCollections;
+  readonly #gateways: Collection<true>;
   readonly #labels: Collection<Labels>;
   readonly #localities: Collection<Locality>;
   readonly #captured: Captured;
@@ -38,6 +40,7 @@ export class Contexts {
       compute: ({ metadata }) => localityOf(metadata.labels),
     });
     this.#waypoints = createWaypoints(graph, sources, this.settings);
+    this.#gateways = createGateways(graph, sources);
   }
 
   get waypoints(): Collection<Waypoint> {
@@ -46,7 +49,8 @@ export class Contexts {
 
   /** What whoever takes a context has to name among what it reads. */
   get collections(): readonly AnyCollection[] {
-    return [this.settings, this.#labels, this.#localities, this.#waypoints.waypoints, this.#waypoints.ready];
+    const { waypoints, ready } = this.#waypoints;
+    return [this.settings, this.#labels, this.#localities, waypoints, ready, this.#gateways];
   }
 
   settingsFor(read: Read): MeshSettings {
@@ -62,6 +66,7 @@ export class Contexts {
       captured: this.#captured,
       waypoints: lookup(this.#waypoints.waypoints, read),
       readyWaypoints: lookup(this.#waypoints.ready, read),
+      gateways: lookup(this.#gateways, read),
     };
   }
 }

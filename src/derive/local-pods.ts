@@ -5,12 +5,14 @@ import { SharedValues } from '../model/shared-values.ts';
 import type { Condition, LocalPod, MeshSettings, NodePod } from '../model/workload.ts';
 import { condition, resourceText, workloadUid } from './context.ts';
 import type { Context } from './context.ts';
-import { isHandover, isWanted } from './membership.ts';
+import { isGatewayProxy, isHandover, isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 
 const netnsAnnotation = 'ambit.dev/netns';
 /** An annotation of pods, a label of namespaces. */
 export const dnsCaptureWord = 'ambient.istio.io/dns-capture';
+/** Of pods that take connections from outside of the mesh. */
+export const bypassAnnotation = 'ambient.istio.io/bypass-inbound-capture';
 
 const none: readonly Condition[] = [];
 
@@ -52,10 +54,17 @@ function deriveLocalPod(pod: PodDocument, context: Context): LocalPod {
     identity: identityOf(pod, context.settings).text,
     probePorts: probePortsOf(pod),
     handover: isHandover(pod, context),
+    bypassInbound: bypassesInbound(pod, context),
     dnsCapture: dnsCaptureOf(pod, context),
     ending: metadata.deletionTimestamp !== null,
     wanted: isWanted(pod, context),
   };
+}
+
+/** Gateways do, and whoever asks for it; a waypoint has nothing that takes connections from outside. */
+function bypassesInbound(pod: PodDocument, context: Context): boolean {
+  const asks = pod.metadata.annotations[bypassAnnotation] === 'true' && !isHandover(pod, context);
+  return asks || isGatewayProxy(pod, context);
 }
 
 /** What the pod says counts, then what its namespace says; another word than these two says nothing. */

@@ -1,6 +1,7 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
 import type { MeshSettings } from '../model/workload.ts';
 import type { Context } from './context.ts';
+import { gatewayRunBy, saysGateway } from './gateways/proxies.ts';
 import type { Labels } from './selectors.ts';
 import { waypointRunBy } from './waypoints/binding.ts';
 
@@ -10,31 +11,37 @@ const injectionLabel = 'istio-injection';
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 type Membership = Pick<MeshSettings, 'excludedNamespaces' | 'injectionLabel'>;
+type MemberContext = Pick<Context, 'namespaceLabels' | 'settings' | 'waypoints' | 'gateways'>;
 
 /**
  * The labels say that the pod belongs to the mesh. A static pod, one of the host's network or with a sidecar never does; that of a
- * waypoint does unless it says otherwise, for the node's engine makes its tunnels.
+ * waypoint or gateway does unless it says otherwise, for the node's engine makes its tunnels.
  */
-export function isWanted(
-  pod: PodDocument,
-  context: Pick<Context, 'namespaceLabels' | 'settings' | 'waypoints'>,
-): boolean {
+export function isWanted(pod: PodDocument, context: MemberContext): boolean {
   const { settings } = context;
   const { namespace, labels, annotations } = pod.metadata;
   if (pod.spec.hostNetwork || Object.hasOwn(annotations, 'sidecar.istio.io/status')) return false;
   if (mirrorOf(pod) !== null) return false;
   if (settings.excludedNamespaces.includes(namespace)) return false;
+  // The stock chart labels its pods `none`: so does whoever has no need of an engine, which here there is.
+  if (saysGateway(annotations)) return true;
   const own = labels[dataplaneMode];
   if (own === 'ambient' || own === 'none') return own === 'ambient';
-  return joins(context.namespaceLabels.get(namespace) ?? {}, settings) || waypointRunBy(pod.metadata, context) !== null;
+  return joins(context.namespaceLabels.get(namespace) ?? {}, settings) || runsProxy(pod, context);
 }
 
-/** The engine hands the pod's proxy what comes for others: it is a waypoint, and of the mesh. */
-export function isHandover(
-  pod: PodDocument,
-  context: Pick<Context, 'namespaceLabels' | 'settings' | 'waypoints'>,
-): boolean {
-  return waypointRunBy(pod.metadata, context) !== null && isWanted(pod, context);
+/** The control plane configures a proxy of the pod, which the engine guards: it is a waypoint or a gateway, and of the mesh. */
+export function isHandover(pod: PodDocument, context: MemberContext): boolean {
+  return runsProxy(pod, context) && isWanted(pod, context);
+}
+
+/** Of these the proxy is that of a gateway. */
+export function isGatewayProxy(pod: PodDocument, context: MemberContext): boolean {
+  return gatewayRunBy(pod, context) !== null && isWanted(pod, context);
+}
+
+function runsProxy(pod: PodDocument, context: Pick<Context, 'waypoints' | 'gateways'>): boolean {
+  return waypointRunBy(pod.metadata, context) !== null || gatewayRunBy(pod, context) !== null;
 }
 
 /**

@@ -4,7 +4,8 @@ import type { Condition } from '../model/workload.ts';
 import { condition, resourceText } from './context.ts';
 import { distributionAnnotation } from './load-balancing.ts';
 import { dataplaneMode } from './membership.ts';
-import { dnsCaptureWord } from './local-pods.ts';
+import { bypassAnnotation, dnsCaptureWord } from './local-pods.ts';
+import type { Labels } from './selectors.ts';
 import { unsupportedLabels } from './waypoints/binding.ts';
 
 const shownNames = 5;
@@ -47,7 +48,7 @@ export function namespaceConditions({ metadata }: NamespaceDocument): readonly C
   const mode = metadata.labels[dataplaneMode] ?? 'none';
   const conditions = [...unsupportedLabels({ resource, labels: metadata.labels })];
   if (mode !== 'ambient' && mode !== 'none') conditions.push(unknownMode(resource, mode));
-  conditions.push(...unknownDnsCapture(resource, 'label', metadata.labels[dnsCaptureWord]));
+  conditions.push(...unknownTruth(resource, 'label', dnsCaptureWord, metadata.labels));
   if (Object.hasOwn(metadata.annotations, distributionAnnotation)) {
     const message = `the annotation ${distributionAnnotation} has no effect on a namespace: set it on its services`;
     conditions.push(condition(resource, 'Accepted', 'AnnotationNotHonoured', message));
@@ -57,7 +58,6 @@ export function namespaceConditions({ metadata }: NamespaceDocument): readonly C
 
 /** Annotations of pods that are not honoured, each with what happens instead. */
 const podAnnotations: readonly (readonly [name: string, harmless: string, message: string])[] = [
-  ['ambient.istio.io/bypass-inbound-capture', 'false', 'inbound connections are captured all the same'],
   ['istio.io/reroute-virtual-interfaces', '', 'only connections of the pod itself are captured'],
 ];
 
@@ -73,7 +73,8 @@ export function podConditions(pod: PodDocument): readonly Condition[] {
         condition(resource, 'Accepted', 'AnnotationNotHonoured', `the annotation ${name} has no effect: ${message}`),
       );
   }
-  conditions.push(...unknownDnsCapture(resource, 'annotation', annotations[dnsCaptureWord]));
+  for (const name of [dnsCaptureWord, bypassAnnotation])
+    conditions.push(...unknownTruth(resource, 'annotation', name, annotations));
   const outside = outsideMessage(pod);
   if (outside !== null) conditions.push(condition(resource, 'Enrolled', 'NotEnrolled', outside));
   const mode = labels[dataplaneMode] ?? 'none';
@@ -81,9 +82,10 @@ export function podConditions(pod: PodDocument): readonly Condition[] {
   return conditions;
 }
 
-function unknownDnsCapture(resource: string, kind: string, word: string | undefined): readonly Condition[] {
+function unknownTruth(resource: string, kind: string, name: string, written: Labels): readonly Condition[] {
+  const word = written[name];
   if (word === undefined || word === 'true' || word === 'false') return [];
-  const message = `the ${kind} ${dnsCaptureWord} is ${JSON.stringify(word)}, which says nothing (true or false)`;
+  const message = `the ${kind} ${name} is ${JSON.stringify(word)}, which says nothing (true or false)`;
   return [condition(resource, 'Accepted', 'AnnotationNotHonoured', message)];
 }
 

@@ -1,8 +1,8 @@
 import type { PodDocument } from '../config/manifests/schemas/pod.ts';
-import type { Workload } from '../model/workload.ts';
+import type { ApplicationTunnel, Workload } from '../model/workload.ts';
 import { isReady, unknownLocality, workloadUid } from './context.ts';
 import type { Context } from './context.ts';
-import { isHandover, isWanted } from './membership.ts';
+import { isGatewayProxy, isHandover, isWanted } from './membership.ts';
 import { podUid } from './pod-uid.ts';
 import type { Labels } from './selectors.ts';
 import { tunnelOf } from './tunnel.ts';
@@ -59,12 +59,18 @@ export function deriveWorkload(pod: PodDocument, context: Context, facts: PodFac
     capacity: 1,
     podUid: podUid(pod),
     waypoint: facts.waypoint,
-    applicationTunnel: isHandover(pod, context) ? { protocol: 'proxy', port: handoverPort } : null,
+    applicationTunnel: applicationTunnelOf(pod, context),
     services: facts.services,
     authorizationPolicies: facts.authorizationPolicies,
     guardedByService: facts.guardedByService,
     selectedByNetworkPolicy: facts.selectedByNetworkPolicy,
   };
+}
+
+function applicationTunnelOf(pod: PodDocument, context: Context): ApplicationTunnel | null {
+  if (!isHandover(pod, context)) return null;
+  const tunnel = { protocol: 'proxy', port: handoverPort } as const;
+  return isGatewayProxy(pod, context) ? { ...tunnel, gateway: true } : tunnel;
 }
 
 function isCaptured(pod: PodDocument, context: Context): boolean {

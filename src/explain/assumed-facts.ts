@@ -85,6 +85,7 @@ function assumedPod(workload: Workload): readonly LocalPod[] {
       probePorts: [],
       dnsCapture: null,
       handover: applicationTunnel !== null,
+      bypassInbound: applicationTunnel?.gateway === true,
       ending: false,
       wanted,
     },

@@ -39,7 +39,7 @@ export interface Workload {
   readonly podUid: string | null;
   /** What traffic to the workload's own addresses goes through; null: nothing, or not such traffic. */
   readonly waypoint: WaypointReference | null;
-  /** Connections that come for others go to a proxy of the pod on this loopback port: the pod is a waypoint. */
+  /** Connections that come for others go to a proxy of the pod on this loopback port: the pod is a waypoint, or a gateway. */
   readonly applicationTunnel: ApplicationTunnel | null;
   /** A pod that takes what comes for one of its services only through that service's waypoint. */
   readonly guardedByService: boolean;
@@ -64,6 +64,8 @@ export interface WaypointTerms {
 export interface ApplicationTunnel {
   readonly protocol: 'proxy';
   readonly port: number;
+  /** The proxy is that of a gateway: nothing stands behind it as behind a waypoint, and it takes connections from outside itself. */
+  readonly gateway?: true;
 }
 
 export interface Locality {
@@ -117,8 +119,10 @@ export interface LocalPod {
   readonly addresses: readonly string[];
   readonly identity: string;
   readonly probePorts: readonly number[];
-  /** It is a waypoint: the engine hands its proxy connections that are meant for others. */
+  /** It is a waypoint or a gateway: the engine guards its proxy, and hands it connections that are meant for others. */
   readonly handover: boolean;
+  /** Plain connections reach its own sockets as without a mesh: it is a gateway, or asks for it. Tunnels are taken as ever. */
+  readonly bypassInbound: boolean;
   /** Whether the mesh answers its name queries; null: as the agent's setting says. */
   readonly dnsCapture: boolean | null;
   /** Its deletion has been asked for: it serves on for as long as it is given. */
@@ -136,7 +140,7 @@ export interface NodePod {
   readonly identity: SpiffeId;
   /** The labels say that the pod belongs to the mesh. */
   readonly wanted: boolean;
-  /** It is a waypoint, which never asks for a certificate itself. */
+  /** It is a waypoint or a gateway, which never asks for a certificate itself. */
   readonly handover: boolean;
 }
 

@@ -115,6 +115,7 @@ export function decodeLocalPod(message: LocalPodMessage): Decoded<LocalPod> {
     identity,
     probePorts,
     handover: message.handover,
+    bypassInbound: message.bypassInbound,
     dnsCapture: message.dnsCapture ?? null,
     // Who is told of pods by a control plane runs their proxies itself.
     ending: false,

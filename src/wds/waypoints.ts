@@ -53,8 +53,12 @@ export function encodeTunnel({ port }: ApplicationTunnel): ApplicationTunnelMess
   return create(ApplicationTunnelSchema, { protocol: TunnelProtocol.PROXY, port });
 }
 
-export function decodeTunnel(message: ApplicationTunnelMessage | undefined): ApplicationTunnel | null {
-  return message?.protocol === TunnelProtocol.PROXY ? { protocol: 'proxy', port: message.port } : null;
+export function decodeTunnel(
+  message: ApplicationTunnelMessage | undefined,
+  isGateway: boolean,
+): ApplicationTunnel | null {
+  if (message?.protocol !== TunnelProtocol.PROXY) return null;
+  return { protocol: 'proxy', port: message.port, ...(isGateway ? { gateway: true } : {}) };
 }
 
 function placeOf({ destination, hboneMtlsPort: port }: GatewayAddress, problems: string[]) {

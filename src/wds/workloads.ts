@@ -93,7 +93,7 @@ export function decodeWorkload(message: WorkloadMessage, network: string): Decod
     capacity: Math.max(1, message.capacity ?? 1),
     podUid: facts === null || facts.podUid === '' ? null : facts.podUid,
     waypoint: decodeWaypoint(message.waypoint, facts?.waypointTerms, problems),
-    applicationTunnel: decodeTunnel(message.applicationTunnel),
+    applicationTunnel: decodeTunnel(message.applicationTunnel, facts?.gateway ?? false),
     guardedByService: facts?.guardedByService ?? false,
     // A control plane that does not say cannot know of NetworkPolicies: then the CNI must see the traffic.
     selectedByNetworkPolicy: facts?.selectedByNetworkPolicy ?? true,
@@ -122,13 +122,14 @@ function decodeServices(services: Readonly<Record<string, PortList>>): Workload[
 }
 
 function encodeFacts(workload: Workload): WorkloadMessage['extensions'] {
-  const { podUid, guardedByService, selectedByNetworkPolicy, app, version, waypoint } = workload;
+  const { podUid, guardedByService, selectedByNetworkPolicy, app, version, waypoint, applicationTunnel } = workload;
   const facts = create(WorkloadFactsSchema, {
     podUid: podUid ?? '',
     guardedByService,
     selectedByNetworkPolicy,
     app,
     version,
+    gateway: applicationTunnel?.gateway ?? false,
     ...(waypoint === null ? {} : { waypointTerms: encodeTerms(waypoint) }),
   });
   return [encodeExtension(WorkloadFactsSchema, facts)];

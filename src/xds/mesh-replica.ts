@@ -90,7 +90,7 @@ export class MeshReplica {
       } else if (kind === 'service') note(batch.services, this.#services, key, value);
       else note(batch.policies, this.#policies, key, value);
     }
-    if (podsChanged || this.#waypointsChanged(batch)) this.#mergePods(batch);
+    if (podsChanged || this.#proxiesChanged(batch)) this.#mergePods(batch);
     if (!isDeepStrictEqual(before, settings)) this.#state = this.#newState(settings, this.#state.conditions);
     return { next: this.#state, settingsChanged: !isDeepStrictEqual(before, settings), ...batch };
   }
@@ -130,7 +130,7 @@ export class MeshReplica {
     const merged = new Map([...(this.#nodeDecides ? [] : this.#controlPods), ...this.#nodePods]);
     for (const uid of [...this.#localPods.keys()])
       if (!merged.has(uid)) note(batch.localPods, this.#localPods, uid, null);
-    for (const [uid, pod] of merged) note(batch.localPods, this.#localPods, uid, this.#asWaypoint(pod));
+    for (const [uid, pod] of merged) note(batch.localPods, this.#localPods, uid, this.#asProxy(pod));
     const former = this.#podUids;
     this.#podUids = new Map([...merged.values()].map(({ uid, workload }) => [workload, uid]));
     for (const uid of new Set([...former.keys(), ...this.#podUids.keys()])) {
@@ -140,20 +140,21 @@ export class MeshReplica {
     this.#standInForUntold(batch);
   }
 
-  /** Whether a workload of one of this node's pods has become a waypoint, or has ceased to be one. */
-  #waypointsChanged({ workloads }: Batch): boolean {
-    return workloads.some(
-      ({ key, before, after }) => this.#podUids.has(key) && takesHandover(before) !== takesHandover(after),
-    );
+  /** Whether a workload of one of this node's pods has become a waypoint or a gateway, or has ceased to be one. */
+  #proxiesChanged({ workloads }: Batch): boolean {
+    return workloads.some(({ key, before, after }) => this.#podUids.has(key) && roleOf(before) !== roleOf(after));
   }
 
   /**
-   * A node that knows its pods by itself knows no Gateways. Which of its pods is a waypoint it takes from the workload that the
-   * control plane tells, for by that connections are handed over: so both can never differ, and no label makes a waypoint.
+   * A node that knows its pods by itself knows no Gateways. Which of its pods is a waypoint or a gateway it takes from the workload
+   * that the control plane tells, for by that connections are handed over: so both can never differ, and no label makes a waypoint.
    */
-  #asWaypoint(pod: LocalPod): LocalPod {
-    if (pod.handover || !takesHandover(this.#workloads.get(pod.workload) ?? null)) return pod;
-    return { ...pod, handover: true };
+  #asProxy(pod: LocalPod): LocalPod {
+    const role = roleOf(this.#workloads.get(pod.workload) ?? null);
+    const handover = pod.handover || role !== null;
+    const bypassInbound = role === null ? pod.bypassInbound : role === 'gateway';
+    if (handover === pod.handover && bypassInbound === pod.bypassInbound) return pod;
+    return { ...pod, handover, bypassInbound };
   }
 
   #standInForUntold(batch: Batch): void {
@@ -198,9 +199,10 @@ function resource<Kind extends MeshResource['kind']>(
 /** The only port that a proxy of a waypoint takes connections at, and that the node guards. */
 const handoverPort = 15088;
 
-function takesHandover(workload: Workload | null): boolean {
+function roleOf(workload: Workload | null): 'waypoint' | 'gateway' | null {
   const tunnel = workload?.applicationTunnel ?? null;
-  return tunnel?.port === handoverPort;
+  if (tunnel?.port !== handoverPort) return null;
+  return tunnel.gateway === true ? 'gateway' : 'waypoint';
 }
 
 function newBatch(): Batch {

@@ -27,19 +27,21 @@ export function refusedBlock(view: MeshView, source: Workload, address: IpAddres
 export function nobodysBlock(view: MeshView, source: Workload, address: IpAddress): number {
   // That one address is nobody's says nothing of its neighbours, unless all addresses are known.
   if (view.onDemand) return addressLength(address.family);
-  const special = source.applicationTunnel === null ? 0 : nodeLength(address);
+  const special = runsProxy(source) ? nodeLength(address) : 0;
   const lengths = [view.holePrefixLength(address), policyOf(view).prefixLength(address), special];
   return Math.max(...lengths, outsideControl(source, address));
 }
 
 /**
  * Why an address that nobody has is not for the source; null: it is. What a waypoint sends to, its control plane has told it, and that
- * names only what is registered; but names that its proxy looks up may lead anywhere, such as to who takes it for the node.
+ * names only what is registered; but names that its proxy looks up may lead anywhere, such as to who takes it for the node. A gateway
+ * goes where the pods of its namespace may: whoever may write a pod says by that alone that it is one.
  */
 export function whyNotOutside(view: MeshView, source: Workload, address: IpAddress): OutsideReason | null {
   const policy = policyOf(view);
   if (policy.allows(address)) return null;
-  if (isWaypoint(source)) return isOfTheNode(address) ? 'refused_address' : null;
+  if (runsProxy(source) && isOfTheNode(address)) return 'refused_address';
+  if (isWaypoint(source)) return null;
   return policy.isRegistryOnly(source.namespace) ? 'not_in_registry' : null;
 }
 
@@ -74,12 +76,17 @@ function isRegistered(view: MeshView, { namespace }: Workload, { services }: Wor
 }
 
 function isWaypoint({ applicationTunnel }: Workload): boolean {
+  return applicationTunnel !== null && applicationTunnel.gateway !== true;
+}
+
+/** A waypoint or a gateway. */
+function runsProxy({ applicationTunnel }: Workload): boolean {
   return applicationTunnel !== null;
 }
 
 /** The control plane's address is nobody's, too. */
 function outsideControl(source: Workload, address: IpAddress): number {
-  return isWaypoint(source) ? lengthOutsideControl(address) : 0;
+  return runsProxy(source) ? lengthOutsideControl(address) : 0;
 }
 
 function policyOf(view: MeshView): OutboundPolicy {

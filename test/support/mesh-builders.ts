@@ -90,6 +90,7 @@ export function localPod(of: Workload, overrides: Partial<LocalPod> = {}): Local
     identity: identity(of),
     probePorts: [],
     handover: false,
+    bypassInbound: false,
     dnsCapture: null,
     ending: false,
     wanted: true,

@@ -5,10 +5,12 @@ const fields = z.record(z.string(), z.unknown());
 const described = z.object({ name: z.string(), origins: z.array(z.string()), resource: fields });
 const resources = z.array(described);
 
-/** What a control plane tells the Envoys of a waypoint, on `/debug/waypoint`. */
+/** What a control plane tells the Envoys of a waypoint or gateway, on `/debug/waypoint`. */
 export const waypointSchema = z.object({
   clusters: resources,
   endpoints: resources,
+  /** Of an older control plane there are none. */
+  secrets: resources.default([]),
   listeners: resources,
   filterChains: resources,
   routes: resources,
@@ -109,6 +111,10 @@ const tables: Readonly<Record<ResourceKind, Table>> = {
       return [[name, port === '-' ? 'ALL' : `${host}:${port}`, destinationOf(chain.filters)]];
     },
   },
+  secrets: {
+    headings: ['RESOURCE NAME', 'GATEWAY'],
+    rows: ({ name, origins }) => [[name, originsOf(origins, gatewayKinds)]],
+  },
   routes: {
     headings: ['NAME', 'VHOST NAME', 'DOMAINS', 'MATCH', 'VIRTUAL SERVICE'],
     rows: ({ name, origins, resource }) =>
@@ -126,6 +132,7 @@ const tables: Readonly<Record<ResourceKind, Table>> = {
   },
 };
 
+const gatewayKinds = ['Gateway', 'ListenerSet', 'IstioGateway', 'Ingress'];
 const routeKinds = ['VirtualService', 'HTTPRoute', 'GRPCRoute', 'TCPRoute', 'TLSRoute'];
 
 interface NameParts {

@@ -32,10 +32,19 @@ export function describeWaypoint(store: WaypointStore, waypoint: string): Descri
   return {
     clusters: all('clusters', ClusterSchema),
     endpoints: all('endpoints', ClusterLoadAssignmentSchema),
+    secrets: secretsOf(store, waypoint),
     listeners: all('listeners', ListenerSchema),
     filterChains: all('filterChains', FilterChainSchema),
     routes: all('routes', RouteConfigurationSchema),
   };
+}
+
+/** That there are some, and which: what is in them is for the proxy alone. */
+function secretsOf(store: WaypointStore, waypoint: string): readonly DescribedResource[] {
+  return store
+    .all(waypoint, resourceTypes.secrets)
+    .map(({ name, version, origins }) => ({ name, version, origins, resource: { name } }))
+    .sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 
 function described(told: WaypointResource, schema: DescMessage): DescribedResource {

@@ -1,34 +1,31 @@
-import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
+import type { AnyIndex, CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
 import { resourceText } from '../../derive/context.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import { limited } from '../../derive/limited.ts';
-import { matchesLabels } from '../../derive/selectors.ts';
 import type { Labels } from '../../derive/selectors.ts';
 import { sourceText } from '../../derive/service-sources.ts';
 import type { ServiceSource } from '../../derive/service-sources.ts';
-import { buildClusters } from '../../envoy/clusters.ts';
-import { buildEndpoints } from '../../envoy/endpoints.ts';
 import { defaultTrafficPolicy } from '../../envoy/model.ts';
 import type { Destination, TrafficPolicy } from '../../envoy/model.ts';
 import { convertDestinationRule } from '../../envoy/routes/destination-rule.ts';
 import type { ConvertedDestinationRule } from '../../envoy/routes/destination-rule.ts';
-import type { Condition, Locality, Workload } from '../../model/workload.ts';
-import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
-import { ClusterLoadAssignmentSchema } from '../../proto/gen/envoy-api/envoy/config/endpoint/v3/endpoint_pb.ts';
-import type { ServiceAtWaypoint } from './bound-services.ts';
-import { refusalsOf } from './endpoint-guard.ts';
-import type { EndpointGuard } from './endpoint-guard.ts';
-import type { EndpointSource } from './endpoint-source.ts';
+import type { Condition, Locality } from '../../model/workload.ts';
+import { HostResources } from './host-resources.ts';
+import type { HostResourceInputs } from './host-resources.ts';
 import type { HostedRules } from './hosted-rules.ts';
 import type { HostChoice } from './host-choice.ts';
-import { resourceTypes } from './resource-types.ts';
-import { emptyWaypoint } from './empty-waypoint.ts';
 import type { WaypointPlaces } from './waypoint-places.ts';
-import { waypointResource } from './waypoint-resource.ts';
+import { hasWorkloads } from './waypoint-tenants.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 
-/** How a waypoint uses one host: all of its ports and subsets, without their endpoints. */
+/** A waypoint or gateway, and hosts that it sends to. */
+export interface SendsTo {
+  readonly waypoint: string;
+  readonly hostnames: readonly string[];
+}
+
+/** How a waypoint or gateway uses one host: all of its ports and subsets, without their endpoints. */
 export interface HostAtWaypoint {
   readonly waypoint: string;
   readonly source: ServiceSource;
@@ -51,16 +48,15 @@ export interface WaypointResources {
   readonly conditions: readonly Condition[];
 }
 
-export interface DestinationInputs {
+export interface DestinationInputs extends Omit<HostResourceInputs, 'sentTo'> {
   readonly choice: HostChoice;
   readonly hosted: HostedRules;
   readonly places: WaypointPlaces;
-  readonly bound: DerivedCollection<ServiceAtWaypoint>;
-  readonly endpoints: EndpointSource;
-  readonly guard: EndpointGuard;
+  /** Who sends where, by `hostKeys`. */
+  readonly named: readonly AnyIndex[];
 }
 
-/** By waypoint and hostname: what rules send to. */
+/** By waypoint or gateway, and hostname: what rules send to. */
 export class Destinations {
   readonly hosts: DerivedCollection<HostAtWaypoint>;
   readonly resources: DerivedCollection<WaypointResources>;
@@ -68,20 +64,22 @@ export class Destinations {
 
   constructor(parts: DerivationParts, inputs: DestinationInputs) {
     const { graph, contexts } = parts;
-    const { choice, hosted, bound, endpoints, guard } = inputs;
-    const named = bound.index(({ waypoint, hostnames }) => hostnames.map((hostname) => hostKey(waypoint, hostname)));
+    const { choice, hosted, named } = inputs;
     this.hosts = graph.group<HostAtWaypoint>({
       name: 'hosts at waypoints',
-      from: [named],
+      from: named,
       reads: [...choice.collections, ...hosted.collections, ...contexts.collections],
       compute: (key, read) => hostAtWaypoint(key, inputs, parts, read),
     });
-    this.#byWaypoint = this.hosts.index(({ waypoint }) => [waypoint]);
+    const byWaypoint = this.hosts.index(({ waypoint }) => [waypoint]);
+    this.#byWaypoint = byWaypoint;
+    const sentTo = (gateway: string, read: Read): readonly string[] => namespacesIn(read.byIndex(byWaypoint, gateway));
+    const made = new HostResources({ ...inputs, sentTo });
     this.resources = graph.derive<HostAtWaypoint, WaypointResources>({
       name: 'clusters of waypoints',
       from: this.hosts,
-      reads: [...endpoints.collections, ...guard.collections],
-      compute: (host, read) => resourcesOf(host, inputs, read),
+      reads: [this.hosts, ...made.collections],
+      compute: (host, read) => made.of(host, read),
     });
   }
 
@@ -96,6 +94,11 @@ export class Destinations {
     const hosts = read.byIndex(this.#byWaypoint, waypoint);
     return hosts.flatMap(({ destinations }) => destinations.map(({ destination }) => destination));
   }
+}
+
+/** What `Destinations` finds hosts by. */
+export function hostKeys({ waypoint, hostnames }: SendsTo): readonly string[] {
+  return hostnames.map((hostname) => hostKey(waypoint, hostname));
 }
 
 function hostKey(waypoint: string, hostname: string): string {
@@ -153,39 +156,10 @@ function destinationsOf(
   ];
 }
 
-function resourcesOf(host: HostAtWaypoint, { endpoints, guard }: DestinationInputs, read: Read): WaypointResources {
-  const { waypoint, source, locality, origins } = host;
-  const workloads = endpoints.workloadsOf(source, read);
-  const complete = host.destinations.map(({ destination, labels }): Destination => {
-    const chosen = labels === null ? workloads : workloads.filter(hasLabels(labels, endpoints, read));
-    return { ...destination, endpoints: endpoints.endpointsOf(source, destination.port, chosen, read) };
-  });
-  const addresses = complete.flatMap((destination) => destination.endpoints.list.map(({ address }) => address));
-  const pods = workloads.filter(({ podUid }) => podUid !== null);
-  const refused = guard.refused({ waypoint, source, addresses, pods }, read);
-  const input = {
-    ...emptyWaypoint,
-    destinations: complete,
-    locality,
-    forbiddenAddresses: new Set(refused.map(({ address }) => address)),
-  };
-  const { clusters, endpoints: type } = resourceTypes;
-  return {
-    waypoint,
-    resources: [
-      ...buildClusters(input).map((cluster) =>
-        waypointResource(clusters, ClusterSchema, cluster.name, cluster, origins),
-      ),
-      ...buildEndpoints(input).map((assignment) =>
-        waypointResource(type, ClusterLoadAssignmentSchema, assignment.clusterName, assignment, origins),
-      ),
-    ],
-    conditions: refusalsOf(source, refused),
-  };
-}
-
-function hasLabels(labels: Labels, endpoints: EndpointSource, read: Read): (workload: Workload) => boolean {
-  return (workload) => matchesLabels(labels, endpoints.labelsOf(workload, read));
+/** Of workloads behind the hosts, in their order. */
+function namespacesIn(hosts: readonly HostAtWaypoint[]): readonly string[] {
+  const spaces = hosts.flatMap(({ source }) => (hasWorkloads(source) ? [source.service.namespace] : []));
+  return [...new Set(spaces)].sort();
 }
 
 function unique(conditions: readonly Condition[]): readonly Condition[] {

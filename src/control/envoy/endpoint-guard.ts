@@ -14,9 +14,8 @@ import type { Condition, Workload } from '../../model/workload.ts';
 import type { AddressOwners } from './address-owners.ts';
 import type { Grants } from './grants.ts';
 import { knownService } from './mesh-lookups.ts';
-import type { WaypointTenants } from './waypoint-tenants.ts';
 
-/** An endpoint that a waypoint must not dial. */
+/** An endpoint that a waypoint or gateway must not dial. */
 export interface RefusedEndpoint {
   /** As the endpoint has it: an address or a name. */
   readonly address: string;
@@ -32,12 +31,13 @@ export interface GuardedEndpoints {
   readonly addresses: readonly string[];
   /** Those of the endpoints that nobody has written down: the service has selected them. */
   readonly pods: readonly Workload[];
+  /** Namespaces whose workloads let the waypoint in. */
+  readonly tenants: () => readonly string[];
 }
 
 export interface EndpointGuardInputs {
   readonly owners: AddressOwners;
   readonly grants: Grants;
-  readonly tenants: WaypointTenants;
 }
 
 /**
@@ -55,17 +55,18 @@ export class EndpointGuard {
   }
 
   get collections(): readonly AnyCollection[] {
-    const { owners, grants, tenants } = this.#inputs;
-    return [this.#ofNodes.collection, ...owners.collections, ...grants.collections, ...tenants.collections];
+    const { owners, grants } = this.#inputs;
+    return [this.#ofNodes.collection, ...owners.collections, ...grants.collections];
   }
 
-  refused({ waypoint, source, addresses, pods }: GuardedEndpoints, read: Read): readonly RefusedEndpoint[] {
+  refused(guarded: GuardedEndpoints, read: Read): readonly RefusedEndpoint[] {
+    const { waypoint, source, addresses, pods } = guarded;
     const ofPods = new Set(pods.flatMap((workload) => workload.addresses));
     return [...new Set(addresses)].flatMap((address) => {
       const why = ofPods.has(address)
         ? this.#reasonOfNode(address, read)
         : canonicalAddress(address) === null
-          ? this.#reasonOfName(waypoint, source, read)
+          ? this.#reasonOfName(guarded, read)
           : (this.#reasonOfNode(address, read) ?? this.#reasonOfOwner(waypoint, source, address, read));
       return why === null ? [] : [{ address, why }];
     });
@@ -93,14 +94,14 @@ export class EndpointGuard {
   }
 
   /** Whoever has the waypoint's own namespace could run a pod in its name, and gains nothing by a name of DNS. */
-  #reasonOfName(waypoint: string, source: ServiceSource, read: Read): string | null {
+  #reasonOfName({ waypoint, source, tenants }: GuardedEndpoints, read: Read): string | null {
     const { namespace } = source.service;
     const [own = '', name = ''] = waypoint.split('/');
     if (own === namespace) return null;
-    const others = this.#inputs.tenants.of(waypoint, read).filter((tenant) => tenant !== namespace);
+    const others = tenants().filter((tenant) => tenant !== namespace);
     if (others.length === 0 || this.#isGranted(source, { ...gateway, namespace: own, name }, read)) return null;
     const shown = others.slice(0, 5).join(', ');
-    return `a name may lead anywhere, and the workloads of ${shown} behind the waypoint ${waypoint} let it in: use a waypoint of its own namespace or one for such entries alone, unless a ReferenceGrant in ${own} lets it use this one`;
+    return `a name may lead anywhere, and the workloads of ${shown} behind ${waypoint} let it in: use a waypoint or gateway of its own namespace or one for such entries alone, unless a ReferenceGrant in ${own} lets it use this one`;
   }
 }
 
@@ -110,12 +111,7 @@ export function refusalsOf(source: ServiceSource, refused: readonly RefusedEndpo
   for (const { address, why } of refused) byReason.set(why, (byReason.get(why) ?? new Set()).add(address));
   return [...byReason].map(([why, addresses]) => {
     const shown = [...addresses].sort().slice(0, 5).join(', ');
-    return condition(
-      sourceText(source),
-      'Accepted',
-      'EndpointNotAllowed',
-      `its waypoint sends nothing to ${shown}: ${why}`,
-    );
+    return condition(sourceText(source), 'Accepted', 'EndpointNotAllowed', `nothing is sent to ${shown}: ${why}`);
   });
 }
 

@@ -2,6 +2,7 @@ import { wildcard } from '../../wds/names.ts';
 import type { TypeStatus } from '../discovery/delta-stream.ts';
 import type { DiscoveryRequest, HeldVersions } from '../discovery/request.ts';
 import { RefusedResources } from './refused-resources.ts';
+import { rejectionText } from './rejection-text.ts';
 import type { Refusal } from './refused-resources.ts';
 import { resourceTypes } from './resource-types.ts';
 import type { ResourceType } from './resource-types.ts';
@@ -32,8 +33,6 @@ export type Answer =
   /** Of the names what is refused is not known yet: they are sent anew in smaller groups. */
   | { readonly kind: 'doubted' | 'rejected'; readonly names: readonly string[]; readonly message: string };
 
-const longestRejection = 1000;
-const longestBeginning = 100;
 /** No resource has it: what is in force is none that we know. */
 const unknownVersion = '';
 /** What a client names beyond these is sent to it anew. */
@@ -209,7 +208,7 @@ export class EnvoyLane {
   }
 
   #rejectedBy({ sent, absent }: InFlight, text: string): Answer {
-    const message = shortened(text);
+    const message = rejectionText(this.type, text);
     const names = [...sent.keys()];
     this.#doubt = names.length === 1 ? null : message;
     const [only] = sent.values();
@@ -294,10 +293,4 @@ export interface LaneOptions {
   /** Everything of the type, not only what is named. */
   readonly all: boolean;
   readonly held: HeldVersions;
-}
-
-/** Envoy says what the matter is at the end, after what may be the whole resource. */
-function shortened(message: string): string {
-  if (message.length <= longestRejection) return message;
-  return `${message.slice(0, longestBeginning)} … ${message.slice(-longestRejection)}`;
 }

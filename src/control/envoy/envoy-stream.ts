@@ -42,7 +42,7 @@ const mostUnknown = 16;
 const longestWait = 5000;
 
 /**
- * The server's half of one delta stream towards an Envoy. Make before break: clusters, then their endpoints, then listeners, then
+ * The server's half of one delta stream towards an Envoy. Make before break: clusters, then their endpoints, secrets, listeners, then
  * the chains that these name, then routes, each once what comes before it was answered; what nobody refers to any more goes last.
  * So no route ever leads to a cluster that its Envoy does not know yet, or not any more. Chains that go are the exception, and go
  * before the listener that names them no longer: Envoy 1.40 ends their connections for the removal alone, and falls over those that
@@ -211,9 +211,13 @@ export class EnvoyStream {
     return chains?.hasRemovals === true ? chains : null;
   }
 
-  /** Listeners and routes wait for what they refer to. Endpoints do not: Envoy answers clusters only once it has these. */
+  /**
+   * Listeners and routes wait for what they refer to. Endpoints do not: Envoy answers clusters only once it has these. Nor do secrets:
+   * they refer to nothing, and Envoy asks for them when something names them, which waits for them.
+   */
   #mayGo({ type }: EnvoyLane): boolean {
-    if (type === resourceTypes.clusters || type === resourceTypes.endpoints) return true;
+    const { clusters, endpoints, secrets } = resourceTypes;
+    if (type === clusters || type === endpoints || type === secrets) return true;
     const chainsGo = this.#goingChains() !== null && !this.#overdue.has(resourceTypes.filterChains);
     if (type === resourceTypes.listeners && chainsGo) return false;
     const before = sendingOrder.slice(0, sendingOrder.indexOf(type));

@@ -38,7 +38,8 @@ function rulesOf({ rules, connections }: BoundPort, isMeant: IsMeant): Pick<Boun
   };
 }
 
-function ruleOf(rule: HttpRule, isMeant: IsMeant): HttpRule {
+/** A rule for requests. */
+export function ruleOf(rule: HttpRule, isMeant: IsMeant): HttpRule {
   const { action } = rule;
   if (action.kind !== 'forward') return rule;
   const targets = action.targets.map((target) => ({ ...target, destination: meant(target.destination, isMeant) }));
@@ -46,7 +47,8 @@ function ruleOf(rule: HttpRule, isMeant: IsMeant): HttpRule {
   return { ...rule, action: { ...action, targets, mirrors } };
 }
 
-function connectionOf(rule: ConnectionRule, isMeant: IsMeant): ConnectionRule {
+/** A rule for connections. */
+export function connectionOf(rule: ConnectionRule, isMeant: IsMeant): ConnectionRule {
   const targets = rule.targets.map((target) => ({ ...target, destination: meant(target.destination, isMeant) }));
   return { ...rule, targets };
 }

@@ -1,9 +1,12 @@
 const prefix = 'type.googleapis.com/envoy.config.';
+const tls = 'type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.';
 
 /** What Envoy is told, as xDS names it. */
 export const resourceTypes = {
   clusters: `${prefix}cluster.v3.Cluster`,
   endpoints: `${prefix}endpoint.v3.ClusterLoadAssignment`,
+  /** Certificates with their keys, and roots: what a gateway shows its clients, and what it asks of them. */
+  secrets: `${tls}Secret`,
   listeners: `${prefix}listener.v3.Listener`,
   filterChains: `${prefix}listener.v3.FilterChain`,
   routes: `${prefix}route.v3.RouteConfiguration`,
@@ -15,6 +18,7 @@ export type ResourceType = (typeof resourceTypes)[keyof typeof resourceTypes];
 export const sendingOrder: readonly ResourceType[] = [
   resourceTypes.clusters,
   resourceTypes.endpoints,
+  resourceTypes.secrets,
   resourceTypes.listeners,
   resourceTypes.filterChains,
   resourceTypes.routes,

@@ -1,6 +1,8 @@
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { AnyCollection, Collection } from '../../derive/collections/collection.ts';
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
+import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
+import type { Conditions } from '../../derive/conflict-collections.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import { conditionsOf } from '../../derive/mesh-outputs.ts';
 import { sourceText } from '../../derive/service-sources.ts';
@@ -13,12 +15,13 @@ import { keySourceText } from '../../envoy/security/context.ts';
 import type { SecurityContext } from '../../envoy/security/context.ts';
 import { externalAuthorizers } from '../../envoy/security/external-authorizers.ts';
 import type { Security } from '../../envoy/security/model.ts';
-import { securityOf } from '../../envoy/security/part.ts';
-import type { GuardedPlace, SecurityPart } from '../../envoy/security/part.ts';
+import { securityOf, securityOfGateway, selectedBy } from '../../envoy/security/part.ts';
+import type { GuardedGateway, GuardedPlace, SecurityPart } from '../../envoy/security/part.ts';
 import { convertRateLimitPolicy } from '../../envoy/security/rate-limit-policy.ts';
 import { convertRequestAuthentication } from '../../envoy/security/request-authentication.ts';
 import type { Condition, Workload } from '../../model/workload.ts';
 import type { EndpointSource } from './endpoint-source.ts';
+import type { GatewayGroup } from './gateways/gateway-groups.ts';
 import { waypointKey } from './waypoint-places.ts';
 
 /** What is asked of those who come to a service, and by which manifests. */
@@ -27,10 +30,16 @@ export interface GuardedBy {
   readonly origins: readonly string[];
 }
 
+/** The same of a gateway. */
+export interface GuardedGatewayBy extends GuardedBy {
+  readonly conditions: readonly Condition[];
+}
+
 interface SecurityKind {
   readonly collection: DerivedCollection<SecurityPart>;
   readonly byTarget: CollectionIndex<SecurityPart>;
   readonly byLeft: CollectionIndex<SecurityPart>;
+  readonly bySelection: CollectionIndex<SecurityPart>;
 }
 
 /** No namespace has this name. */
@@ -41,8 +50,9 @@ export class SecurityParts {
   readonly #parts: DerivationParts;
   readonly #endpoints: EndpointSource;
   readonly #kinds: readonly SecurityKind[];
+  readonly #unselected: readonly DerivedCollection<Conditions>[];
 
-  constructor(parts: DerivationParts, endpoints: EndpointSource) {
+  constructor(parts: DerivationParts, endpoints: EndpointSource, gateways: DerivedCollection<GatewayGroup>) {
     this.#parts = parts;
     this.#endpoints = endpoints;
     const { sources, contexts } = parts;
@@ -65,6 +75,7 @@ export class SecurityParts {
         convertRateLimitPolicy(document, contexts.settingsFor(read).rootNamespace),
       ),
     ];
+    this.#unselected = this.#kinds.map(({ collection }) => unselectedIn(parts.graph, collection, gateways));
   }
 
   /** What whoever asks has to name among what it reads. */
@@ -77,7 +88,7 @@ export class SecurityParts {
   }
 
   get conditions(): readonly Part<Condition>[] {
-    return this.#kinds.map(({ collection }) => conditionsOf(collection));
+    return [...this.#kinds.map(({ collection }) => conditionsOf(collection)), ...this.#unselected.map(conditionsOf)];
   }
 
   /** @param routes what is attached to the service, as conditions name it */
@@ -104,6 +115,23 @@ export class SecurityParts {
     return securityOf({ resources, workloads, targetPorts: null }, parts);
   }
 
+  /** @param routes what is attached to one of its servers, as conditions name it */
+  ofGateway(gateway: GatewayGroup, routes: readonly string[], read: Read): GuardedGatewayBy {
+    const texts = gateway.isDeclared ? this.#gatewayTexts(gateway.waypoint, read) : [];
+    const guarded = { resources: new Set([...texts, ...routes]), workloads: podsOf(gateway) };
+    const reaches = [everywhere, gateway.namespace];
+    const reaching = this.#kinds.flatMap(({ bySelection }) =>
+      reaches.flatMap((reach) => read.byIndex(bySelection, reach)),
+    );
+    const selected = reaching.filter((part) => selectedBy(part, guarded) !== null);
+    const parts = unique([...this.#attachedTo(guarded.resources, read), ...selected]);
+    return {
+      security: securityOfGateway(guarded, parts),
+      origins: parts.map(({ resource }) => resource),
+      conditions: parts.flatMap((part) => selectedBy(part, guarded)?.conditions ?? []),
+    };
+  }
+
   #kind<Document>(
     name: string,
     from: Collection<Document>,
@@ -116,6 +144,7 @@ export class SecurityParts {
       collection,
       byTarget: collection.index(({ targets }) => [...new Set(targets)]),
       byLeft: collection.index(({ left }) => (left === null ? [] : [left.namespace ?? everywhere])),
+      bySelection: collection.index(({ selected }) => (selected === null ? [] : [selected.namespace ?? everywhere])),
     };
   }
 
@@ -129,7 +158,11 @@ export class SecurityParts {
   }
 
   #waypointTexts(waypoint: Waypoint, read: Read): readonly string[] {
-    const key = waypointKey(waypoint);
+    return this.#gatewayTexts(waypointKey(waypoint), read);
+  }
+
+  /** @param key `namespace/name` of a Gateway */
+  #gatewayTexts(key: string, read: Read): readonly string[] {
     const gatewayClass = read.get(this.#parts.sources.Gateway, key)?.spec.gatewayClassName;
     return [`Gateway ${key}`, ...(gatewayClass === undefined ? [] : [`GatewayClass ${gatewayClass}`])];
   }
@@ -137,6 +170,30 @@ export class SecurityParts {
   #subject(workload: Workload, read: Read): GuardedPlace['workloads'][number] {
     return { namespace: workload.namespace, labels: this.#endpoints.labelsOf(workload, read) };
   }
+}
+
+/** What is said of manifests that select no gateway. */
+function unselectedIn(
+  graph: CollectionGraph,
+  from: DerivedCollection<SecurityPart>,
+  gateways: DerivedCollection<GatewayGroup>,
+): DerivedCollection<Conditions> {
+  const byReach = gateways.index(({ namespace }) => [everywhere, namespace]);
+  return graph.derive<SecurityPart, Conditions>({
+    name: `${from.name} without a gateway`,
+    from,
+    reads: [gateways],
+    compute: (part, read) => {
+      if (part.selected === null || part.selected.unselected.length === 0) return undefined;
+      const reached = read.byIndex(byReach, part.selected.namespace ?? everywhere);
+      const isSelected = reached.some((gateway) => selectedBy(part, { workloads: podsOf(gateway) }) !== null);
+      return isSelected ? undefined : { conditions: part.selected.unselected };
+    },
+  });
+}
+
+function podsOf({ namespace, labels }: GatewayGroup): GuardedGateway['workloads'] {
+  return labels.map((set) => ({ namespace, labels: set }));
 }
 
 /** In an order that does not depend on who came first. */

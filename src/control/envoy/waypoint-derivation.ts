@@ -25,11 +25,13 @@ import { BoundServices } from './bound-services.ts';
 import type { ServiceAtWaypoint } from './bound-services.ts';
 import { createBoundWorkloads } from './bound-workloads.ts';
 import type { WorkloadsAtWaypoint } from './bound-workloads.ts';
-import { Destinations } from './destinations.ts';
+import { Destinations, hostKeys } from './destinations.ts';
 import type { WaypointResources } from './destinations.ts';
 import { emptyWaypoint } from './empty-waypoint.ts';
 import { EndpointGuard } from './endpoint-guard.ts';
 import { EndpointSource } from './endpoint-source.ts';
+import { GatewayGroups } from './gateways/gateway-groups.ts';
+import { IngressWaypoints } from './gateways/ingress-waypoints.ts';
 import { Grants } from './grants.ts';
 import { HostChoice } from './host-choice.ts';
 import { HostedRules } from './hosted-rules.ts';
@@ -69,15 +71,21 @@ export class WaypointDerivation implements DerivationExtension {
     const lookups = new MeshLookups(parts, grants);
     const routes = new AttachedRoutes(parts, lookups);
     const hosted = new HostedRules(parts, lookups);
-    const places = new WaypointPlaces(parts);
+    const { groups } = new GatewayGroups(parts);
+    const places = new WaypointPlaces(parts, groups);
     const choice = new HostChoice(lookups, places);
     const endpoints = new EndpointSource(parts);
-    const security = new SecurityParts(parts, endpoints);
+    const security = new SecurityParts(parts, endpoints, groups);
     const bound = new BoundServices(parts, { lookups, choice, routes, hosted, places, security }).collection;
     const workloads = createBoundWorkloads(parts, { lookups, choice, places, security });
     const tenants = new WaypointTenants(parts);
-    const guard = new EndpointGuard(parts, { owners, grants, tenants });
-    const destinations = new Destinations(parts, { choice, hosted, places, bound, endpoints, guard });
+    const guard = new EndpointGuard(parts, { owners, grants });
+    const destinations = new Destinations(parts, {
+      ...{ choice, hosted, places, endpoints, guard, tenants },
+      named: [bound.index(hostKeys)],
+      gateways: groups,
+      ingress: new IngressWaypoints(parts, places),
+    });
     const connected = connectedServices(parts.graph, bound);
     const http = new WaypointHttp(parts);
     const made = [
@@ -88,7 +96,7 @@ export class WaypointDerivation implements DerivationExtension {
       createListeners(parts.graph, { connected, workloads, own: new OwnAddresses(parts, owners, connected) }),
     ];
     this.#resources = new StagedMap(made.map(resourcesOf));
-    this.#pods = new StagedMap([contribution(places.pods, (pods) => [[pods.waypoint, pods]])]);
+    this.#pods = new StagedMap([podsOf(places.pods), podsOf(groups)]);
     this.conditions = [
       ...routes.conditions,
       ...security.conditions,
@@ -107,6 +115,12 @@ export class WaypointDerivation implements DerivationExtension {
   commit(): void {
     this.#store.commit(this.#resources.commit(), this.#pods.commit());
   }
+}
+
+function podsOf<Pods extends WaypointPods>(collection: DerivedCollection<Pods>): Part<WaypointPods> {
+  return contribution(collection, ({ waypoint, identities, locality }) => [
+    [waypoint, { waypoint, identities, locality }],
+  ]);
 }
 
 function resourcesOf(collection: DerivedCollection<WaypointResources>): Part<WaypointResource> {

@@ -1,19 +1,20 @@
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
-import type { AnyCollection } from '../../derive/collections/collection.ts';
+import type { AnyCollection, Collection } from '../../derive/collections/collection.ts';
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
-import { isRunning } from '../../derive/context.ts';
+import { isRunning, unknownLocality } from '../../derive/context.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import { gatewayNameLabel } from '../../derive/waypoints/waypoint.ts';
 import type { Waypoint } from '../../derive/waypoints/waypoint.ts';
+import type { GatewayGroup } from './gateways/gateway-groups.ts';
 import type { PodDocument } from '../../config/manifests/schemas/pod.ts';
 import { formatSpiffeId } from '../../model/identity.ts';
 import type { Locality, WaypointPlace } from '../../model/workload.ts';
 
-/** Who runs a waypoint, and where. */
+/** Who runs a waypoint or a gateway, and where. */
 export interface WaypointPods {
-  /** `namespace/name` of its Gateway. */
+  /** `namespace/name` of its Gateway, and of a gateway without one `namespace/serviceaccount:NAME`. */
   readonly waypoint: string;
-  /** SPIFFE ids: whoever shows one of them is a proxy of the waypoint. */
+  /** SPIFFE ids: whoever shows one of them is a proxy of it. */
   readonly identities: readonly string[];
   /** As far as all of its pods share it. */
   readonly locality: Locality;
@@ -23,9 +24,11 @@ export interface WaypointPods {
 export class WaypointPlaces {
   readonly pods: DerivedCollection<WaypointPods>;
   readonly #waypoints: DerivationParts['contexts']['waypoints'];
+  readonly #gateways: Collection<GatewayGroup>;
   readonly #byPlace: CollectionIndex<Waypoint>;
 
-  constructor({ graph, sources, contexts }: DerivationParts) {
+  constructor({ graph, sources, contexts }: DerivationParts, gateways: Collection<GatewayGroup>) {
+    this.#gateways = gateways;
     this.#waypoints = contexts.waypoints;
     this.#byPlace = contexts.waypoints.index(({ place }) => [placeKey(place)]);
     const podsOf = sources.Pod.index(gatewayOf);
@@ -39,15 +42,15 @@ export class WaypointPlaces {
         const identities = pods.map(({ metadata: { namespace }, spec: { serviceAccountName: serviceAccount } }) =>
           formatSpiffeId({ trustDomain: settings.trustDomain, namespace, serviceAccount }),
         );
-        const known = pods.map(({ spec }) => localities.get(spec.nodeName ?? '') ?? nowhere);
-        return { waypoint, identities: [...new Set(identities)].sort(), locality: common(known) };
+        const known = pods.map(({ spec }) => localities.get(spec.nodeName ?? '') ?? unknownLocality);
+        return { waypoint, identities: [...new Set(identities)].sort(), locality: commonLocality(known) };
       },
     });
   }
 
   /** What whoever asks has to name among what it reads. */
   get collections(): readonly AnyCollection[] {
-    return [this.#waypoints, this.pods];
+    return [this.#waypoints, this.pods, this.#gateways];
   }
 
   /** @returns `namespace/name` of the Gateway; null where the place is none's */
@@ -55,8 +58,10 @@ export class WaypointPlaces {
     return read.byIndex(this.#byPlace, placeKey(place))[0] ?? null;
   }
 
+  /** Of a gateway, too. */
   localityOf(waypoint: string, read: Read): Locality {
-    return read.get(this.pods, waypoint)?.locality ?? nowhere;
+    const pods = read.get(this.pods, waypoint) ?? read.get(this.#gateways, waypoint);
+    return pods?.locality ?? unknownLocality;
   }
 }
 
@@ -70,11 +75,9 @@ export function placeKey(place: WaypointPlace): string {
     : `address ${place.network}/${place.address}`;
 }
 
-const nowhere: Locality = { region: '', zone: '', subzone: '' };
-
 /** Replicas in several zones are near to none of them. */
-function common(localities: readonly Locality[]): Locality {
-  const [first = nowhere, ...others] = localities;
+export function commonLocality(localities: readonly Locality[]): Locality {
+  const [first = unknownLocality, ...others] = localities;
   const region = others.every((other) => other.region === first.region) ? first.region : '';
   const zone = region !== '' && others.every((other) => other.zone === first.zone) ? first.zone : '';
   const subzone = zone !== '' && others.every((other) => other.subzone === first.subzone) ? first.subzone : '';

@@ -46,7 +46,7 @@ export class WaypointTenants {
 }
 
 /** An entry that selects nothing leads to what knows of no mesh. */
-function hasWorkloads({ kind, selector }: ServiceSource): boolean {
+export function hasWorkloads({ kind, selector }: ServiceSource): boolean {
   return kind === 'Service' || selector !== null;
 }
 

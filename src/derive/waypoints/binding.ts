@@ -8,7 +8,8 @@ import type { Waypoint } from './waypoint.ts';
 const useLabel = 'istio.io/use-waypoint';
 const useNamespaceLabel = 'istio.io/use-waypoint-namespace';
 const canaryLabel = 'istio.io/use-waypoint-canary';
-const ingressLabel = 'istio.io/ingress-use-waypoint';
+/** Of services and namespaces. */
+export const ingressLabel = 'istio.io/ingress-use-waypoint';
 const managedLabel = 'gateway.istio.io/managed';
 /** Who runs waypoints and east-west gateways: both are at the end of the way already. */
 const neverBound = new Set(['istio.io-mesh-controller', 'istio.io-eastwest-controller']);
@@ -68,10 +69,6 @@ export function unsupportedLabels({ resource, labels }: Pick<Bindable, 'resource
   if ((labels[canaryLabel] ?? 'none') !== 'none') {
     const message = `the label ${canaryLabel} has no effect: all traffic goes as ${useLabel} says`;
     conditions.push(condition(resource, boundType, 'CanaryNotSupported', message));
-  }
-  if (labels[ingressLabel] === 'true') {
-    const message = `the label ${ingressLabel} has no effect: ingress gateways are not supported yet`;
-    conditions.push(condition(resource, boundType, 'IngressNotSupported', message));
   }
   return conditions;
 }

@@ -8,6 +8,7 @@ import type {
 import { canonicalAddress } from '../../model/address.ts';
 import type { Condition, MeshSettings, WaypointPlace, WaypointTerms } from '../../model/workload.ts';
 import { condition, resourceText } from '../context.ts';
+import { isGatewayClass } from '../gateways/gateway-class.ts';
 import { matchesSelector } from '../selectors.ts';
 import type { Labels } from '../selectors.ts';
 
@@ -25,6 +26,7 @@ const bindingAnnotation = 'ambient.istio.io/waypoint-inbound-binding';
 /** The class whose Gateways are waypoints, also where nobody has made it. */
 export const waypointClass = 'istio-waypoint';
 export const waypointController = 'istio.io/mesh-controller';
+const eastWestController = 'istio.io/eastwest-controller';
 const trafficTypes = ['service', 'workload', 'all', 'none'] as const;
 
 /** The traffic that a waypoint is for. */
@@ -69,10 +71,7 @@ export function gatewayConditions(
   gatewayClass: GatewayClassDocument | null,
 ): readonly Condition[] {
   const resource = resourceText('Gateway', document);
-  if (!isWaypoint(document, gatewayClass)) {
-    const message = `class ${document.spec.gatewayClassName}: of Gateways only waypoints are supported yet`;
-    return [condition(resource, 'Accepted', 'UnsupportedClass', message)];
-  }
+  if (!isWaypoint(document, gatewayClass)) return unknownClass(document, gatewayClass);
   const messages = [
     wrongTrafficType(document, gatewayClass),
     wrongWord(document, requiredAnnotation, ['true', 'false'], 'it is required'),
@@ -82,6 +81,16 @@ export function gatewayConditions(
   return messages.flatMap((message) =>
     message === null ? [] : [condition(resource, 'Accepted', 'ValueNotHonoured', message)],
   );
+}
+
+/** A class of somebody else's controller is that one's affair; what is wrong with doors of the mesh the control plane says. */
+function unknownClass(document: GatewayDocument, gatewayClass: GatewayClassDocument | null): readonly Condition[] {
+  const name = document.spec.gatewayClassName;
+  const controller = gatewayClass?.spec.controllerName ?? null;
+  if (isGatewayClass(name, controller)) return [];
+  if (controller !== null && controller !== eastWestController) return [];
+  const why = controller === null ? 'there is no such GatewayClass' : 'gateways between networks are not supported';
+  return [condition(resourceText('Gateway', document), 'Accepted', 'UnsupportedClass', `class ${name}: ${why}`)];
 }
 
 /** Whether a namespace may use the waypoint. */

@@ -4,7 +4,7 @@ import { readAccessRule } from './authorization-rules.ts';
 import type { SecurityContext } from './context.ts';
 import { noSecurity } from './model.ts';
 import type { AccessPolicy, AccessRule } from './model.ts';
-import type { LeftPolicy, SecurityPart } from './part.ts';
+import type { LeftPolicy, SecurityPart, SelectedSecurity } from './part.ts';
 import { conditionType, readTargets, targetReferences } from './targets.ts';
 
 const dryRunAnnotation = 'istio.io/dry-run';
@@ -15,7 +15,7 @@ const actions = { ALLOW: 'allow', DENY: 'deny', AUDIT: 'audit', CUSTOM: 'custom'
 
 /**
  * An AuthorizationPolicy as waypoints enforce it: with `targetRefs` whole; with a selector, or with neither, those of its rules that the
- * destination cannot look at and leaves to the waypoint. What even a waypoint cannot honour is named, and fails closed.
+ * destination cannot look at and leaves to the waypoint. Gateways that it selects enforce it whole. What even a waypoint cannot honour is named, and fails closed.
  */
 export function convertAuthorizationPolicy(
   document: AuthorizationPolicyDocument,
@@ -43,19 +43,30 @@ class Conversion {
     const targets = readTargets(this.#document, { rootNamespace, notes: this.#notes, routes: false });
     const security = attached ? { ...noSecurity, policies: [this.#policy(this.#rules())] } : noSecurity;
     const left = attached ? null : this.#left();
-    return { resource, targets, security, left, conditions: this.#notes.conditions };
+    const selected = attached ? null : new Conversion(this.#document, this.#context).selected();
+    return { resource, targets, security, left, selected, conditions: this.#notes.conditions };
+  }
+
+  /** As gateways enforce it that its selector chooses: whole. */
+  selected(): SelectedSecurity {
+    const security = { ...noSecurity, policies: [this.#policy(this.#rules())] };
+    return { ...this.#selection(), security, conditions: this.#notes.conditions, unselected: [] };
   }
 
   /** Behind a waypoint the destination sees only that: who asks, and for what, is for the waypoint to look at. */
   #left(): LeftPolicy | null {
-    const { spec, metadata } = this.#document;
+    const { spec } = this.#document;
     const denies = spec.action === 'DENY' || spec.action === 'CUSTOM';
     if (!denies || this.#context.settings.unenforceable === 'ignore') return null;
     const rules = this.#rules();
     if (rules.length === 0) return null;
+    return { ...this.#selection(), policy: this.#policy(rules) };
+  }
+
+  #selection(): Pick<LeftPolicy, 'namespace' | 'labels'> {
+    const { spec, metadata } = this.#document;
     const everywhere = metadata.namespace === this.#context.settings.rootNamespace;
-    const labels = spec.selector?.matchLabels ?? {};
-    return { namespace: everywhere ? null : metadata.namespace, labels, policy: this.#policy(rules) };
+    return { namespace: everywhere ? null : metadata.namespace, labels: spec.selector?.matchLabels ?? {} };
   }
 
   #policy(rules: readonly AccessRule[]): AccessPolicy {

@@ -16,13 +16,28 @@ export interface SecurityPart {
   readonly security: Security;
   /** What the destinations of selected workloads leave to their waypoint, for L4 sees nothing of it. */
   readonly left: LeftPolicy | null;
+  /** What it asks at gateways whose pods it selects; null: it is attached by references alone. */
+  readonly selected: SelectedSecurity | null;
   readonly conditions: readonly Condition[];
 }
 
-export interface LeftPolicy {
+/** Of what a manifest with a selector, or with nothing, is for. */
+interface Selection {
   /** null: of all namespaces. */
   readonly namespace: string | null;
   readonly labels: Labels;
+}
+
+/** Clients of a gateway come past the engine: its proxy alone can look at what they ask for, and at who they are. */
+export interface SelectedSecurity extends Selection {
+  readonly security: Security;
+  /** Told where a gateway is selected. */
+  readonly conditions: readonly Condition[];
+  /** Told where none is. */
+  readonly unselected: readonly Condition[];
+}
+
+export interface LeftPolicy extends Selection {
   /** Its ports are those of the workload. */
   readonly policy: AccessPolicy;
 }
@@ -55,7 +70,36 @@ export function securityOf(place: GuardedPlace, parts: readonly SecurityPart[]):
   };
 }
 
-function concerns({ namespace, labels }: LeftPolicy, { workloads }: GuardedPlace): boolean {
+/** A gateway. */
+export interface GuardedGateway {
+  /** It and what is attached to it, written as the targets of parts. */
+  readonly resources: ReadonlySet<string>;
+  /** Its pods; one that is selected is enough, for they are told the same. */
+  readonly workloads: GuardedPlace['workloads'];
+}
+
+/** All that is asked of those who come to a gateway. Ports that are named in it are those of its pods. */
+export function securityOfGateway(gateway: GuardedGateway, parts: readonly SecurityPart[]): Security {
+  // Nothing is left to it of what it has whole.
+  const attached = securityOf({ resources: gateway.resources, workloads: [], targetPorts: null }, parts);
+  const selected = parts.flatMap((part) => selectedBy(part, gateway) ?? []).map(({ security }) => security);
+  if (selected.length === 0) return attached;
+  return {
+    issuers: [...attached.issuers, ...selected.flatMap(({ issuers }) => issuers)],
+    policies: [...attached.policies, ...selected.flatMap(({ policies }) => policies)],
+    limits: attached.limits,
+  };
+}
+
+/** null: it has no selector, or selects no pod of the gateway. */
+export function selectedBy(
+  { selected }: SecurityPart,
+  gateway: Pick<GuardedGateway, 'workloads'>,
+): SelectedSecurity | null {
+  return selected !== null && concerns(selected, gateway) ? selected : null;
+}
+
+function concerns({ namespace, labels }: Selection, { workloads }: Pick<GuardedPlace, 'workloads'>): boolean {
   return workloads.some(
     (workload) =>
       (namespace === null || namespace === workload.namespace) &&

@@ -15,7 +15,14 @@ export function convertRateLimitPolicy(document: RateLimitPolicyDocument, rootNa
     spec.limits.map((limit, index) => rateLimit(limit, `${name}/${index}`, target)),
   );
   const security = { ...noSecurity, limits };
-  return { resource: `RateLimitPolicy ${name}`, targets, security, left: null, conditions: notes.conditions };
+  return {
+    resource: `RateLimitPolicy ${name}`,
+    targets,
+    security,
+    left: null,
+    selected: null,
+    conditions: notes.conditions,
+  };
 }
 
 function rateLimit({ requests, interval, burst, per }: RateLimitDocument, name: string, target: string): RateLimit {

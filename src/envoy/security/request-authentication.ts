@@ -2,6 +2,7 @@ import type {
   JwtRuleDocument,
   RequestAuthenticationDocument,
 } from '../../config/manifests/schemas/request-authentication.ts';
+import type { Condition } from '../../model/workload.ts';
 import { Notes } from '../routes/notes.ts';
 import type { KeySource, SecurityContext } from './context.ts';
 import { keysIn, readKeySet } from './key-set.ts';
@@ -26,10 +27,6 @@ export function convertRequestAuthentication(
   const notes = new Notes('RequestAuthentication', document);
   const { rootNamespace } = context.settings;
   const targets = readTargets(document, { rootNamespace, notes, routes: false });
-  if (targetReferences(document).length === 0) {
-    const message = 'spec.targetRefs: is not set: only waypoints check tokens, and they are attached to by it';
-    notes.add(conditionType, 'AncestorNotBound', message);
-  }
   const { namespace, name } = document.metadata;
   const issuers = document.spec.jwtRules.map((rule, index): TokenIssuer => {
     const field = `spec.jwtRules[${index}]`;
@@ -41,7 +38,22 @@ export function convertRequestAuthentication(
     return tokenIssuer(rule, `${namespace}/${name}/${index}`, keys);
   });
   const resource = `RequestAuthentication ${namespace}/${name}`;
-  return { resource, targets, security: { ...noSecurity, issuers }, left: null, conditions: notes.conditions };
+  const security = { ...noSecurity, issuers };
+  const common = { resource, targets, left: null, conditions: notes.conditions };
+  if (targetReferences(document).length > 0) return { ...common, security, selected: null };
+  const labels = document.spec.selector?.matchLabels ?? {};
+  const reach = { namespace: namespace === rootNamespace ? null : namespace, labels };
+  return {
+    ...common,
+    security: noSecurity,
+    selected: { ...reach, security, conditions: [], unselected: [unbound(resource)] },
+  };
+}
+
+function unbound(resource: string): Condition {
+  const message =
+    'spec.targetRefs: is not set, and no gateway is selected: only waypoints, which are attached to by it, and gateways check tokens';
+  return { resource, type: conditionType, reason: 'AncestorNotBound', message };
 }
 
 function tokenIssuer(rule: JwtRuleDocument, name: string, keys: string | null): TokenIssuer {

@@ -71,13 +71,13 @@ void describe('what is written and not honoured', () => {
     ],
     ['no waypoint, in so many words', pod('a', { labels: { 'istio.io/use-waypoint': 'none' } }), []],
     [
-      'a waypoint for ingress',
-      resource('v1', 'Service', 'web', 'shop', web, { labels: { 'istio.io/ingress-use-waypoint': 'true' } }),
-      ['Service shop/web: istio.io/WaypointBound/IngressNotSupported'],
-    ],
-    [
       'inbound capture to be bypassed',
       pod('a', { annotations: { 'ambient.istio.io/bypass-inbound-capture': 'true' } }),
+      [],
+    ],
+    [
+      'inbound capture in another word',
+      pod('a', { annotations: { 'ambient.istio.io/bypass-inbound-capture': 'yes' } }),
       ['Pod shop/a: Accepted/AnnotationNotHonoured'],
     ],
     ['inbound capture as it is', pod('a', { annotations: { 'ambient.istio.io/bypass-inbound-capture': 'false' } }), []],

@@ -265,7 +265,7 @@ void describe('the pod of a waypoint', () => {
   });
 
   test('of a Gateway that is no waypoint is any pod', () => {
-    const state = derive(waypoint('w', { gatewayClassName: 'istio' }), waypointPod('w'));
+    const state = derive(waypoint('w', { gatewayClassName: 'nginx' }), waypointPod('w'));
     assert.equal(workload(state, 'w-1').applicationTunnel, null);
   });
 
@@ -319,8 +319,8 @@ void describe('a waypoint that is there', () => {
     assert.deepEqual(reasons(state), ['Gateway shop/w: Accepted/ValueNotHonoured']);
   });
 
-  test('is told where it is a gateway of another class', () => {
-    assert.deepEqual(reasons(derive(waypoint('w', { gatewayClassName: 'istio' }))), [
+  test('is told where its class is nobody’s', () => {
+    assert.deepEqual(reasons(derive(waypoint('w', { gatewayClassName: 'own' }))), [
       'Gateway shop/w: Accepted/UnsupportedClass',
     ]);
   });

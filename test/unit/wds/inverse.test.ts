@@ -58,7 +58,11 @@ const workloads: fc.Arbitrary<Workload> = record({
   guardedByService: fc.boolean(),
   selectedByNetworkPolicy: fc.boolean(),
   waypoint,
-  applicationTunnel: fc.oneof(fc.constant(null), record({ protocol: fc.constant('proxy' as const), port })),
+  applicationTunnel: fc.oneof(
+    fc.constant(null),
+    record({ protocol: fc.constant('proxy' as const), port }),
+    record({ protocol: fc.constant('proxy' as const), port, gateway: fc.constant(true as const) }),
+  ),
 }).map(({ services, ...rest }) =>
   workload('w', { ...rest, services: new Map(services.map(([key, value]) => [key, new Map(value)])) }),
 );
@@ -131,6 +135,7 @@ const pods: fc.Arbitrary<LocalPod> = record({
   probePorts: fc.array(port),
   wanted: fc.boolean(),
   handover: fc.boolean(),
+  bypassInbound: fc.boolean(),
   dnsCapture: fc.constantFrom(null, true, false),
 }).map((parts) => localPod(workload('w', { addresses: ['10.0.0.1'] }), parts));
 

@@ -115,6 +115,18 @@ describe('a pod of a node that knows no Gateways', () => {
     assert.equal(isWaypoint(replica), true);
   });
 
+  test('is a gateway where the control plane says so, and takes plain connections itself', () => {
+    const replica = new MeshReplica(meshSettings());
+    replica.setNodePods(named(pod));
+    const tunnel = { protocol: 'proxy', port: 15088, gateway: true } as const;
+    replica.apply(upsert({ ...proxied, applicationTunnel: tunnel }));
+    const { handover, bypassInbound } = replica.state.localPods.get(pod.uid) ?? {};
+    assert.deepEqual([handover, bypassInbound], [true, true]);
+    replica.apply(upsert(proxied));
+    assert.equal(replica.state.localPods.get(pod.uid)?.bypassInbound, false);
+    assert.equal(isWaypoint(replica), true);
+  });
+
   test('is none for a tunnel to another port', () => {
     const replica = new MeshReplica(meshSettings());
     replica.setNodePods(named(pod));

@@ -137,6 +137,13 @@ suite('what REGISTRY_ONLY leaves open', () => {
     assert.equal((await outbound(metadata, { source, policy: { allow: [metadata] } })).action, 'passthrough');
   });
 
+  test('is for a gateway what it is for the pods beside it, but never the node', async () => {
+    const source = { ...client, applicationTunnel: { ...proxy, gateway: true } as const };
+    assert.equal((await outbound('192.0.2.7', { source })).action, 'passthrough');
+    assert.equal(refusal(await outbound('192.0.2.7', { source, policy: registryOnly })), 'not_in_registry');
+    assert.equal(refusal(await outbound(metadata, { source })), 'refused_address');
+  });
+
   test('is for a waypoint not what is refused to all, but always its control plane', async () => {
     const source = { ...envoy, node: NODE };
     const decision = await outbound('240.240.255.253', { source, policy: { refuse: ['240.0.0.0/4'] } });
