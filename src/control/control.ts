@@ -205,6 +205,7 @@ export class Control {
       mesh: () => this.#mesh.state,
       bound: () => this.#mesh.bound,
       refused: () => this.#discovery.conditions(),
+      gateways: () => new Map(),
     };
     try {
       await this.#site.attend(parts, this.#lifecycle.stopping);

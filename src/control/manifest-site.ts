@@ -41,6 +41,7 @@ export function manifestSite(dependencies: ManifestSiteDependencies): ControlSit
     input,
     presence: input,
     captured: 'wanted',
+    follow: null,
     problems: () => [],
     openAuthority: () => openAuthority(settings.ca, settings.stateDir, logging.component('control')),
     openVerifier: async (pods) => ownTokens(await loadTokenKeys(settings.stateDir), pods, timers),

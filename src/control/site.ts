@@ -4,6 +4,7 @@ import type { Captured } from '../derive/context.ts';
 import type { Condition, MeshState } from '../model/workload.ts';
 import type { TokenVerifier } from './certificates/authenticator.ts';
 import type { LivePods } from './certificates/live-pods.ts';
+import type { GatewayReports } from './gateway-report.ts';
 import type { Presence } from './presence.ts';
 import type { ServingCertificate } from './serving-certificate.ts';
 
@@ -15,6 +16,11 @@ export interface ControlSite {
   readonly captured: Captured;
   /** Wants to know who is connected; null: the cluster says by itself which pods are ready. */
   readonly presence: Presence | null;
+  /**
+   * For documents that are read one by one, by their names: has these followed and no others, `Secret shop/certificate`,
+   * `ConfigMap shop/roots`. Each comes as a document, or as an `UnreadableObject`. null: all documents come by themselves.
+   */
+  readonly follow: ((references: ReadonlySet<string>) => void) | null;
   /** What cannot be read at all, beside what derivations say of what can be. */
   readonly problems: () => readonly Condition[];
   openAuthority(): Promise<Authority>;
@@ -31,4 +37,6 @@ export interface SiteParts {
   readonly bound: () => readonly Condition[];
   /** What Envoys of waypoints have refused. */
   readonly refused: () => readonly Condition[];
+  /** What has become of gateways. */
+  readonly gateways: () => GatewayReports;
 }

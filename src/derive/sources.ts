@@ -20,6 +20,7 @@ export function createSources(graph: CollectionGraph): Sources {
     RequestAuthentication: source('RequestAuthentication'),
     RateLimitPolicy: source('RateLimitPolicy'),
     FetchedKeys: source('FetchedKeys'),
+    UnreadableObject: source('UnreadableObject'),
     NetworkPolicy: source('NetworkPolicy'),
     ForeignNetworkPolicy: source('ForeignNetworkPolicy'),
     EndpointSlice: source('EndpointSlice'),

@@ -43,7 +43,10 @@ function chartFile(version: string): string {
 
 function templateOf({ when, objects }: ObjectGroup): string {
   const text = toTemplate(manifestText(objects));
-  return when === null ? text : `{{- if .Values.${when} }}\n${text}{{- end }}\n`;
+  if (when === null) return text;
+  const [path = '', word] = when.split('=');
+  const condition = word === undefined ? `.Values.${path}` : `eq .Values.${path} "${word}"`;
+  return `{{- if ${condition} }}\n${text}{{- end }}\n`;
 }
 
 function valuesJsonSchema(): object {

@@ -1,6 +1,6 @@
 import { customResourceDefinitions } from './custom-resources.ts';
 import type { ManifestObject, ObjectGroup } from './manifest-object.ts';
-import { accessGroup, waypointParametersGroup } from './objects/access.ts';
+import { accessGroup, gatewaySecretsGroup, waypointParametersGroup } from './objects/access.ts';
 import { admissionGroup } from './objects/admission.ts';
 import { agentGroup } from './objects/agent.ts';
 import type { Site } from './objects/common.ts';
@@ -12,6 +12,7 @@ export function groupsOf(site: Site): readonly ObjectGroup[] {
   return [
     accessGroup(site),
     waypointParametersGroup(site),
+    gatewaySecretsGroup(site),
     admissionGroup(site),
     meshGroup(site),
     strictGroup(site),
@@ -30,6 +31,7 @@ export function installation(site: Site): readonly ManifestObject[] {
     'networkPolicy.enabled': values.networkPolicy.enabled,
     'admissionPolicy.enabled': values.admissionPolicy.enabled,
     'waypoint.parameters': values.waypoint.parameters,
+    'gateways.secrets=all': values.gateways.secrets === 'all',
   };
   const groups = groupsOf(site).filter(({ when }) => when === null || wanted[when]);
   const home: ManifestObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };

@@ -15,7 +15,13 @@ export interface ManifestObject {
 export interface ObjectGroup {
   /** Becomes the name of the chart's template. */
   readonly name: string;
-  /** Path of the value that must be true; null: always there. */
-  readonly when: 'strict' | 'networkPolicy.enabled' | 'admissionPolicy.enabled' | 'waypoint.parameters' | null;
+  /** Path of the value that must be true, or `PATH=WORD` of one that must be that word; null: always there. */
+  readonly when:
+    | 'strict'
+    | 'networkPolicy.enabled'
+    | 'admissionPolicy.enabled'
+    | 'waypoint.parameters'
+    | 'gateways.secrets=all'
+    | null;
   readonly objects: readonly ManifestObject[];
 }

@@ -60,7 +60,7 @@ export const valuesSchema = z.strictObject({
         .default('docker.io/envoyproxy/envoy:distroless-v1.40.0')
         .describe('An Envoy whose entry point is the program'),
       pullPolicy: z.enum(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'),
-      pullSecrets: z.array(z.string()).default([]).describe('Names of Secrets in the namespaces of waypoints'),
+      pullSecrets: z.array(z.string()).default([]).describe('Names of Secrets in the namespaces of these Gateways'),
       drainSeconds: z.int().min(1).max(3600).default(20).describe('How long a pod goes on serving when it is to end'),
       parameters: z
         .boolean()
@@ -72,7 +72,18 @@ export const valuesSchema = z.strictObject({
       }),
     })
     .prefault({})
-    .describe('The Envoys that are deployed for Gateways of the class istio-waypoint'),
+    .describe('The Envoys that are deployed for Gateways of the classes istio-waypoint and istio'),
+  gateways: z
+    .strictObject({
+      secrets: z
+        .enum(['none', 'all'])
+        .default('none')
+        .describe(
+          '`all`: the control plane may read every Secret and ConfigMap; else those that a Role in their namespace lets it',
+        ),
+    })
+    .prefault({})
+    .describe('What comes into the mesh'),
   node: z
     .strictObject({
       cniBinDir: z.string().default('/opt/cni/bin'),

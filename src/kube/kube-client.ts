@@ -194,8 +194,9 @@ async function readAll(answer: IncomingMessage): Promise<string> {
 function parseJson(text: string, what: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    throw new KubeError(`${what}: the answer is not JSON`, { status: null, cause: error });
+  } catch {
+    // Why would have a piece of the text in it, which may be of a Secret.
+    throw new KubeError(`${what}: the answer is not JSON`, { status: null });
   }
 }
 

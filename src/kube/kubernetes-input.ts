@@ -80,6 +80,11 @@ export class KubernetesInput implements MeshInput {
     return this.#byKind.get(kind)?.keys() ?? [];
   }
 
+  /** Where objects of a kind are found, `/apis/GROUP/VERSION/PLURAL`, in the version that is served; null: it is none that is watched. */
+  pathOf(kind: string): string | null {
+    return this.#byKind.get(kind)?.path ?? null;
+  }
+
   /** Objects of a kind that are in force, by their keys. */
   documentsOf<Kind extends ResourceKind>(kind: Kind): ReadonlyMap<string, DocumentTypes[Kind]> {
     const reflector = this.#byKind.get(kind);
@@ -102,6 +107,7 @@ export class KubernetesInput implements MeshInput {
     const reflector = new Reflector<Resource>({
       client,
       path: pathOfKind(watched),
+      otherPaths: watched.otherVersions.map((apiVersion) => pathOfKind({ ...watched, apiVersion })),
       ...(watched.fieldSelector === '' ? {} : { selectors: { fieldSelector: watched.fieldSelector } }),
       mayBeAbsent: watched.mayBeAbsent,
       metadataOnly: watched.metadataOnly,

@@ -37,6 +37,8 @@ export interface ReflectorOptions<T> {
   readonly client: WatchingClient;
   /** `/api/v1/pods`, `/apis/GROUP/VERSION/PLURAL`, or with a namespace in it. */
   readonly path: string;
+  /** The same objects in other versions of the API, of which one is asked for where the path is not there; for kinds that may be absent. */
+  readonly otherPaths?: readonly string[];
   readonly selectors?: { readonly fieldSelector?: string; readonly labelSelector?: string };
   /**
    * What of an object is kept; null: it is left out. `former` is what was kept of the same object before. What throws counts as
@@ -94,16 +96,25 @@ export class Reflector<T> {
   /** Those that lengthen the next pause: from one again after the API server was away. */
   #backOffs = 0;
   #triedAt = 0;
+  #path: string;
+  /** How many of its paths, one after the other, were not there. */
+  #absences = 0;
   /** A list by pages expired under way: the next one comes in one piece. */
   #unpaged = false;
 
   constructor(options: ReflectorOptions<T>) {
     this.#options = options;
+    this.#path = options.path;
     this.synced = new Promise((resolve) => (this.#announceSynced = resolve));
   }
 
   get state(): ReflectorState {
     return this.#state;
+  }
+
+  /** The one of its paths at which objects are found, or looked for. */
+  get path(): string {
+    return this.#path;
   }
 
   get size(): number {
@@ -149,7 +160,10 @@ export class Reflector<T> {
       this.#unpaged = this.#version === null;
       this.#version = null;
     }
-    if (isNotFound(error) && this.#options.mayBeAbsent === true) return this.#onAbsent(signal);
+    if (isNotFound(error) && this.#options.mayBeAbsent === true) {
+      this.#version = null;
+      return this.#turnToNextPath() ? undefined : this.#onAbsent(signal);
+    }
     this.#state = 'backoff';
     this.#failures++;
     observer.failed(error, this.#failures);
@@ -164,8 +178,16 @@ export class Reflector<T> {
     await pause(Math.max(Math.min(wanted, LONGEST_RETRY_AFTER_MS), delay), this.#options.timers, signal);
   }
 
+  /** False where none is left that was not tried since objects were found. */
+  #turnToNextPath(): boolean {
+    const { path, otherPaths = [] } = this.#options;
+    const paths = [path, ...otherPaths];
+    this.#path = paths[(paths.indexOf(this.#path) + 1) % paths.length] ?? path;
+    this.#absences = (this.#absences + 1) % paths.length;
+    return this.#absences !== 0;
+  }
+
   async #onAbsent(signal: AbortSignal): Promise<void> {
-    this.#version = null;
     this.#recovered();
     await this.#replace([]);
     this.#announceSynced();
@@ -188,6 +210,7 @@ export class Reflector<T> {
     } while (next !== '');
     await this.#replace(pages.flat());
     this.#version = version;
+    this.#absences = 0;
     this.#unpaged = false;
     this.#relistAt = timers.now() + backOffDelay(1, RELIST, random);
     observer.listed(this.#objects.size, pages.length);
@@ -196,7 +219,8 @@ export class Reflector<T> {
   }
 
   async #page(next: string | null, signal: AbortSignal) {
-    const { client, path, selectors = {} } = this.#options;
+    const { client, selectors = {} } = this.#options;
+    const path = this.#path;
     const query: Query = { ...selectors, limit: this.#unpaged ? null : PAGE, continue: next };
     const accept = this.#accept('PartialObjectMetadataList');
     const list = await client.send({ method: 'GET', path, query, signal, ...accept });
@@ -227,7 +251,8 @@ export class Reflector<T> {
   }
 
   async #watch(from: string, signal: AbortSignal): Promise<void> {
-    const { client, path, selectors = {}, timers, random, observer } = this.#options;
+    const { client, selectors = {}, timers, random, observer } = this.#options;
+    const path = this.#path;
     const seconds = Math.round(WATCH_SECONDS.least + (WATCH_SECONDS.most - WATCH_SECONDS.least) * random());
     const query: Query = {
       ...selectors,
@@ -269,7 +294,7 @@ export class Reflector<T> {
     try {
       for await (const line of linesOf(answer, LONGEST_LINE)) {
         if (line.trim() === '') continue;
-        this.#onEvent(JSON.parse(line));
+        this.#onEvent(this.#parse(line));
         events++;
       }
     } finally {
@@ -278,13 +303,22 @@ export class Reflector<T> {
     return events;
   }
 
+  #parse(line: string): unknown {
+    try {
+      return JSON.parse(line);
+    } catch {
+      // Why would have a piece of the line in it, which may be of a Secret.
+      throw new KubeError(`watch of ${this.#path}: an event that is not JSON`, { status: null });
+    }
+  }
+
   #onEvent(event: unknown): void {
-    if (!isEvent(event)) throw new KubeError(`watch of ${this.#options.path}: not an event`, { status: null });
+    if (!isEvent(event)) throw new KubeError(`watch of ${this.#path}: not an event`, { status: null });
     const { type, object } = event;
     this.#options.observer.event(type);
-    if (type === 'ERROR') throw errorOf(object, this.#options.path);
+    if (type === 'ERROR') throw errorOf(object, this.#path);
     if (!hasMetadata(object))
-      throw new KubeError(`watch of ${this.#options.path}: an event without an object`, { status: null });
+      throw new KubeError(`watch of ${this.#path}: an event without an object`, { status: null });
     const { resourceVersion } = object.metadata;
     const changes: ObjectChange<T>[] = [];
     // A bookmark's object has a version and nothing else.

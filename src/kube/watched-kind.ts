@@ -4,6 +4,8 @@ import type { ResourceKind } from '../config/manifests/resources.ts';
 export interface WatchedKind {
   readonly kind: ResourceKind;
   readonly apiVersion: string;
+  /** Further ones, of which one is taken where the API server does not serve the first. */
+  readonly otherVersions: readonly string[];
   readonly plural: string;
   /** A CRD that need not be installed. */
   readonly mayBeAbsent: boolean;
@@ -17,7 +19,16 @@ export interface WatchedKind {
 
 /** A kind of Kubernetes' own, read whole. */
 export function builtInKind(kind: ResourceKind, apiVersion: string, plural: string): WatchedKind {
-  return { kind, apiVersion, plural, mayBeAbsent: false, metadataOnly: false, keyPrefix: '', fieldSelector: '' };
+  return {
+    kind,
+    apiVersion,
+    otherVersions: [],
+    plural,
+    mayBeAbsent: false,
+    metadataOnly: false,
+    keyPrefix: '',
+    fieldSelector: '',
+  };
 }
 
 /** Labels and annotations of a kind of Kubernetes' own. */

@@ -38,6 +38,13 @@ export interface ManifestProblem extends Place {
 /** A JSON Web Key Set as text, or why none is fetched. */
 export type FetchedKeys = { readonly keys: string } | { readonly refused: string };
 
+/** Why an object that others name cannot be had. */
+export interface UnreadableObject {
+  readonly reason: 'NotFound' | 'Forbidden' | 'Invalid' | 'TooMany';
+  /** With what would help. */
+  readonly message: string;
+}
+
 /** What a document of each kind is once validated. */
 export interface DocumentTypes {
   readonly Namespace: NamespaceDocument;
@@ -66,6 +73,8 @@ export interface DocumentTypes {
   readonly ForeignNetworkPolicy: ForeignPolicyDocument;
   /** No document of anybody's: keys of tokens that were fetched, by `keySourceText`. */
   readonly FetchedKeys: FetchedKeys;
+  /** Of objects that are followed by their names, by `Secret shop/certificate`; neither this nor the object: nobody has answered yet. */
+  readonly UnreadableObject: UnreadableObject;
   readonly UnsupportedKind: UnsupportedDocument;
 }
 

@@ -18,6 +18,7 @@ import { openClusterAuthority } from './authority-secret.ts';
 import { tokenAudience } from '../certificates/tokens.ts';
 import { AddressWriter } from './address-writer.ts';
 import { clusterTokens } from './cluster-tokens.ts';
+import { NamedObjects } from './named-objects.ts';
 import { leaderLease, validatorNameIn } from './names.ts';
 import { RootPublisher } from './root-publisher.ts';
 import { apiConditions, StatusWriter } from './status-writer.ts';
@@ -43,15 +44,16 @@ export class ClusterSite implements ControlSite {
   readonly task = 'the API server';
   readonly captured = 'annotated';
   readonly presence = null;
-  readonly input: KubernetesInput;
+  readonly input: NamedObjects;
+  readonly #cluster: KubernetesInput;
   readonly #dependencies: ClusterSiteDependencies;
   /** By `Kind namespace/name`. */
   readonly #problems = new Map<string, string>();
 
   constructor(dependencies: ClusterSiteDependencies) {
     this.#dependencies = dependencies;
-    const { client, timers, random } = dependencies;
-    this.input = new KubernetesInput({
+    const { client, timers, random, settings } = dependencies;
+    this.#cluster = new KubernetesInput({
       kinds: watchedKinds,
       isUnreadablePolicy,
       client,
@@ -62,7 +64,19 @@ export class ClusterSite implements ControlSite {
         this.#onProblem(resource, problem);
       },
     });
+    this.input = new NamedObjects({
+      input: this.#cluster,
+      client,
+      timers,
+      random,
+      observe: this.#observe,
+      controlNamespace: settings.podNamespace,
+    });
   }
+
+  readonly follow = (references: ReadonlySet<string>): void => {
+    this.input.follow(references);
+  };
 
   readonly problems = (): readonly Condition[] =>
     [...this.#problems].map(([resource, message]) => ({
@@ -100,7 +114,7 @@ export class ClusterSite implements ControlSite {
     await webhook.start();
     await this.#electionFor(parts).run(signal);
     await webhook.stop();
-    await this.input.stopped();
+    await Promise.all([this.#cluster.stopped(), this.input.stopped()]);
   }
 
   #electionFor(parts: SiteParts): LeaderElection {
@@ -126,7 +140,7 @@ export class ClusterSite implements ControlSite {
   }
 
   /** Everything that is written, and by one replica only. */
-  async #lead({ authority, mesh, bound, refused }: SiteParts, signal: AbortSignal): Promise<void> {
+  async #lead({ authority, mesh, bound, refused, gateways }: SiteParts, signal: AbortSignal): Promise<void> {
     const { settings, client, timers, random, logging } = this.#dependencies;
     const logger = logging.component('writer');
     const onFailure = (name: string, error: unknown, failures: number): void => {
@@ -140,10 +154,10 @@ export class ClusterSite implements ControlSite {
     const notes = (): readonly Condition[] => [...mesh().conditions, ...refused()];
     await Promise.all([
       new RootPublisher(common).run(signal),
-      deployWaypoints({ ...common, terms, clusterDomain, notes }, signal),
+      deployWaypoints({ ...common, terms, clusterDomain, notes, reports: gateways }, signal),
       keepWebhookBundle({ ...common, name: validatorNameIn(settings.podNamespace) }, signal),
       this.#writeStatus({ mesh, bound, refused }, onFailure, signal),
-      new AddressWriter({ ...common, entries: () => this.input.documentsOf('ServiceEntry') }).run(signal),
+      new AddressWriter({ ...common, entries: () => this.#cluster.documentsOf('ServiceEntry') }).run(signal),
     ]);
   }
 
@@ -157,10 +171,11 @@ export class ClusterSite implements ControlSite {
     const onWritten = (): void => {
       metrics.statusWrites.inc();
     };
-    const writer = new StatusWriter({ client, timers, random, onWritten, onFailure });
+    const pathOf = (kind: string): string | null => this.#cluster.pathOf(kind);
+    const writer = new StatusWriter({ client, timers, random, pathOf, onWritten, onFailure });
     for (let seen = ''; !signal.aborted;) {
       const notes = [...mesh().conditions, ...refused(), ...this.problems()];
-      const wanted = apiConditions(acceptedOf(this.input), notes, bound());
+      const wanted = apiConditions(acceptedOf(this.#cluster), notes, bound());
       const now = JSON.stringify([...wanted]);
       if (now !== seen) writer.update(wanted);
       if (seen === '') await takeBack(writer, onFailure, signal);

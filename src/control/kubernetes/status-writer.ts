@@ -13,6 +13,8 @@ export interface StatusWriterDependencies {
   readonly client: Pick<KubeClient, 'send'>;
   readonly timers: Timers;
   readonly random: Random;
+  /** Of a kind, `/apis/GROUP/VERSION/PLURAL` in the version that is served; null: nobody knows better than the table. */
+  readonly pathOf: (kind: string) => string | null;
   readonly onWritten: () => void;
   readonly onFailure: (resource: string, error: unknown, failures: number) => void;
 }
@@ -48,7 +50,7 @@ export const statusPaths: Readonly<Record<string, string>> = {
   HTTPRoute: 'apis/gateway.networking.k8s.io/v1 httproutes',
   GRPCRoute: 'apis/gateway.networking.k8s.io/v1 grpcroutes',
   TLSRoute: 'apis/gateway.networking.k8s.io/v1 tlsroutes',
-  TCPRoute: 'apis/gateway.networking.k8s.io/v1alpha2 tcproutes',
+  TCPRoute: 'apis/gateway.networking.k8s.io/v1 tcproutes',
 };
 
 const MANAGER = 'ambit-control';
@@ -93,8 +95,10 @@ export class StatusWriter {
 
   /** Takes back what a former leader has said, and nothing says any more. @throws KubeError */
   async takeBack(signal: AbortSignal): Promise<void> {
-    for (const [kind, path] of Object.entries(statusPaths)) {
-      for (const { metadata, status } of await this.#list(`/${path.replace(' ', '/')}`, signal)) {
+    for (const kind of Object.keys(statusPaths)) {
+      const place = placeOf(kind, this.#dependencies.pathOf);
+      if (place === null) continue;
+      for (const { metadata, status } of await this.#list(`/${place.base}/${place.plural}`, signal)) {
         const resource = `${kind} ${metadata.namespace ?? ''}/${metadata.name}`;
         const said = status?.conditions?.some(({ type }) => passingTypes.includes(type)) === true;
         if (said && !this.#wanted.has(resource)) this.#queue.add(resource);
@@ -148,9 +152,9 @@ export class StatusWriter {
   }
 
   async #write(resource: string, signal: AbortSignal): Promise<void> {
-    const { client, onWritten, timers } = this.#dependencies;
+    const { client, onWritten, timers, pathOf } = this.#dependencies;
     const wanted = this.#wanted.get(resource) ?? [];
-    const target = targetOf(resource);
+    const target = targetOf(resource, pathOf);
     if (target === null) return;
     try {
       const current = (await client.send({ method: 'GET', path: target.path, signal })) as ApiObject;
@@ -193,10 +197,10 @@ export function apiConditions(
     of(resource).set(type, { type, status: 'True', reason: 'Accepted', message: 'in force as it is written' });
   }
   for (const { resource, type, reason, message } of met) {
-    if (targetOf(resource) !== null) of(resource).set(type, { type, status: 'True', reason, message });
+    if (isWritten(resource)) of(resource).set(type, { type, status: 'True', reason, message });
   }
   for (const { resource, type, reason, message } of notes) {
-    if (targetOf(resource) === null) continue;
+    if (!isWritten(resource)) continue;
     const known = of(resource).get(type);
     const text = known?.status === 'False' ? `${known.message}; ${message}` : message;
     const first = known?.status === 'False' ? known.reason : reason;
@@ -215,17 +219,33 @@ interface Target {
   };
 }
 
-/** null: not a kind whose status we write. */
-function targetOf(resource: string): Target | null {
+/** Whether it is of a kind whose status we write. */
+function isWritten(resource: string): boolean {
+  return targetOf(resource, () => null) !== null;
+}
+
+function targetOf(resource: string, pathOf: StatusWriterDependencies['pathOf']): Target | null {
   const [kind = '', key = ''] = resource.split(' ');
   const [namespace = '', name = ''] = key.split('/');
-  const [base = '', plural = ''] = (Object.hasOwn(statusPaths, kind) ? (statusPaths[kind] ?? '') : '').split(' ');
-  if (base === '' || name === '') return null;
+  const place = placeOf(kind, pathOf);
+  if (place === null || name === '') return null;
+  const { base, plural } = place;
   const apiVersion = base.replace(/^apis?\//, '');
   return {
     path: `/${base}/namespaces/${namespace}/${plural}/${name}`,
     identity: { apiVersion, kind, metadata: { name, namespace } },
   };
+}
+
+/** null: not a kind whose status we write. */
+function placeOf(
+  kind: string,
+  pathOf: StatusWriterDependencies['pathOf'],
+): { readonly base: string; readonly plural: string } | null {
+  if (!Object.hasOwn(statusPaths, kind)) return null;
+  const [base = '', plural = ''] = (statusPaths[kind] ?? '').split(' ');
+  const served = pathOf(kind);
+  return { base: served === null ? base : served.slice(1, -plural.length - 1), plural };
 }
 
 /** null: nothing is to be written. Conditions of others stay theirs, for the API server merges them by type. */

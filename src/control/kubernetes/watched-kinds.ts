@@ -5,6 +5,8 @@ import type { WatchedKind } from '../../kube/watched-kind.ts';
 const security = 'security.istio.io/v1';
 const networking = 'networking.istio.io/v1';
 const gateways = 'gateway.networking.k8s.io/v1';
+/** Of what came to v1 late: older releases of the Gateway API serve nothing else. */
+const young = ['gateway.networking.k8s.io/v1alpha3', 'gateway.networking.k8s.io/v1alpha2'];
 
 /** What the mesh is made of. The rules of the control plane's ClusterRole follow from this table. */
 export const watchedKinds: readonly WatchedKind[] = [
@@ -25,9 +27,9 @@ export const watchedKinds: readonly WatchedKind[] = [
   custom('GatewayClass', gateways, 'gatewayclasses'),
   custom('HTTPRoute', gateways, 'httproutes'),
   custom('GRPCRoute', gateways, 'grpcroutes'),
-  custom('TLSRoute', gateways, 'tlsroutes'),
-  custom('TCPRoute', 'gateway.networking.k8s.io/v1alpha2', 'tcproutes'),
-  custom('ReferenceGrant', 'gateway.networking.k8s.io/v1beta1', 'referencegrants'),
+  custom('TLSRoute', gateways, 'tlsroutes', young),
+  custom('TCPRoute', gateways, 'tcproutes', young),
+  custom('ReferenceGrant', gateways, 'referencegrants', ['gateway.networking.k8s.io/v1beta1']),
   custom('VirtualService', networking, 'virtualservices'),
   custom('DestinationRule', networking, 'destinationrules'),
   custom('MeshSettings', 'ambit.dev/v1alpha1', 'meshsettings'),
@@ -52,8 +54,13 @@ export function isUnreadablePolicy(name: string): boolean {
   return name.slice(0, dot).endsWith('networkpolicies') && !knownPolicyGroups.has(name.slice(dot + 1));
 }
 
-function custom(kind: ResourceKind, apiVersion: string, plural: string): WatchedKind {
-  return { ...builtInKind(kind, apiVersion, plural), mayBeAbsent: true };
+function custom(
+  kind: ResourceKind,
+  apiVersion: string,
+  plural: string,
+  otherVersions: readonly string[] = [],
+): WatchedKind {
+  return { ...builtInKind(kind, apiVersion, plural), otherVersions, mayBeAbsent: true };
 }
 
 function foreign(apiVersion: string, ...kinds: readonly string[]): readonly WatchedKind[] {

@@ -5,7 +5,7 @@ import type { KubeObject } from '../../kube/objects.ts';
 import { ParametersError } from './waypoint-parameters.ts';
 import type { GatewayObject } from './gateway-object.ts';
 import { isMadeFor } from './made-for.ts';
-import { accountAnnotation } from './waypoint-objects.ts';
+import { accountAnnotation } from './object-metadata.ts';
 
 /** On an account, the names of the Gateways in its namespace whose waypoints may run as it, or `*`. */
 export const borrowersAnnotation = 'ambit.dev/used-by-waypoints';

@@ -1,6 +1,6 @@
 import { LiveWaypoints } from './live-waypoints.ts';
 import type { LiveWaypointsDependencies } from './live-waypoints.ts';
-import { keepGatewayClass } from './gateway-class.ts';
+import { keepGatewayClasses } from './gateway-class.ts';
 import { GatewayDeployer } from './gateway-deployer.ts';
 import type { GatewayDeployerDependencies } from './gateway-deployer.ts';
 
@@ -11,7 +11,7 @@ export async function deployWaypoints(dependencies: WaypointsDependencies, signa
   const live = new LiveWaypoints(dependencies);
   await Promise.all([
     live.run(signal),
-    keepGatewayClass({ ...dependencies, classes: live.classes }, signal),
+    keepGatewayClasses({ ...dependencies, classes: live.classes }, signal),
     new GatewayDeployer({ ...dependencies, live }).run(signal),
   ]);
 }

@@ -1,3 +1,4 @@
+import { gatewayClass, gatewayController } from '../../derive/gateways/gateway-class.ts';
 import { waypointClass, waypointController } from '../../derive/waypoints/waypoint.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
 import type { Reflector } from '../../kube/reflector.ts';
@@ -5,6 +6,7 @@ import { WorkQueue } from '../../kube/work-queue.ts';
 import { aborted } from '../../process/lifecycle.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { apply } from './apply.ts';
+import { gatewayRole } from './gateway-role.ts';
 import type { GatewayClassObject } from './live-waypoints.ts';
 import { gatewayApi } from './waypoint-kinds.ts';
 
@@ -16,47 +18,79 @@ export interface GatewayClassDependencies {
   readonly onFailure: (name: string, error: unknown, failures: number) => void;
 }
 
+interface OwnClass {
+  readonly controllerName: string;
+  /** At most 64 bytes. */
+  readonly description: string;
+}
+
+/** By their names, the classes that are made wherever the Gateway API is installed. */
+export const ownClasses: ReadonlyMap<string, OwnClass> = new Map([
+  [
+    waypointClass,
+    {
+      controllerName: waypointController,
+      description: 'A waypoint of the mesh, for services or pods that ask for it',
+    },
+  ],
+  [
+    gatewayClass,
+    {
+      controllerName: gatewayController,
+      description: 'A gateway through which clients enter the mesh, or leave it',
+    },
+  ],
+]);
+
 /** The Gateway API may be installed at any time: that there is no class to be told of then is no change of any object. */
 const LOOK_AGAIN_MS = 30_000;
-export const classPath = `/apis/${gatewayApi}/gatewayclasses/${waypointClass}`;
 
-/** Keeps the class of waypoints in being, and accepted. For the leader only; resolves after the signal. */
-export async function keepGatewayClass(dependencies: GatewayClassDependencies, signal: AbortSignal): Promise<void> {
+export function pathOfClass(name: string): string {
+  return `/apis/${gatewayApi}/gatewayclasses/${name}`;
+}
+
+/** Keeps the mesh's own classes in being, and accepts all of its controllers. For the leader only; resolves after the signal. */
+export async function keepGatewayClasses(dependencies: GatewayClassDependencies, signal: AbortSignal): Promise<void> {
   const { client, classes, timers, random, onFailure } = dependencies;
   const queue = new WorkQueue({
     work: async (name) => {
       if (classes.state === 'absent') queue.addAfter(name, LOOK_AGAIN_MS);
-      else await keep(client, classes.get(waypointClass), timers.now());
+      else await keep(client, name, classes.get(name), timers.now());
     },
     concurrency: 1,
     timers,
     random,
     onFailure,
   });
+  const addAll = (): void => {
+    for (const name of new Set([...ownClasses.keys(), ...classes.keys()])) queue.add(name);
+  };
   await Promise.race([classes.synced, aborted(signal)]);
-  queue.add(waypointClass);
-  classes.listen(() => {
-    queue.add(waypointClass);
-  });
+  addAll();
+  classes.listen(addAll);
   await aborted(signal);
   await queue.stop();
 }
 
-async function keep(client: Pick<KubeClient, 'send'>, live: GatewayClassObject | null, now: number): Promise<void> {
-  const identity = { apiVersion: gatewayApi, kind: 'GatewayClass', metadata: { name: waypointClass } };
-  // At most 64 bytes.
-  const description = 'A waypoint of the mesh, for services or pods that ask for it';
-  if (live === null)
-    await apply(client, classPath, { ...identity, spec: { controllerName: waypointController, description } });
+async function keep(
+  client: Pick<KubeClient, 'send'>,
+  name: string,
+  live: GatewayClassObject | null,
+  now: number,
+): Promise<void> {
+  const identity = { apiVersion: gatewayApi, kind: 'GatewayClass', metadata: { name } };
+  const spec = live ?? ownClasses.get(name);
   // One that somebody has made for a controller of their own is theirs.
-  if (live?.accepted === true || (live !== null && live.controllerName !== waypointController)) return;
+  if (spec === undefined || gatewayRole(name, spec.controllerName) === null) return;
+  if (live === null) await apply(client, pathOfClass(name), { ...identity, spec });
+  if (live !== null && live.acceptedGeneration === live.generation) return;
   const accepted = {
     type: 'Accepted',
     status: 'True',
     reason: 'Accepted',
-    message: 'its Gateways are deployed as waypoints',
-    observedGeneration: 1,
+    message: 'its Gateways are deployed',
+    observedGeneration: live?.generation ?? 1,
     lastTransitionTime: `${new Date(now).toISOString().slice(0, 19)}Z`,
   };
-  await apply(client, `${classPath}/status`, { ...identity, status: { conditions: [accepted] } });
+  await apply(client, `${pathOfClass(name)}/status`, { ...identity, status: { conditions: [accepted] } });
 }

@@ -1,4 +1,3 @@
-import { isWaypointClass } from '../../derive/waypoints/waypoint.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
 import { isNotFound, KubeError } from '../../kube/kube-error.ts';
 import { isKubeObject } from '../../kube/objects.ts';
@@ -8,18 +7,24 @@ import type { Condition } from '../../model/workload.ts';
 import { aborted } from '../../process/lifecycle.ts';
 import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
+import type { GatewayReport, GatewayReports } from '../gateway-report.ts';
 import { apply } from './apply.ts';
 import { borrowsAccount, checkAccount } from './borrowed-account.ts';
+import { addressesOf } from './gateway-addresses.ts';
 import { gatewayKey } from './gateway-object.ts';
 import type { GatewayObject } from './gateway-object.ts';
+import { gatewayRole } from './gateway-role.ts';
+import type { GatewayRole } from './gateway-role.ts';
 import { gatewayStatus, saysAlready } from './gateway-status.ts';
-import type { GatewayAddress, Refusal } from './gateway-status.ts';
+import type { GatewayAddress, GatewayOutcome, Refusal } from './gateway-status.ts';
 import type { LiveWaypoints } from './live-waypoints.ts';
 import { isMadeFor } from './made-for.ts';
 import { covers } from './object-difference.ts';
 import { gatewayApi, pathOfObject, waypointKinds } from './waypoint-kinds.ts';
-import { digestAnnotation, sealed, waypointNames, waypointObjects } from './waypoint-objects.ts';
-import type { WaypointObject } from './waypoint-objects.ts';
+import { digestAnnotation, nameAnnotation, sealed, waypointNames } from './object-metadata.ts';
+import type { WaypointObject } from './object-metadata.ts';
+import { wantedPorts } from './wanted-proxy.ts';
+import { waypointObjects } from './waypoint-objects.ts';
 import { checkGateway, ParametersError, readParameters, withParameters } from './waypoint-parameters.ts';
 import type { DeploymentTerms } from './deployment-terms.ts';
 
@@ -30,6 +35,8 @@ export interface GatewayDeployerDependencies {
   readonly clusterDomain: () => string;
   /** What is said of objects of the mesh; those on Gateways become part of their status. */
   readonly notes: () => readonly Condition[];
+  /** What the mesh makes of gateways. */
+  readonly reports: () => GatewayReports;
   readonly timers: Timers;
   readonly random: Random;
   readonly onFailure: (gateway: string, error: unknown, failures: number) => void;
@@ -43,7 +50,7 @@ const PARAMETERS_EVERY_MS = 30_000;
 const controllerVersion = 5;
 const versionAnnotation = 'gateway.istio.io/controller-version';
 
-/** Makes a waypoint of each Gateway that asks for one, keeps it as it should be, and says in its status what has become of it. */
+/** Makes a waypoint or a gateway of each Gateway that asks for one, keeps it as it should be, and says in its status what has become of it. */
 export class GatewayDeployer {
   readonly #dependencies: GatewayDeployerDependencies;
   readonly #queue: WorkQueue;
@@ -86,52 +93,58 @@ export class GatewayDeployer {
     }
   }
 
+  /** All that is said of each elsewhere, as one text. */
   #notesByGateway(): Map<string, string> {
-    const notes = new Map<string, string>();
-    for (const note of this.#dependencies.notes()) {
-      const key = keyOfNote(note);
-      if (key !== null) notes.set(key, `${notes.get(key) ?? ''}${JSON.stringify(note)}`);
-    }
-    return notes;
+    const { notes, reports } = this.#dependencies;
+    const texts = new Map<string, string>();
+    const add = (resource: string, said: object): void => {
+      const key = keyOf(resource);
+      if (key !== null) texts.set(key, `${texts.get(key) ?? ''}${JSON.stringify(said)}`);
+    };
+    for (const note of notes()) add(note.resource, note);
+    for (const [resource, report] of reports()) add(resource, report);
+    return texts;
   }
 
   async #reconcile(key: string): Promise<void> {
     const gateway = this.#dependencies.live.gateways.get(key);
-    if (gateway === null || !this.#isOurs(gateway)) return;
+    const role = gateway === null ? null : this.#roleOf(gateway);
+    if (gateway === null || role === null) return;
+    const site = { gateway, role, report: this.#dependencies.reports().get(`Gateway ${key}`) ?? null };
+    if (isElsewhere(gateway)) {
+      // Its pods and addresses are somebody else's; what becomes of its listeners is told.
+      if (role === 'gateway') await this.#say(site, null);
+      return;
+    }
     if (gateway.spec.infrastructure.parametersRef !== null || borrowsAccount(gateway))
       this.#queue.addAfter(key, PARAMETERS_EVERY_MS);
     try {
-      await this.#deploy(gateway);
-      await this.#say(gateway, null);
+      await this.#deploy(site);
+      await this.#say(site, null);
     } catch (error) {
       const refusal = refusalOf(error);
       if (refusal === null) throw error;
-      await this.#say(gateway, refusal);
+      await this.#say(site, refusal);
       // The API server may think otherwise later, as when a quota is raised.
       if (refusal.type === 'Programmed') throw error;
     }
   }
 
-  #isOurs({ metadata, spec }: GatewayObject): boolean {
+  /** Null for one that is not ours. */
+  #roleOf({ metadata, spec }: GatewayObject): GatewayRole | null {
     const { live } = this.#dependencies;
-    const controller = live.classes.get(spec.gatewayClassName)?.controllerName ?? null;
     const version = Number(metadata.annotations[versionAnnotation] ?? 0);
-    // A Gateway that names a host stands for a waypoint that somebody else runs there.
-    const elsewhere = spec.addresses.some(({ type }) => type === 'Hostname');
-    return (
-      metadata.deletionTimestamp === null &&
-      isWaypointClass(spec.gatewayClassName, controller) &&
-      !elsewhere &&
-      !(version > controllerVersion)
-    );
+    if (metadata.deletionTimestamp !== null || version > controllerVersion) return null;
+    return gatewayRole(spec.gatewayClassName, live.classes.get(spec.gatewayClassName)?.controllerName ?? null);
   }
 
-  async #deploy(gateway: GatewayObject): Promise<void> {
+  async #deploy({ gateway, role, report }: Site): Promise<void> {
     const { client, terms } = this.#dependencies;
     checkGateway(gateway);
     await checkAccount(client, gateway);
     const parameters = await readParameters(client, gateway);
-    for (const object of withParameters(waypointObjects(gateway, terms), parameters)) {
+    const wanted = { gateway, role, ports: wantedPorts(gateway, report) };
+    for (const object of withParameters(waypointObjects(wanted, terms), parameters)) {
       await this.#applyWhereOther(sealed(object), gateway);
     }
   }
@@ -162,14 +175,15 @@ export class GatewayDeployer {
     }
   }
 
-  async #say(gateway: GatewayObject, refusal: Refusal | null): Promise<void> {
+  async #say({ gateway, role, report }: Site, refusal: Refusal | null): Promise<void> {
     const { client, notes, timers } = this.#dependencies;
     const key = gatewayKey(gateway);
     const outcome = {
-      addresses: this.#addresses(gateway),
+      role,
+      report,
       refusal,
-      serves: this.#serves(gateway),
-      notes: notes().filter((note) => keyOfNote(note) === key),
+      ...(isElsewhere(gateway) ? given(gateway) : this.#deployed(gateway, role)),
+      notes: notes().filter(({ resource }) => keyOf(resource) === key),
     };
     const status = gatewayStatus(gateway, outcome, timers.now());
     if (saysAlready(gateway, status)) return;
@@ -183,46 +197,54 @@ export class GatewayDeployer {
     }
   }
 
-  #addresses(gateway: GatewayObject): readonly GatewayAddress[] {
+  #deployed(gateway: GatewayObject, role: GatewayRole): Pick<GatewayOutcome, 'addresses' | 'serves'> {
     const { live, clusterDomain } = this.#dependencies;
-    const { namespace } = gateway.metadata;
-    const name = waypointNames(gateway).objects;
-    const service = live.get({ kind: 'Service', metadata: named(namespace, name) }) as ServiceParts | null;
-    if (service === null) return [];
-    const hostname = { type: 'Hostname', value: `${name}.${namespace}.svc.${clusterDomain()}` } as const;
-    const clusterIps = (service.spec?.clusterIPs ?? []).filter((address) => address !== 'None');
-    return [hostname, ...clusterIps.map((value) => ({ type: 'IPAddress', value }) as const)];
-  }
-
-  #serves(gateway: GatewayObject): boolean {
-    const { namespace } = gateway.metadata;
-    const metadata = named(namespace, waypointNames(gateway).objects);
-    const deployment = this.#dependencies.live.get({ kind: 'Deployment', metadata }) as DeploymentParts | null;
-    return (deployment?.status?.availableReplicas ?? 0) > 0;
+    const metadata = named(gateway.metadata.namespace, waypointNames(gateway).objects);
+    const service = live.get({ kind: 'Service', metadata });
+    const deployment = live.get({ kind: 'Deployment', metadata }) as DeploymentParts | null;
+    return {
+      addresses: service === null ? [] : addressesOf(service, role, clusterDomain()),
+      serves: (deployment?.status?.availableReplicas ?? 0) > 0,
+    };
   }
 }
 
-interface ServiceParts {
-  readonly spec?: { readonly clusterIPs?: readonly string[] };
+/** A Gateway with what is known of it. */
+interface Site {
+  readonly gateway: GatewayObject;
+  readonly role: GatewayRole;
+  readonly report: GatewayReport | null;
+}
+
+/** A Gateway that names a host stands for what somebody else runs there. */
+function isElsewhere({ spec }: GatewayObject): boolean {
+  return spec.addresses.some(({ type }) => type === 'Hostname');
+}
+
+/** Nothing is known of its pods: whoever runs them answers for them. */
+function given({ spec }: GatewayObject): Pick<GatewayOutcome, 'addresses' | 'serves'> {
+  const addresses = spec.addresses.flatMap(({ type, value }): readonly GatewayAddress[] =>
+    value === null ? [] : [{ type: type === 'Hostname' ? 'Hostname' : 'IPAddress', value }],
+  );
+  return { addresses, serves: true };
 }
 
 interface DeploymentParts {
   readonly status?: { readonly availableReplicas?: number };
 }
 
-/** A waypoint would take over what somebody has made for another purpose. */
+/** A Gateway would take over what somebody has made for another purpose. */
 class ForeignObjectError extends Error {
   constructor({ kind, metadata: { namespace, name } }: WaypointObject) {
     super(
-      `there is a ${kind} ${namespace}/${name} already, which is not of this Gateway: remove it, or call the waypoint otherwise`,
+      `there is a ${kind} ${namespace}/${name} already, which is not of this Gateway: remove it, or call the Gateway’s objects otherwise (${nameAnnotation})`,
     );
   }
 }
 
 /** Null for a failure that says nothing of the Gateway, such as an API server that does not answer. */
 function refusalOf(error: unknown): Refusal | null {
-  if (error instanceof ParametersError)
-    return { type: 'Accepted', reason: 'InvalidParameters', message: error.message };
+  if (error instanceof ParametersError) return { type: 'Accepted', reason: error.reason, message: error.message };
   if (error instanceof ForeignObjectError) return { type: 'Programmed', reason: 'Invalid', message: error.message };
   const refused = error instanceof KubeError && error.status !== null && error.status >= 400 && error.status < 500;
   // A burst of requests is slowed down by 429, and two writers at once meet by 409.
@@ -230,7 +252,8 @@ function refusalOf(error: unknown): Refusal | null {
   return { type: 'Programmed', reason: 'Invalid', message: `the API server refuses: ${error.message}` };
 }
 
-function keyOfNote({ resource }: Condition): string | null {
+/** Of a Gateway, by its resource; null for what is said of others. */
+function keyOf(resource: string): string | null {
   return resource.startsWith('Gateway ') ? resource.slice('Gateway '.length) : null;
 }
 

@@ -15,7 +15,12 @@ const condition = z.object({
 
 const listener = z.object({ name: text, port: z.number(), protocol: text });
 
-const listenerStatus = z.object({ name: text, attachedRoutes: maybe(z.number()), conditions: list(condition) });
+const listenerStatus = z.object({
+  name: text,
+  supportedKinds: list(z.object({ group: maybe(text), kind: text })),
+  attachedRoutes: maybe(z.number()),
+  conditions: list(condition),
+});
 
 const address = z.object({ type: maybe(text), value: maybe(text) });
 

@@ -1,11 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
-import { tunnelPort } from '../../derive/waypoints/waypoint.ts';
+import type { GatewayReport, ReportedCondition, RouteKind } from '../gateway-report.ts';
 import type { Condition } from '../../model/workload.ts';
 import type { GatewayCondition, GatewayObject } from './gateway-object.ts';
+import type { GatewayRole } from './gateway-role.ts';
+import { sayOfGateway } from './say-of-gateway.ts';
+import { sayOfWaypoint } from './say-of-waypoint.ts';
 
-/** What has become of a waypoint's Gateway. */
+/** What has become of a Gateway. */
 export interface GatewayOutcome {
-  /** Name of its Service in DNS, then its addresses; none: there is no Service yet. */
+  readonly role: GatewayRole;
+  /** Where clients find it; none: nowhere yet. */
   readonly addresses: readonly GatewayAddress[];
   /** Why nothing is deployed as the Gateway asks; null: everything is. */
   readonly refusal: Refusal | null;
@@ -13,6 +17,8 @@ export interface GatewayOutcome {
   readonly serves: boolean;
   /** What is said of the Gateway elsewhere. */
   readonly notes: readonly Condition[];
+  /** What the mesh makes of it; null: nothing yet, as of every waypoint. */
+  readonly report: GatewayReport | null;
 }
 
 export interface GatewayAddress {
@@ -23,30 +29,43 @@ export interface GatewayAddress {
 export interface Refusal {
   readonly type: 'Accepted' | 'Programmed';
   /** One of those that the Gateway API names. */
-  readonly reason: 'Invalid' | 'InvalidParameters';
+  readonly reason: 'Invalid' | 'InvalidParameters' | 'UnsupportedAddress';
   readonly message: string;
+}
+
+/** A status without times. */
+export interface SaidOfGateway {
+  readonly conditions: readonly ReportedCondition[];
+  readonly listeners: readonly SaidOfListener[];
+}
+
+export interface SaidOfListener {
+  readonly name: string;
+  readonly supportedKinds: readonly RouteKind[];
+  readonly attachedRoutes: number;
+  readonly conditions: readonly ReportedCondition[];
 }
 
 export interface GatewayStatus {
   readonly addresses: readonly GatewayAddress[];
   readonly conditions: readonly StatusCondition[];
-  readonly listeners: readonly object[];
+  readonly listeners: readonly ListenerStatus[];
 }
 
-interface StatusCondition {
-  readonly type: string;
-  readonly status: 'True' | 'False';
-  readonly reason: string;
-  readonly message: string;
+type ListenerStatus = Omit<SaidOfListener, 'conditions'> & { readonly conditions: readonly StatusCondition[] };
+
+interface StatusCondition extends ReportedCondition {
   readonly observedGeneration: number;
   readonly lastTransitionTime: string;
 }
 
 const longestMessage = 32_768;
+/** As the Gateway API has it. */
+const mostAddresses = 16;
 
 /** Pure: the status of a Gateway; times are kept where a condition's status stays. @param now milliseconds since the epoch */
 export function gatewayStatus(gateway: GatewayObject, outcome: GatewayOutcome, now: number): GatewayStatus {
-  const dated = (former: readonly GatewayCondition[], said: Said): StatusCondition => {
+  const dated = (former: readonly GatewayCondition[], said: ReportedCondition): StatusCondition => {
     const before = former.find(({ type }) => type === said.type);
     const since = before?.status === said.status ? before.lastTransitionTime : null;
     return {
@@ -56,92 +75,35 @@ export function gatewayStatus(gateway: GatewayObject, outcome: GatewayOutcome, n
       lastTransitionTime: since ?? `${new Date(now).toISOString().slice(0, 19)}Z`,
     };
   };
+  const said = outcome.role === 'waypoint' ? sayOfWaypoint(gateway, outcome) : sayOfGateway(gateway, outcome);
   const { listeners, conditions } = gateway.status;
   return {
-    addresses: outcome.addresses,
-    conditions: gatewayConditions(outcome).map((said) => dated(conditions, said)),
-    listeners: gateway.spec.listeners.map((listener) => {
-      const former = listeners.find(({ name }) => name === listener.name);
-      return {
-        name: listener.name,
-        // Routes of a mesh belong to Services; those of the waypoint itself are for whoever it stands before.
-        supportedKinds: routeKinds.map((kind) => ({ group: 'gateway.networking.k8s.io', kind })),
-        attachedRoutes: former?.attachedRoutes ?? 0,
-        conditions: listenerConditions(listener, outcome).map((said) => dated(former?.conditions ?? [], said)),
-      };
+    addresses: outcome.addresses.slice(0, mostAddresses),
+    conditions: said.conditions.map((condition) => dated(conditions, condition)),
+    listeners: said.listeners.map((listener) => {
+      const former = listeners.find(({ name }) => name === listener.name)?.conditions ?? [];
+      return { ...listener, conditions: listener.conditions.map((condition) => dated(former, condition)) };
     }),
   };
 }
 
 /** Whether the Gateway says so already. */
 export function saysAlready({ status }: GatewayObject, wanted: GatewayStatus): boolean {
-  const plain = (condition: object): object => {
-    const { type, status: state, reason, message, observedGeneration } = condition as GatewayCondition;
-    return { type, state, reason, message, observedGeneration };
-  };
   const known = new Map(status.conditions.map((condition) => [condition.type, plain(condition)]));
-  const listeners = wanted.listeners as GatewayObject['status']['listeners'];
   return (
     isDeepStrictEqual(status.addresses, wanted.addresses) &&
     wanted.conditions.every((condition) => isDeepStrictEqual(known.get(condition.type), plain(condition))) &&
-    listeners.every(({ name, conditions }) => {
-      const former = status.listeners.find((listener) => listener.name === name);
-      return isDeepStrictEqual(byType(former?.conditions ?? [], plain), byType(conditions, plain));
-    })
+    isDeepStrictEqual(status.listeners.map(plainListener), wanted.listeners.map(plainListener))
   );
 }
 
-type Said = Pick<StatusCondition, 'type' | 'status' | 'reason' | 'message'>;
-
-const routeKinds = ['HTTPRoute', 'GRPCRoute', 'TCPRoute', 'TLSRoute'];
-
-function gatewayConditions({ refusal, serves, addresses, notes }: GatewayOutcome): readonly Said[] {
-  const said = new Map<string, Said>();
-  const say = (type: string, status: Said['status'], reason: string, message: string): void => {
-    said.set(type, { type, status, reason, message });
-  };
-  const asides = notes.filter(({ type, reason }) => type === 'Accepted' && reason === 'ValueNotHonoured');
-  say('Accepted', 'True', 'Accepted', ['deployed as it asks', ...asides.map(({ message }) => message)].join('; '));
-  if (addresses.length === 0) say('Programmed', 'False', 'AddressNotAssigned', 'its Service has no address yet');
-  else if (serves) say('Programmed', 'True', 'Programmed', `a waypoint at ${describe(addresses)}`);
-  else say('Programmed', 'False', 'Pending', 'none of its pods is available yet');
-  if (refusal !== null) say(refusal.type, 'False', refusal.reason, refusal.message);
-  if (refusal?.type === 'Accepted') say('Programmed', 'False', 'Invalid', 'it is not accepted');
-  for (const note of notes) if (!asides.includes(note)) say(note.type, 'False', note.reason, note.message);
-  return [...said.values()];
+function plainListener(listener: GatewayObject['status']['listeners'][number] | ListenerStatus): object {
+  const { name, supportedKinds, attachedRoutes, conditions } = listener;
+  const kinds = supportedKinds.map(({ group, kind }) => `${group ?? ''}/${kind}`);
+  const sorted = [...conditions].toSorted((left, right) => left.type.localeCompare(right.type)).map(plain);
+  return { name, kinds, attachedRoutes: attachedRoutes ?? 0, conditions: sorted };
 }
 
-function describe(addresses: readonly GatewayAddress[]): string {
-  return addresses.map(({ value }) => value).join(', ');
-}
-
-function listenerConditions(
-  { port, protocol }: GatewayObject['spec']['listeners'][number],
-  { serves }: GatewayOutcome,
-): readonly Said[] {
-  const known = port === tunnelPort && protocol === 'HBONE';
-  const accepted: Said = known
-    ? { type: 'Accepted', status: 'True', reason: 'Accepted', message: 'takes what comes through the mesh' }
-    : {
-        type: 'Accepted',
-        status: 'False',
-        reason: 'UnsupportedProtocol',
-        message: `a waypoint has one listener, of protocol HBONE on port ${tunnelPort}: this one takes nothing`,
-      };
-  const programmed = known && serves;
-  return [
-    accepted,
-    { type: 'Conflicted', status: 'False', reason: 'NoConflicts', message: 'no other listener is in its way' },
-    { type: 'ResolvedRefs', status: 'True', reason: 'ResolvedRefs', message: 'it refers to nothing else' },
-    {
-      type: 'Programmed',
-      status: programmed ? 'True' : 'False',
-      reason: programmed ? 'Programmed' : known ? 'Pending' : 'Invalid',
-      message: programmed ? 'a pod takes connections' : 'no pod takes connections',
-    },
-  ];
-}
-
-function byType(conditions: readonly object[], plain: (condition: object) => object): readonly object[] {
-  return conditions.map(plain).toSorted((left, right) => JSON.stringify(left).localeCompare(JSON.stringify(right)));
+function plain({ type, status, reason, message, observedGeneration }: GatewayCondition | StatusCondition): object {
+  return { type, status, reason, message, observedGeneration };
 }

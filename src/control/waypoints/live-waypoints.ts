@@ -9,8 +9,8 @@ import type { Random, Timers } from '../../timing/timers.ts';
 import { readGateway } from './gateway-object.ts';
 import type { GatewayObject } from './gateway-object.ts';
 import { gatewayApi, waypointKinds } from './waypoint-kinds.ts';
-import { managedBy, managedLabel } from './waypoint-objects.ts';
-import type { WaypointObject, WaypointObjectKind } from './waypoint-objects.ts';
+import { managedBy, managedLabel } from './object-metadata.ts';
+import type { WaypointObject, WaypointObjectKind } from './object-metadata.ts';
 
 export interface LiveWaypointsDependencies {
   readonly client: WatchingClient;
@@ -22,8 +22,9 @@ export interface LiveWaypointsDependencies {
 /** A class of Gateways, as far as it is of interest. */
 export interface GatewayClassObject {
   readonly controllerName: string;
-  /** Somebody has said that the class is taken care of. */
-  readonly accepted: boolean;
+  readonly generation: number;
+  /** The one of which somebody has said that it is taken care of; null: none. */
+  readonly acceptedGeneration: number | null;
 }
 
 /** What of waypoints there is in the cluster: Gateways, their classes, and the objects that were made of them. */
@@ -103,15 +104,24 @@ export class LiveWaypoints {
 }
 
 interface ClassParts {
+  readonly metadata: { readonly generation?: number };
   readonly spec?: { readonly controllerName?: string };
-  readonly status?: { readonly conditions?: readonly { readonly type?: string; readonly status?: string }[] };
+  readonly status?: { readonly conditions?: readonly ClassCondition[] };
+}
+
+interface ClassCondition {
+  readonly type?: string;
+  readonly status?: string;
+  readonly observedGeneration?: number;
 }
 
 function readClass(object: KubeObject): GatewayClassObject {
-  const { spec, status } = object as ClassParts;
-  const conditions = status?.conditions ?? [];
+  const { metadata, spec, status } = object as KubeObject & ClassParts;
+  const { generation = 1 } = metadata;
+  const accepted = status?.conditions?.find(({ type, status: state }) => type === 'Accepted' && state === 'True');
   return {
     controllerName: spec?.controllerName ?? '',
-    accepted: conditions.some((condition) => condition.type === 'Accepted' && condition.status === 'True'),
+    generation,
+    acceptedGeneration: accepted === undefined ? null : (accepted.observedGeneration ?? generation),
   };
 }

@@ -1,6 +1,6 @@
 import type { KubeObject } from '../../kube/objects.ts';
 import type { GatewayObject } from './gateway-object.ts';
-import { managedBy, managedLabel } from './waypoint-objects.ts';
+import { managedBy, managedLabel } from './object-metadata.ts';
 
 /** Those of a stock control plane count: their Gateway owns them, or they are labelled. */
 export function isMadeFor(object: KubeObject, { metadata }: GatewayObject): boolean {

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { gatewayNameLabel } from '../../derive/waypoints/waypoint.ts';
-import { managedLabel, proxyContainer } from './waypoint-objects.ts';
-import type { WaypointObjectKind } from './waypoint-objects.ts';
+import { mayAnnotate, mayAnnotateAny } from './annotation-rules.ts';
+import { managedLabel } from './object-metadata.ts';
+import type { WaypointObjectKind } from './object-metadata.ts';
+import { proxyContainer } from './proxy-deployment.ts';
 
 /** What others find a waypoint by, and what makes its pods ones of the mesh. */
 const fixedLabels: readonly string[] = [
@@ -11,24 +13,30 @@ const fixedLabels: readonly string[] = [
   'sidecar.istio.io/inject',
 ];
 
-/** What a kubelet takes confinement from, and what agents go by. */
-const fixedAnnotations: readonly RegExp[] = [
-  /^(container\.apparmor\.security\.beta|seccomp\.security\.alpha)\.kubernetes\.io(\/|$)/,
-  /^(ambit\.dev|ambient\.istio\.io)\//,
-];
+/** By which a pod asks for an identity of its cloud. */
+const identityLabels = /^(azure\.workload\.identity\/|aadpodidbinding$)/;
+
+/** Labels that a Gateway may put on the objects; where it names those by which proxies are found, they have no effect. */
+export const freeLabels = z.record(
+  z.string().refine((name) => !identityLabels.test(name), { error: 'may not be set' }),
+  z.unknown(),
+);
 
 const labels = z.record(
-  z.string().refine((name) => !fixedLabels.includes(name), { error: 'is not to be changed' }),
+  z.string().refine((name) => !fixedLabels.includes(name) && !identityLabels.test(name), {
+    error: 'is not to be changed',
+  }),
   z.unknown(),
 );
 
-/** Annotations that a Gateway or its parameters may put on the objects of the waypoint. */
-export const freeAnnotations = z.record(
-  z.string().refine((name) => !fixedAnnotations.some((pattern) => pattern.test(name)), { error: 'may not be set' }),
-  z.unknown(),
-);
+/** Annotations that a Gateway may put on the objects, each on those of the kinds that it is for. */
+export const freeAnnotations = z.record(z.string().refine(mayAnnotateAny, { error: 'may not be set' }), z.unknown());
 
-const metadata = closed({ labels: labels.optional(), annotations: freeAnnotations.optional() });
+/** Labels and annotations that parameters may put on an object. */
+function metadataOf(kind: WaypointObjectKind) {
+  const names = z.string().refine((name) => mayAnnotate(kind, name), { error: 'may not be set' });
+  return closed({ labels: labels.optional(), annotations: z.record(names, z.unknown()).optional() }).optional();
+}
 
 const aboveZero = z.int().min(1).nullable();
 
@@ -83,18 +91,24 @@ const podSpec = closed({
  * them: so what may be is told, and all else may not, such as accounts, privileges, what is of the node, and further containers.
  */
 export const parameterRules: Readonly<Record<WaypointObjectKind, z.ZodType>> = {
-  ServiceAccount: closed({ metadata: metadata.optional(), ...free('imagePullSecrets') }),
-  Service: objectWith({
+  ServiceAccount: closed({ metadata: metadataOf('ServiceAccount'), ...free('imagePullSecrets') }),
+  Service: objectWith('Service', {
     type: z.enum(['ClusterIP', 'NodePort', 'LoadBalancer']).optional(),
     ...free('trafficDistribution', 'internalTrafficPolicy', 'externalTrafficPolicy'),
     ...free('ipFamilyPolicy', 'ipFamilies'),
     ...free('loadBalancerClass', 'loadBalancerSourceRanges', 'allocateLoadBalancerNodePorts'),
   }),
-  HorizontalPodAutoscaler: objectWith(free('minReplicas', 'maxReplicas', 'metrics', 'behavior')),
-  PodDisruptionBudget: objectWith(free('minAvailable', 'maxUnavailable', 'unhealthyPodEvictionPolicy')),
-  Deployment: objectWith({
+  HorizontalPodAutoscaler: objectWith(
+    'HorizontalPodAutoscaler',
+    free('minReplicas', 'maxReplicas', 'metrics', 'behavior'),
+  ),
+  PodDisruptionBudget: objectWith(
+    'PodDisruptionBudget',
+    free('minAvailable', 'maxUnavailable', 'unhealthyPodEvictionPolicy'),
+  ),
+  Deployment: objectWith('Deployment', {
     ...free('replicas', 'strategy', 'minReadySeconds', 'progressDeadlineSeconds', 'revisionHistoryLimit'),
-    template: closed({ metadata: metadata.optional(), spec: podSpec.optional() }).optional(),
+    template: closed({ metadata: metadataOf('Deployment'), spec: podSpec.optional() }).optional(),
   }),
 };
 
@@ -123,6 +137,6 @@ function free<Field extends string>(...fields: readonly Field[]): Record<Field, 
   return Object.fromEntries(shape) as Record<Field, z.ZodOptional<z.ZodUnknown>>;
 }
 
-function objectWith(spec: z.ZodRawShape): z.ZodType {
-  return closed({ metadata: metadata.optional(), spec: closed(spec).optional() });
+function objectWith(kind: WaypointObjectKind, spec: z.ZodRawShape): z.ZodType {
+  return closed({ metadata: metadataOf(kind), spec: closed(spec).optional() });
 }

@@ -1,4 +1,4 @@
-import type { WaypointObject, WaypointObjectKind } from './waypoint-objects.ts';
+import type { WaypointObject, WaypointObjectKind } from './object-metadata.ts';
 
 interface WaypointKind {
   readonly apiVersion: string;

@@ -3,17 +3,24 @@ import { z } from 'zod';
 import type { KubeClient } from '../../kube/kube-client.ts';
 import { resourceName } from '../../config/manifests/schemas/common.ts';
 import { isForbidden, isNotFound } from '../../kube/kube-error.ts';
+import { annotationsFor } from './annotation-rules.ts';
 import type { GatewayObject } from './gateway-object.ts';
 import { overlaid } from './object-difference.ts';
-import { beyondRules, freeAnnotations, parameterRules } from './parameter-rules.ts';
-import { accountAnnotation, nameAnnotation } from './waypoint-objects.ts';
-import type { WaypointObject, WaypointObjectKind } from './waypoint-objects.ts';
+import { beyondRules, freeAnnotations, freeLabels, parameterRules } from './parameter-rules.ts';
+import { accountAnnotation, nameAnnotation } from './object-metadata.ts';
+import type { WaypointObject, WaypointObjectKind } from './object-metadata.ts';
 
 /** What a Gateway's `infrastructure.parametersRef` leads to: by the kind of the object, what is laid over it. */
 export type WaypointParameters = ReadonlyMap<WaypointObjectKind, object>;
 
-/** Parameters that cannot be had or honoured; its message is for the Gateway's status. */
-export class ParametersError extends Error {}
+/** What a Gateway asks for and cannot have; its message is for the Gateway's status. */
+export class ParametersError extends Error {
+  readonly reason: 'InvalidParameters' | 'UnsupportedAddress' = 'InvalidParameters';
+}
+
+class AddressError extends ParametersError {
+  override readonly reason = 'UnsupportedAddress';
+}
 
 const kinds: Readonly<Record<string, WaypointObjectKind>> = {
   serviceAccount: 'ServiceAccount',
@@ -40,7 +47,7 @@ export async function readParameters(
 
 /** @throws ParametersError where the Gateway asks for what parameters may not, either, or names what can be no object's name */
 export function checkGateway({ metadata, spec }: GatewayObject): void {
-  const { annotations, parametersRef } = spec.infrastructure;
+  const { labels, annotations, parametersRef } = spec.infrastructure;
   const named: Record<string, string | undefined> = { 'spec.infrastructure.parametersRef.name': parametersRef?.name };
   for (const name of [nameAnnotation, accountAnnotation]) named[name] = metadata.annotations[name];
   for (const [field, name] of Object.entries(named)) {
@@ -48,6 +55,13 @@ export function checkGateway({ metadata, spec }: GatewayObject): void {
     if (name !== undefined && !resourceName.safeParse(name).success)
       throw new ParametersError(`${field} is ${JSON.stringify(name)}, which is no name of an object`);
   }
+  const unknown = spec.addresses.find(({ type }) => type !== null && type !== 'IPAddress');
+  if (unknown !== undefined)
+    throw new AddressError(
+      `spec.addresses: of type ${unknown.type ?? ''} none can be had, only IPAddress and Hostname`,
+    );
+  const label = beyondRules(freeLabels, labels);
+  if (label !== null) throw new ParametersError(`spec.infrastructure.labels set ${label}, which they may not`);
   const annotation = beyondRules(freeAnnotations, annotations);
   if (annotation !== null)
     throw new ParametersError(`spec.infrastructure.annotations set ${annotation}, which they may not`);
@@ -115,13 +129,14 @@ function refuseBeyond(kind: WaypointObjectKind, wishes: object): void {
 function furtherObjects({ metadata, spec }: WaypointObject): readonly WaypointObject[] {
   const { matchLabels } = (spec as { readonly selector: { readonly matchLabels: object } }).selector;
   const target = { apiVersion: 'apps/v1', kind: 'Deployment', name: metadata.name };
+  const scaler = { scaleTargetRef: target, maxReplicas: 1 };
   return [
-    {
-      apiVersion: 'autoscaling/v2',
-      kind: 'HorizontalPodAutoscaler',
-      metadata,
-      spec: { scaleTargetRef: target, maxReplicas: 1 },
-    },
-    { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata, spec: { selector: { matchLabels } } },
+    { apiVersion: 'autoscaling/v2', ...beside('HorizontalPodAutoscaler', metadata), spec: scaler },
+    { apiVersion: 'policy/v1', ...beside('PodDisruptionBudget', metadata), spec: { selector: { matchLabels } } },
   ];
+}
+
+/** Called and owned like the Deployment. */
+function beside(kind: WaypointObjectKind, metadata: WaypointObject['metadata']) {
+  return { kind, metadata: { ...metadata, annotations: annotationsFor(kind, metadata.annotations) } };
 }

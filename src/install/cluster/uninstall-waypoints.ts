@@ -1,8 +1,8 @@
 import { waypointsManager } from '../../control/waypoints/apply.ts';
-import { classPath } from '../../control/waypoints/gateway-class.ts';
+import { ownClasses, pathOfClass } from '../../control/waypoints/gateway-class.ts';
 import { pathOfKind, waypointKinds } from '../../control/waypoints/waypoint-kinds.ts';
-import { digestAnnotation, managedBy, managedLabel } from '../../control/waypoints/waypoint-objects.ts';
-import type { WaypointObjectKind } from '../../control/waypoints/waypoint-objects.ts';
+import { digestAnnotation, managedBy, managedLabel } from '../../control/waypoints/object-metadata.ts';
+import type { WaypointObjectKind } from '../../control/waypoints/object-metadata.ts';
 import type { InstallerTools } from './install.ts';
 import { deletePath, listPath, readPath } from './live-objects.ts';
 
@@ -17,7 +17,7 @@ interface Made {
 }
 
 /**
- * What the control plane has made for Gateways, and their class: without it nobody would look after them. The Gateways are their
+ * What the control plane has made for Gateways, and their classes: without it nobody would look after them. The Gateways are their
  * users', and enough to make it all anew. To be called once the control plane is gone, which would put things right again.
  */
 export async function removeWaypoints({ api, report }: InstallerTools): Promise<void> {
@@ -32,10 +32,12 @@ export async function removeWaypoints({ api, report }: InstallerTools): Promise<
         report(`removed    ${kind} ${namespace}/${name}`);
     }
   }
-  const found = (await readPath(api, classPath)) as Made | null;
-  if (found === null || !isOurs(found)) return;
-  const { name, uid } = found.metadata;
-  if (await deletePath(api, classPath, uid)) report(`removed    GatewayClass ${name}`);
+  for (const name of ownClasses.keys()) {
+    const path = pathOfClass(name);
+    const found = (await readPath(api, path)) as Made | null;
+    if (found === null || !isOurs(found)) continue;
+    if (await deletePath(api, path, found.metadata.uid)) report(`removed    GatewayClass ${name}`);
+  }
 }
 
 /** Its status is written by us also where somebody else has made it. */

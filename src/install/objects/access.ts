@@ -3,8 +3,9 @@ import { leaderLease, validatorNameIn } from '../../control/kubernetes/names.ts'
 import { rootConfigMap } from '../../control/kubernetes/root-publisher.ts';
 import { statusPaths } from '../../control/kubernetes/status-writer.ts';
 import { watchedKinds } from '../../control/kubernetes/watched-kinds.ts';
+import { namedKinds } from '../../control/kubernetes/object-reference.ts';
+import { ownClasses } from '../../control/waypoints/gateway-class.ts';
 import { gatewayApi, waypointKinds } from '../../control/waypoints/waypoint-kinds.ts';
-import { waypointClass } from '../../derive/waypoints/waypoint.ts';
 import { groupOf } from '../../kube/watched-kind.ts';
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
 import { agentName, commonLabels, controlName } from './common.ts';
@@ -33,6 +34,20 @@ export function waypointParametersGroup({ namespace }: Site): ObjectGroup {
   return {
     name: 'waypoint-parameters',
     when: 'waypoint.parameters',
+    objects: [...clusterAccess(name, controlName, rules, namespace)],
+  };
+}
+
+/**
+ * The keys of every gateway may be in any namespace. Rights for all of them are rights for every other Secret of the cluster, too; so
+ * whoever does without gives them by a Role in each namespace.
+ */
+export function gatewaySecretsGroup({ namespace }: Site): ObjectGroup {
+  const rules = [{ apiGroups: [''], resources: Object.values(namedKinds), verbs: watch }];
+  const name = `${controlName}-gateway-secrets-${namespace}`;
+  return {
+    name: 'gateway-secrets',
+    when: 'gateways.secrets=all',
     objects: [...clusterAccess(name, controlName, rules, namespace)],
   };
 }
@@ -82,7 +97,7 @@ function controlRules({ namespace }: Site): readonly Rule[] {
       apiGroups: [gatewayGroup],
       resources: ['gatewayclasses'],
       verbs: ['create', 'patch'],
-      resourceNames: [waypointClass],
+      resourceNames: [...ownClasses.keys()],
     },
   ];
 }

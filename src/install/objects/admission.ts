@@ -1,6 +1,9 @@
 import { waypointKinds } from '../../control/waypoints/waypoint-kinds.ts';
-import { managedBy, managedLabel } from '../../control/waypoints/waypoint-objects.ts';
+import { annotationNames } from '../../control/waypoints/annotation-rules.ts';
+import { digestAnnotation, managedBy, managedLabel } from '../../control/waypoints/object-metadata.ts';
+import { bypassAnnotation, lowPorts } from '../../control/waypoints/proxy-deployment.ts';
 import { redirectionAnnotation } from '../../derive/tunnel.ts';
+import { gatewayNameLabel } from '../../derive/waypoints/waypoint.ts';
 import { groupOf } from '../../kube/watched-kind.ts';
 import type { ManifestObject, ObjectGroup } from '../manifest-object.ts';
 import { agentName, commonLabels, controlName } from './common.ts';
@@ -30,7 +33,7 @@ function agentPolicy({ namespace }: Site): readonly ManifestObject[] {
   });
 }
 
-/** Waypoints may be in any namespace and of any name: of all objects of their kinds the control plane may touch only theirs. */
+/** What is made for Gateways may be in any namespace and of any name: of all objects of their kinds the control plane may touch only theirs. */
 function controlPolicy({ namespace }: Site): readonly ManifestObject[] {
   const rules = Object.values(waypointKinds).map(({ apiVersion, plural }) => ({
     apiGroups: [groupOf(apiVersion)],
@@ -118,6 +121,18 @@ const isManaged = (object: string): string =>
 const pod = 'object.spec.template.spec';
 const containers = `(${pod}.containers + ${pod}.?initContainers.orValue([]))`;
 
+/** Others may have put further ones there, which stay as they are. */
+function annotatedBy(metadata: string, names: readonly string[]): string {
+  const [before, after] = ['oldObject', 'object'].map((object) => `${object}.${metadata}.?annotations.orValue({})`);
+  return `${after ?? ''}.all(key, ${[
+    "!key.contains('/')",
+    `[${names.map((name) => `'${name}'`).join(', ')}].exists(name, key.startsWith(name))`,
+    `(request.operation == 'UPDATE' && ${before ?? ''}[?key].orValue('') == ${after ?? ''}[key])`,
+  ].join(' || ')})`;
+}
+
+const externalIps = (object: string): string => `${object}.spec.?externalIPs.orValue([])`;
+
 const controlValidations: readonly Validation[] = [
   {
     expression: `${isManaged('object')} && (request.operation == 'CREATE' || ${isManaged('oldObject')})`,
@@ -132,7 +147,7 @@ const controlValidations: readonly Validation[] = [
       ...['hostNetwork', 'hostPID', 'hostIPC'].map((field) => `!${pod}.?${field}.orValue(false)`),
       `${containers}.all(container, container.?ports.orValue([]).all(port, port.?hostPort.orValue(0) == 0))`,
     ].join(' && ')})`,
-    message: 'pods of waypoints may have nothing of their node',
+    message: 'pods of Gateways may have nothing of their node',
   },
   {
     expression: `request.resource.resource != 'deployments' || (${[
@@ -143,7 +158,7 @@ const controlValidations: readonly Validation[] = [
         'container.?securityContext.?capabilities.?add.orValue([]).size() == 0',
       ].join(' && ')})`,
     ].join(' && ')})`,
-    message: 'pods of waypoints may have no privileges',
+    message: 'pods of Gateways may have no privileges',
   },
   {
     // Volumes that are named here hold nothing that is a secret, nor of the node.
@@ -155,6 +170,30 @@ const controlValidations: readonly Validation[] = [
       ].join(' && ')})`,
       `!${pod}.?automountServiceAccountToken.orValue(true)`,
     ].join(' && ')})`,
-    message: 'pods of waypoints may have no secret, nor a token of their account',
+    message: 'pods of Gateways may have no secret, nor a token of their account',
+  },
+  {
+    expression: `request.resource.resource != 'deployments' || ${pod}.?securityContext.?sysctls.orValue([]).all(sysctl, sysctl.name == '${lowPorts.name}' && sysctl.value == '${lowPorts.value}')`,
+    message: `pods of Gateways may change no setting of the kernel but ${lowPorts.name}`,
+  },
+  {
+    expression: `request.resource.resource != 'deployments' || ${annotatedBy('spec.template.?metadata', [
+      ...annotationNames('Deployment'),
+      bypassAnnotation,
+    ])}`,
+    message: 'pods of Gateways may have no annotation by which others would give them more',
+  },
+  {
+    expression: `request.resource.resource != 'serviceaccounts' || ${annotatedBy('metadata', [digestAnnotation])}`,
+    message: 'accounts of Gateways may have no annotation by which others would give them more',
+  },
+  {
+    // Neither may take over an address, nor send where no pod of a Gateway is.
+    expression: `request.resource.resource != 'services' || (${[
+      "object.spec.?type.orValue('ClusterIP') != 'ExternalName'",
+      `(${externalIps('object')}.size() == 0 || (request.operation == 'UPDATE' && ${externalIps('oldObject')} == ${externalIps('object')}))`,
+      `'${gatewayNameLabel}' in object.spec.?selector.orValue({})`,
+    ].join(' && ')})`,
+    message: 'Services of Gateways may lead to pods of Gateways only, and have no addresses of their own choice',
   },
 ];

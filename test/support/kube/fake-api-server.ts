@@ -254,9 +254,11 @@ export class FakeApiServer {
   }
 }
 
-/** Only what agents ask for: pods of one node, which never change it. */
+/** Only what is asked for: pods of one node, which never change it, and objects of a name. */
 function selectorOf({ fieldSelector = '' }: SeenRequest['query']): (object: KubeObject) => boolean {
   const node = /^spec\.nodeName=(.+)$/.exec(fieldSelector)?.[1];
+  const name = /^metadata\.name=(.+)$/.exec(fieldSelector)?.[1];
+  if (name !== undefined) return ({ metadata }) => metadata.name === name;
   if (node === undefined) return () => true;
   return (object) => (object as { readonly spec?: { readonly nodeName?: string } }).spec?.nodeName === node;
 }

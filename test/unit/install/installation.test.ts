@@ -94,6 +94,18 @@ describe('rights', () => {
     );
   });
 
+  test('the control plane reads every Secret only where that is asked for', () => {
+    const name = 'istiod-gateway-secrets-mesh';
+    const found = (values: object) =>
+      objects(valuesSchema.parse(values)).filter(({ metadata }) => metadata.name === name);
+    assert.deepEqual(found({}), []);
+    const [role, binding] = found({ gateways: { secrets: 'all' } });
+    assert.equal(binding?.kind, 'ClusterRoleBinding');
+    assert.deepEqual(role?.['rules'], [
+      { apiGroups: [''], resources: ['secrets', 'configmaps'], verbs: ['get', 'list', 'watch'] },
+    ]);
+  });
+
   test('nothing is a wildcard, and nobody may give out rights', () => {
     for (const { apiGroups, resources, verbs } of [...agent, ...control]) {
       assert.ok(![...apiGroups, ...resources, ...verbs].some((text) => text.includes('*')));

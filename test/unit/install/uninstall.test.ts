@@ -27,7 +27,9 @@ function put({ applier }: InstallFixture, path: string, kind: string, name: stri
   applier.put(path, { apiVersion: 'v1', kind, metadata });
 }
 
-const gatewayClass = '/apis/gateway.networking.k8s.io/v1/gatewayclasses/istio-waypoint';
+const [gatewayClass, doorClass] = ['istio-waypoint', 'istio'].map(
+  (name) => `/apis/gateway.networking.k8s.io/v1/gatewayclasses/${name}`,
+) as [string, string];
 
 /** An object at that path, of the kind that it says. */
 function putMade({ applier }: InstallFixture, path: string, metadata: object): void {
@@ -76,7 +78,7 @@ describe('uninstalling', () => {
     assert.deepEqual([...fixture.applier.stored.keys()], fixture.before);
   });
 
-  test('takes away what was made for Gateways, and their class, and nothing that is another’s', async (context) => {
+  test('takes away what was made for Gateways, and their classes, and nothing that is another’s', async (context) => {
     const fixture = await installed(context);
     const managed = { 'gateway.istio.io/managed': 'istio.io-mesh-controller' };
     const made = { labels: managed, annotations: { 'ambit.dev/applied': 'x' } };
@@ -90,11 +92,12 @@ describe('uninstalling', () => {
     const theirs = place('/apis/apps/v1', 'deployments', 'of-istio');
     putMade(fixture, theirs, { labels: managed });
     for (const path of ours) putMade(fixture, path, made);
-    putMade(fixture, gatewayClass, { managedFields: [{ manager: 'ambit-waypoints' }] });
+    for (const path of [gatewayClass, doorClass])
+      putMade(fixture, path, { managedFields: [{ manager: 'ambit-waypoints' }] });
     await uninstall(fixture.tools, kept);
     const left = [...fixture.applier.stored.keys()];
     assert.deepEqual(
-      [...ours, gatewayClass].filter((path) => left.includes(path)),
+      [...ours, gatewayClass, doorClass].filter((path) => left.includes(path)),
       [],
     );
     assert.ok(left.includes(theirs));

@@ -358,3 +358,42 @@ test('ends by its signal in whatever it does', async (context) => {
   assert.deepEqual(reflected.failures, []);
   assert.deepEqual(reflected.timers.waits, []);
 });
+
+test('finds objects in whichever version is served, and follows them into another', async (context) => {
+  const old = '/api/v0/things';
+  const reflected = await Reflected.start(context, { mayBeAbsent: true, otherPaths: [old, '/api/v2/things'] });
+  reflected.server.undefine(collection);
+  reflected.server.put(old, 'a', { text: 'one' });
+  reflected.run();
+  await watching(reflected);
+  assert.equal(reflected.reflector.path, old);
+  assert.deepEqual(reflected.told, { a: 'one' });
+  reflected.server.undefine(old);
+  reflected.server.put('/api/v2/things', 'a', { text: 'two' });
+  reflected.server.endWatches();
+  await waitFor(() => {
+    reflected.timers.advance(1000);
+    return reflected.told['a'] === 'two';
+  }, fast);
+  assert.equal(reflected.reflector.path, '/api/v2/things');
+});
+
+test('of what is served in no version nothing is there, until it is', async (context) => {
+  const reflected = await Reflected.start(context, { mayBeAbsent: true, otherPaths: ['/api/v2/things'] });
+  reflected.server.undefine(collection);
+  reflected.run();
+  await reflected.reflector.synced;
+  await waitFor(() => reflected.reflector.state === 'absent', fast);
+  assert.equal(reflected.server.requests.length, 2);
+  reflected.server.put('/api/v2/things', 'a', { text: 'one' });
+  reflected.timers.advance(40_000);
+  await tells(reflected, { a: 'one' });
+});
+
+test('a line that cannot be read is told without what stands in it', async (context) => {
+  const reflected = await Reflected.start(context);
+  reflected.server.fault('watch', { kind: 'text', text: '{"type":"ADDED","object":{"data":"hush"\n' });
+  reflected.run();
+  await waitFor(() => reflected.failures.length === 1, fast);
+  assert.doesNotMatch(describeError(reflected.failures[0]), /hush/);
+});

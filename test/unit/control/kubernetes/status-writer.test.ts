@@ -13,7 +13,11 @@ const accepted = new Map([[resource, 'ZtunnelAccepted']]);
 const note = { resource, type: 'ZtunnelAccepted', reason: 'PartiallyInvalid', message: 'one' };
 const fast = { interval: 2, timeout: 5000 };
 
-async function start(context: TestContext, conditions: readonly ApiCondition[] = []) {
+async function start(
+  context: TestContext,
+  conditions: readonly ApiCondition[] = [],
+  pathOf: (kind: string) => string | null = () => null,
+) {
   const cluster = await startFakeCluster(context);
   const { server, timers, objects } = cluster;
   objects.objects.set(path, { metadata: { name: 'p', generation: 7 }, status: { conditions } } as never);
@@ -21,6 +25,7 @@ async function start(context: TestContext, conditions: readonly ApiCondition[] =
   const writer = new StatusWriter({
     ...cluster,
     random: () => 0.5,
+    pathOf,
     onWritten: () => undefined,
     onFailure: (failed) => failures.push(failed),
   });
@@ -165,3 +170,15 @@ test('takes back what a former leader has said of objects that ask for nothing a
   }, fast);
   assert.equal(writes()[0]?.path, '/api/v1/namespaces/shop/services/web/status');
 });
+
+test('writes in the version that the API server serves', async (context) => {
+  const { objects, writer, writes, worked } = await start(context, [], () => `${old}/tcproutes`);
+  const route = `${old}/namespaces/shop/tcproutes/r`;
+  const spec = { parentRefs: [{ group: '', kind: 'Service', name: 'web' }] };
+  objects.objects.set(route, { metadata: { name: 'r' }, spec } as never);
+  writer.update(apiConditions(new Map([['TCPRoute shop/r', 'Accepted']]), []));
+  await worked();
+  assert.equal(writes()[0]?.path, `${route}/status`);
+});
+
+const old = '/apis/gateway.networking.k8s.io/v1alpha2';

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import type { KubeObject } from '../../../../src/kube/objects.ts';
 import { waitFor } from '../../../support/wait.ts';
-import { gatewayApi, gatewayObject, startDeployer } from './rig.ts';
+import { doorSpec, gatewayApi, gatewayObject, startDeployer } from './rig.ts';
 import type { DeployerRig } from './rig.ts';
 
 const fast = { interval: 2, timeout: 5000 };
@@ -223,6 +223,115 @@ describe('the deployer of waypoints', () => {
     rig.run();
     await waitFor(() => said(rig, 'Accepted') === 'False', fast);
     assert.match(statusOf(rig).conditions[0]?.message ?? '', /ConfigMap shop\/mine, which is not there/);
+  });
+});
+
+describe('the deployer of gateways', () => {
+  const door = { name: 'waypoint', namespace: 'shop', uid: 'uid-of-gateway', generation: 3 };
+  const portsOf = (rig: DeployerRig): readonly number[] =>
+    ((rig.stored(objectPaths.service)?.spec?.['ports'] ?? []) as readonly { readonly port: number }[]).map(
+      ({ port }) => port,
+    );
+  const report = (...ports: readonly number[]) => ({
+    ports: ports.map((number) => ({ number, protocol: 'http', http3: false }) as const),
+    listeners: [],
+    conditions: [],
+  });
+  /** As whoever makes load balancers. */
+  const balance = (rig: DeployerRig, ingress: readonly object[]): void => {
+    const service = rig.stored(objectPaths.service);
+    rig.put('/api/v1/services', { ...service, status: { loadBalancer: { ingress } } } as unknown as KubeObject);
+    const deployment = { ...rig.stored(objectPaths.deployment), status: { availableReplicas: 1 } };
+    rig.put('/apis/apps/v1/deployments', deployment as unknown as KubeObject);
+  };
+
+  it('makes the objects of a Gateway, and the class', async (context) => {
+    const rig = await startDeployer(context);
+    rig.put(gateways, gatewayObject(door, doorSpec));
+    rig.run();
+    await waitFor(() => rig.stored(objectPaths.deployment) !== null, fast);
+    await waitFor(() => count(rig, `${gatewayApi}/gatewayclasses/istio`) === 1, fast);
+    await waitFor(() => count(rig, `${gatewayApi}/gatewayclasses/istio/status`) > 0, fast);
+    assert.equal(rig.stored(objectPaths.service)?.spec?.['type'], 'LoadBalancer');
+  });
+
+  it('accepts further classes of its controller, and no others', async (context) => {
+    const rig = await startDeployer(context);
+    const put = (name: string, controllerName: string): void => {
+      rig.put(`${gatewayApi}/gatewayclasses`, {
+        metadata: { name, generation: 4 },
+        spec: { controllerName },
+      } as KubeObject);
+    };
+    put('others', 'example.com/controller');
+    put('edge', 'istio.io/gateway-controller');
+    rig.run();
+    const path = `${gatewayApi}/gatewayclasses/edge/status`;
+    await waitFor(() => count(rig, path) > 0, fast);
+    const { body } = rig.server.requests.find((request) => request.path === path) ?? {};
+    assert.match(JSON.stringify(body), /"observedGeneration":4/);
+    await waitFor(() => count(rig, `${gatewayApi}/gatewayclasses/istio/status`) > 0, fast);
+    assert.ok(rig.written().every((line) => !line.includes('others')));
+  });
+
+  it('says where the load balancer is', async (context) => {
+    const rig = await startDeployer(context);
+    rig.put(gateways, gatewayObject(door, doorSpec));
+    rig.reports.set('Gateway shop/waypoint', report());
+    rig.run();
+    await waitFor(() => /nobody has made a load balancer/.test(reason(rig, 'Programmed')), fast);
+    await waitFor(() => rig.stored(objectPaths.deployment) !== null, fast);
+    balance(rig, [{ ip: '192.0.2.7' }, { hostname: 'edge.example' }]);
+    await waitFor(() => said(rig, 'Programmed') === 'True', fast);
+    assert.deepEqual(statusOf(rig).addresses, [
+      { type: 'IPAddress', value: '192.0.2.7' },
+      { type: 'Hostname', value: 'edge.example' },
+    ]);
+  });
+
+  it('says the addresses in the cluster of a Gateway that asks for no load balancer', async (context) => {
+    const rig = await startDeployer(context);
+    const annotations = { 'networking.istio.io/service-type': 'ClusterIP' };
+    rig.put(gateways, gatewayObject({ ...door, annotations }, doorSpec));
+    rig.run();
+    await waitFor(() => rig.stored(objectPaths.deployment) !== null, fast);
+    serve(rig);
+    await waitFor(() => said(rig, 'Programmed') === 'True', fast);
+    assert.deepEqual(
+      statusOf(rig).addresses.map(({ value }) => value),
+      ['10.0.0.9'],
+    );
+  });
+
+  it('opens the ports of ListenerSets as they come', async (context) => {
+    const rig = await startDeployer(context);
+    rig.put(gateways, gatewayObject(door, doorSpec));
+    rig.run();
+    await waitFor(() => rig.stored(objectPaths.deployment) !== null, fast);
+    assert.deepEqual(portsOf(rig), [15021, 80, 443]);
+    rig.reports.set('Gateway shop/waypoint', report(80, 443, 8443));
+    rig.timers.advance(1000);
+    await waitFor(() => portsOf(rig).includes(8443), fast);
+    assert.equal(count(rig, objectPaths.deployment), 1);
+  });
+
+  it('deploys nothing for a Gateway that is elsewhere, and says what becomes of it', async (context) => {
+    const rig = await startDeployer(context);
+    const addresses = [{ type: 'Hostname', value: 'edge.shop.svc.cluster.local' }];
+    rig.put(gateways, gatewayObject(door, { ...doorSpec, addresses }));
+    rig.run();
+    await waitFor(() => said(rig, 'Programmed') === 'True', fast);
+    assert.deepEqual(statusOf(rig).addresses, addresses);
+    assert.equal(rig.stored(objectPaths.deployment), null);
+  });
+
+  it('accepts no address of a kind that it does not know', async (context) => {
+    const rig = await startDeployer(context);
+    rig.put(gateways, gatewayObject(door, { ...doorSpec, addresses: [{ type: 'example.com/x', value: 'y' }] }));
+    rig.run();
+    await waitFor(() => said(rig, 'Accepted') === 'False', fast);
+    assert.match(reason(rig, 'Accepted'), /example\.com\/x/);
+    assert.equal(rig.stored(objectPaths.deployment), null);
   });
 });
 

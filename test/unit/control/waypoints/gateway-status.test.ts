@@ -3,11 +3,12 @@ import { describe, it } from 'node:test';
 
 import { gatewayStatus, saysAlready } from '../../../../src/control/waypoints/gateway-status.ts';
 import type { GatewayOutcome, GatewayStatus } from '../../../../src/control/waypoints/gateway-status.ts';
-import { gateway } from './rig.ts';
+import type { GatewayReport, ListenerReport } from '../../../../src/control/gateway-report.ts';
+import { doorSpec, gateway } from './rig.ts';
 
 const now = Date.parse('2030-01-02T03:04:05Z');
 const addresses = [{ type: 'Hostname', value: 'waypoint.shop.svc.cluster.local' }] as const;
-const well: GatewayOutcome = { addresses, refusal: null, serves: true, notes: [] };
+const well: GatewayOutcome = { role: 'waypoint', addresses, refusal: null, serves: true, notes: [], report: null };
 
 function conditionOf({ conditions }: GatewayStatus, type: string): string {
   const found = conditions.find((condition) => condition.type === type) ?? assert.fail(`no condition ${type}`);
@@ -60,7 +61,7 @@ describe('the status of a Gateway', () => {
     ];
     const status = gatewayStatus(gateway({}, { listeners }), well, now);
     const said = status.listeners.map((listener) => {
-      const { name, conditions } = listener as { name: string; conditions: { type: string; status: string }[] };
+      const { name, conditions } = listener;
       return `${name} ${conditions.find(({ type }) => type === 'Accepted')?.status ?? ''}`;
     });
     assert.deepEqual(said, ['mesh True', 'web False']);
@@ -82,5 +83,110 @@ describe('the status of a Gateway', () => {
     assert.ok(saysAlready(gateway({}, {}, status), gatewayStatus(gateway({}, {}, status), well, now + 1000)));
     const moved = gateway({ generation: 4 }, {}, status);
     assert.equal(saysAlready(moved, gatewayStatus(moved, well, now)), false);
+  });
+});
+
+const http = { group: 'gateway.networking.k8s.io', kind: 'HTTPRoute' };
+
+function reportOf(...conditions: readonly ListenerReport['conditions'][]): GatewayReport {
+  const listeners = ['web', 'secure'].map((name, index): ListenerReport => ({
+    name,
+    attachedRoutes: index + 1,
+    supportedKinds: [http],
+    conditions: conditions[index] ?? [],
+  }));
+  return { ports: [], listeners, conditions: [] };
+}
+
+function doorStatus(outcome: Partial<GatewayOutcome> = {}): GatewayStatus {
+  const door: GatewayOutcome = { ...well, role: 'gateway', report: reportOf() };
+  return gatewayStatus(gateway({}, doorSpec), { ...door, ...outcome }, now);
+}
+
+function ofListener({ listeners }: GatewayStatus, name: string, type: string): string {
+  const listener = listeners.find((one) => one.name === name) ?? assert.fail(`no listener ${name}`);
+  const found = listener.conditions.find((condition) => condition.type === type) ?? assert.fail(`no ${type}`);
+  return `${found.status} ${found.reason}`;
+}
+
+const missing = {
+  type: 'ResolvedRefs',
+  status: 'False',
+  reason: 'InvalidCertificateRef',
+  message: 'no Secret',
+} as const;
+const refused = { type: 'Accepted', status: 'False', reason: 'UnsupportedProtocol', message: 'UDP' } as const;
+
+describe('the status of a Gateway that is a door', () => {
+  it('has what the mesh makes of each listener', () => {
+    const status = doorStatus();
+    assert.deepEqual(
+      status.listeners.map(({ name, attachedRoutes, supportedKinds }) => [name, attachedRoutes, supportedKinds]),
+      [
+        ['web', 1, [http]],
+        ['secure', 2, [http]],
+      ],
+    );
+    for (const type of ['Accepted', 'ResolvedRefs', 'Programmed'])
+      assert.equal(ofListener(status, 'web', type).split(' ')[0], 'True', type);
+    assert.equal(ofListener(status, 'web', 'Conflicted'), 'False NoConflicts');
+    assert.equal(conditionOf(status, 'Programmed'), 'True Programmed');
+  });
+
+  it('has one listener out of force whose Secret is missing, and the other not', () => {
+    const status = doorStatus({ report: reportOf([], [missing]) });
+    assert.equal(ofListener(status, 'secure', 'ResolvedRefs'), 'False InvalidCertificateRef');
+    assert.equal(ofListener(status, 'secure', 'Accepted'), 'True Accepted');
+    assert.equal(ofListener(status, 'secure', 'Programmed'), 'False Invalid');
+    assert.equal(ofListener(status, 'web', 'Programmed'), 'True Programmed');
+    assert.equal(conditionOf(status, 'Accepted'), 'True Accepted');
+  });
+
+  it('is accepted with one good listener, and not with none', () => {
+    assert.equal(conditionOf(doorStatus({ report: reportOf([], [refused]) }), 'Accepted'), 'True ListenersNotValid');
+    const none = doorStatus({ report: reportOf([refused], [refused]) });
+    assert.equal(conditionOf(none, 'Accepted'), 'False ListenersNotValid');
+    assert.equal(conditionOf(none, 'Programmed'), 'False Invalid');
+  });
+
+  it('waits for who has not looked at it yet', () => {
+    const status = doorStatus({ report: null });
+    assert.equal(ofListener(status, 'web', 'Accepted'), 'False Pending');
+    assert.equal(ofListener(status, 'web', 'Programmed'), 'False Pending');
+    assert.equal(conditionOf(status, 'Accepted'), 'True Accepted');
+  });
+
+  it('says what helps where nobody makes load balancers', () => {
+    const status = doorStatus({ addresses: [] });
+    assert.equal(conditionOf(status, 'Programmed'), 'False AddressNotAssigned');
+    assert.match(status.conditions[1]?.message ?? '', /networking\.istio\.io\/service-type/);
+  });
+
+  it('leaves the ports of the mesh to the mesh', () => {
+    const listeners = [{ name: 'web', port: 15021, protocol: 'HTTP' }];
+    const outcome: GatewayOutcome = { ...well, role: 'gateway', report: reportOf() };
+    const status = gatewayStatus(gateway({}, { ...doorSpec, listeners }), outcome, now);
+    assert.equal(ofListener(status, 'web', 'Accepted'), 'False PortUnavailable');
+  });
+
+  it('says what the mesh says of the Gateway itself', () => {
+    const note = {
+      type: 'ResolvedRefs',
+      status: 'False',
+      reason: 'InvalidClientCertificateRef',
+      message: 'a',
+    } as const;
+    const status = doorStatus({ report: { ...reportOf(), conditions: [note] } });
+    assert.equal(conditionOf(status, 'ResolvedRefs'), 'False InvalidClientCertificateRef');
+  });
+
+  it('is written again when a route is attached', () => {
+    const status = doorStatus();
+    const live = gateway({}, doorSpec, status);
+    const [web, secure] = reportOf().listeners as [ListenerReport, ListenerReport];
+    const more = { ...reportOf(), listeners: [{ ...web, attachedRoutes: 5 }, secure] };
+    const outcome: GatewayOutcome = { ...well, role: 'gateway', report: reportOf() };
+    assert.ok(saysAlready(live, gatewayStatus(live, outcome, now)));
+    assert.equal(saysAlready(live, gatewayStatus(live, { ...outcome, report: more }, now)), false);
   });
 });

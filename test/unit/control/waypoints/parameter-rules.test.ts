@@ -2,8 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 
-import { beyondRules, freeAnnotations, parameterRules } from '../../../../src/control/waypoints/parameter-rules.ts';
-import type { WaypointObjectKind } from '../../../../src/control/waypoints/waypoint-objects.ts';
+import {
+  beyondRules,
+  freeAnnotations,
+  freeLabels,
+  parameterRules,
+} from '../../../../src/control/waypoints/parameter-rules.ts';
+import type { WaypointObjectKind } from '../../../../src/control/waypoints/object-metadata.ts';
 
 function beyond(kind: WaypointObjectKind, yaml: string): string | null {
   return beyondRules(parameterRules[kind], parse(yaml));
@@ -116,15 +121,49 @@ describe('parameters of a waypoint', () => {
     });
   }
 
-  it('put no annotation on pods that takes confinement from them, or that agents go by', () => {
+  it('put no annotation on pods by which these get more than plain ones, or that agents go by', () => {
     for (const name of [
       'container.apparmor.security.beta.kubernetes.io/istio-proxy',
       'seccomp.security.alpha.kubernetes.io/pod',
       'ambit.dev/netns',
       'ambient.istio.io/redirection',
+      'k8s.v1.cni.cncf.io/networks',
+      'vault.hashicorp.com/agent-inject',
+      'inject.istio.io/templates',
+      'iam.amazonaws.com/role',
     ]) {
       assert.equal(beyondRules(freeAnnotations, { [name]: 'any' }), name);
+      assert.match(ofPodMetadata(`annotations: { ${name}: any }`) ?? '', /annotations/);
     }
     assert.equal(beyondRules(freeAnnotations, { 'prometheus.io/scrape': 'true' }), null);
   });
+
+  it('give an account no identity outside of the cluster, by whatever way', () => {
+    for (const name of [
+      'eks.amazonaws.com/role-arn',
+      'iam.gke.io/gcp-service-account',
+      'azure.workload.identity/client-id',
+    ]) {
+      assert.equal(beyondRules(freeAnnotations, { [name]: 'any' }), name);
+      assert.match(
+        beyond('ServiceAccount', `metadata: { annotations: { ${name}: any } }`) ?? '',
+        /^metadata\.annotations/,
+      );
+    }
+    assert.equal(beyondRules(freeLabels, { 'azure.workload.identity/use': 'true' }), 'azure.workload.identity/use');
+    assert.match(ofPodMetadata('labels: { azure.workload.identity/use: "true" }') ?? '', /labels/);
+  });
+
+  it('put annotations only on the objects that they are for', () => {
+    const balancer = 'metadata: { annotations: { service.beta.kubernetes.io/x: a } }';
+    const scheduler = 'metadata: { annotations: { cluster-autoscaler.kubernetes.io/safe-to-evict: "true" } }';
+    assert.equal(beyond('Service', balancer), null);
+    assert.match(beyond('Deployment', balancer) ?? '', /service\.beta/);
+    assert.equal(beyond('Deployment', scheduler), null);
+    assert.match(beyond('Service', scheduler) ?? '', /cluster-autoscaler/);
+  });
 });
+
+function ofPodMetadata(yaml: string): string | null {
+  return beyond('Deployment', `spec: { template: { metadata: { ${yaml} } } }`);
+}

@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test';
 
+import type { GatewayReport } from '../../../../src/control/gateway-report.ts';
 import type { Condition } from '../../../../src/model/workload.ts';
 import { readGateway } from '../../../../src/control/waypoints/gateway-object.ts';
 import type { GatewayObject } from '../../../../src/control/waypoints/gateway-object.ts';
@@ -35,10 +36,21 @@ export function gateway(metadata: object = {}, spec: object = {}, status: object
   return read;
 }
 
+/** Of the class of gateways, with a listener for HTTP and one for HTTPS. */
+export const doorSpec = {
+  gatewayClassName: 'istio',
+  listeners: [
+    { name: 'web', port: 80, protocol: 'HTTP' },
+    { name: 'secure', port: 443, protocol: 'HTTPS' },
+  ],
+};
+
 /** The deployer on an API server that stores what is applied, and tells watchers. */
 export interface DeployerRig extends FakeCluster {
   readonly failures: unknown[];
   readonly notes: Condition[];
+  /** By resource. */
+  readonly reports: Map<string, GatewayReport>;
   /** Methods and paths of writes, in their order. */
   readonly written: () => readonly string[];
   /** What is stored; null: nothing. */
@@ -66,6 +78,7 @@ export async function startDeployer(context: TestContext): Promise<DeployerRig> 
   server.onWrite = (request) => store(server, objects, request);
   const abort = new AbortController();
   const notes: Condition[] = [];
+  const reports = new Map<string, GatewayReport>();
   const failures: unknown[] = [];
   let running: Promise<void> = Promise.resolve();
   context.after(async () => {
@@ -79,6 +92,7 @@ export async function startDeployer(context: TestContext): Promise<DeployerRig> 
         terms,
         clusterDomain: () => 'cluster.local',
         notes: () => notes,
+        reports: () => reports,
         random: () => 0.5,
         observe: quietObserver,
         onFailure: (_name, error) => failures.push(error),
@@ -90,6 +104,7 @@ export async function startDeployer(context: TestContext): Promise<DeployerRig> 
     ...cluster,
     failures,
     notes,
+    reports,
     run,
     put: (collection, object) => {
       const { namespace, name } = object.metadata;

@@ -1,0 +1,179 @@
+import type { UnreadableObject } from '../../config/manifests/resources.ts';
+import type { DocumentChange, DocumentChanges, MeshInput } from '../../config/mesh-input.ts';
+import type { WatchingClient } from '../../kube/kube-client.ts';
+import type { ReflectorObserver } from '../../kube/reflector.ts';
+import type { Random, Timers } from '../../timing/timers.ts';
+import { NamedObject } from './named-object.ts';
+import { parseReference } from './object-reference.ts';
+import type { ObjectReference } from './object-reference.ts';
+
+export interface NamedObjectsDependencies {
+  /** All other documents. */
+  readonly input: MeshInput;
+  readonly client: WatchingClient;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly observe: (plural: string) => ReflectorObserver;
+  /** Where whoever is to let the control plane read an object finds its account. */
+  readonly controlNamespace: string;
+  readonly bounds?: Bounds;
+}
+
+export interface Bounds {
+  readonly inAll: number;
+  readonly ofNamespace: number;
+}
+
+/** Each is a connection to the API server, so no namespace may have all of them. */
+const usual: Bounds = { inAll: 2000, ofNamespace: 500 };
+/** How many are asked for at once: of those that come together at a start, each is a handshake. */
+const STARTING = 16;
+
+/**
+ * Documents that may only be read one by one, beside all others: Secrets and ConfigMaps that others name. Nothing is listed but by its name,
+ * nothing is held that nobody names, and what cannot be read is told as a document of kind `UnreadableObject`, by the same reference.
+ */
+export class NamedObjects implements MeshInput {
+  readonly #dependencies: NamedObjectsDependencies;
+  /** By reference. */
+  readonly #followed = new Map<string, Followed>();
+  readonly #waiting = new Set<string>();
+  readonly #starting = new Set<string>();
+  readonly #running = new Set<Promise<void>>();
+  #beyond: ReadonlySet<string> = new Set();
+  #wanted: ReadonlySet<string> = new Set();
+  #site: Site | null = null;
+
+  constructor(dependencies: NamedObjectsDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  async start(deliver: (changes: DocumentChanges) => void, signal: AbortSignal): Promise<DocumentChanges> {
+    const first = await this.#dependencies.input.start(deliver, signal);
+    this.#site = { deliver, signal };
+    this.#review();
+    return first;
+  }
+
+  /** How many are followed. */
+  get size(): number {
+    return this.#followed.size;
+  }
+
+  /**
+   * From now on these are followed, and no others.
+   *
+   * @param references `Secret shop/certificate`, `ConfigMap shop/roots`
+   */
+  follow(references: ReadonlySet<string>): void {
+    this.#wanted = references;
+    this.#review();
+  }
+
+  /** Resolves when nothing is asked of the API server any more; after the signal given to `start`. */
+  async stopped(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
+  #review(): void {
+    const { bounds = usual } = this.#dependencies;
+    if (this.#site === null || this.#site.signal.aborted) return;
+    const { within, beyond } = bounded(this.#wanted, this.#followed, bounds);
+    const { deliver } = this.#site;
+    const changes = [...this.#followed].flatMap(([text, { stop, object }]): DocumentChanges => {
+      if (within.has(text)) return [];
+      stop.abort();
+      this.#followed.delete(text);
+      this.#waiting.delete(text);
+      this.#started(text);
+      return object.forget();
+    });
+    const told = [...changes, ...this.#tellBeyond(beyond, bounds)];
+    if (told.length > 0) deliver(told);
+    for (const [text, reference] of within) if (!this.#followed.has(text)) this.#add(text, reference, this.#site);
+    this.#startWaiting();
+  }
+
+  #tellBeyond(beyond: ReadonlySet<string>, { inAll, ofNamespace }: Bounds): DocumentChanges {
+    const message = `the control plane follows ${inAll} Secrets and ConfigMaps at most, ${ofNamespace} of one namespace: this one is not read`;
+    const former = this.#beyond;
+    this.#beyond = beyond;
+    const tell = (key: string, document: UnreadableObject | null): DocumentChange => ({
+      kind: 'UnreadableObject',
+      key,
+      document,
+    });
+    return [
+      ...[...former].filter((key) => !beyond.has(key)).map((key) => tell(key, null)),
+      ...[...beyond].filter((key) => !former.has(key)).map((key) => tell(key, { reason: 'TooMany', message })),
+    ];
+  }
+
+  #add(text: string, reference: ObjectReference, { deliver, signal }: Site): void {
+    const stop = new AbortController();
+    const object = new NamedObject({
+      ...this.#dependencies,
+      reference,
+      deliver: (changes) => {
+        if (!stop.signal.aborted) deliver(changes);
+      },
+      onAnswer: () => {
+        this.#started(text);
+        this.#startWaiting();
+      },
+    });
+    this.#followed.set(text, { object, stop, signal: AbortSignal.any([signal, stop.signal]) });
+    this.#waiting.add(text);
+  }
+
+  #startWaiting(): void {
+    for (const text of this.#waiting) {
+      if (this.#starting.size >= STARTING) return;
+      this.#waiting.delete(text);
+      const followed = this.#followed.get(text);
+      if (followed === undefined) continue;
+      this.#starting.add(text);
+      const running = followed.object.run(followed.signal).finally(() => this.#running.delete(running));
+      this.#running.add(running);
+    }
+  }
+
+  #started(text: string): void {
+    this.#starting.delete(text);
+  }
+}
+
+interface Site {
+  readonly deliver: (changes: DocumentChanges) => void;
+  readonly signal: AbortSignal;
+}
+
+interface Followed {
+  readonly object: NamedObject;
+  readonly stop: AbortController;
+  readonly signal: AbortSignal;
+}
+
+/** Those that are followed already keep their place; what is no reference is nobody's. */
+function bounded(
+  wanted: ReadonlySet<string>,
+  followed: ReadonlyMap<string, unknown>,
+  { inAll, ofNamespace }: Bounds,
+): { readonly within: ReadonlyMap<string, ObjectReference>; readonly beyond: ReadonlySet<string> } {
+  const within = new Map<string, ObjectReference>();
+  const beyond = new Set<string>();
+  const counts = new Map<string, number>();
+  const kept = [...wanted].filter((text) => followed.has(text));
+  const others = [...wanted].filter((text) => !followed.has(text)).toSorted();
+  for (const text of [...kept, ...others]) {
+    const reference = parseReference(text);
+    if (reference === null) continue;
+    const count = counts.get(reference.namespace) ?? 0;
+    if (within.size >= inAll || count >= ofNamespace) beyond.add(text);
+    else {
+      within.set(text, reference);
+      counts.set(reference.namespace, count + 1);
+    }
+  }
+  return { within, beyond };
+}
