@@ -20,19 +20,29 @@ const elsewhere: ReadonlySet<string> = new Set(['MeshSettings']);
 
 export const documentedKinds: readonly KindDefinition[] = kindDefinitions
   .filter(
-    ({ kind, apiVersions }) =>
-      !elsewhere.has(kind) && apiVersions.every((version) => /istio|gateway|ambit/.test(version)),
+    ({ kind, apiVersions, collective }) =>
+      !collective && !elsewhere.has(kind) && apiVersions.every((version) => /istio|gateway|ambit/.test(version)),
   )
   .toSorted((left, right) => (left.kind < right.kind ? -1 : 1));
 
-function section({ kind, apiVersions, schema }: KindDefinition): string {
+/** In which versions of the API, and under another name where it has one there. */
+function versionsOf(kind: KindDefinition['kind']): string {
+  return kindDefinitions
+    .filter((known) => known.kind === kind)
+    .map(({ apiVersions, written }) => {
+      const versions = apiVersions.map((version) => `\`${version}\``).join(', ');
+      return written === kind ? versions : `kind \`${written}\` of ${versions}`;
+    })
+    .join('; ');
+}
+
+function section({ kind, schema }: KindDefinition): string {
   const limits = fieldLimits[kind] ?? {};
   const rows = fieldsOf(schema).map(({ path, like, type }) => {
     const honoured = like === null ? 'yes' : `as \`${like}\``;
     return `| \`${path}\` | ${type} | ${limits[path] ?? honoured} |`;
   });
-  const versions = apiVersions.map((version) => `\`${version}\``).join(', ');
-  return [`## ${kind}`, '', `${versions}.`, '', '| field | | |', '| --- | --- | --- |', ...rows, ''].join('\n');
+  return [`## ${kind}`, '', `${versionsOf(kind)}.`, '', '| field | | |', '| --- | --- | --- |', ...rows, ''].join('\n');
 }
 
 process.stdout.write([introduction, ...documentedKinds.map(section)].join('\n'));

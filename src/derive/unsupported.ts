@@ -20,7 +20,6 @@ const reasons: ReadonlyMap<string, string> = new Map([
   ['TrafficExtension', notYet],
   ['Sidecar', isForSidecars],
   ['ProxyConfig', isForSidecars],
-  ['Gateway', 'Gateways of Istio’s own kind are not supported'],
 ]);
 
 /** Said once for all documents of a kind that has no effect. @param documents of one API group and kind, at least one */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { authorizationPolicySchema } from '../config/manifests/schemas/authorization-policy.ts';
 import { destinationRuleSchema } from '../config/manifests/schemas/destination-rule.ts';
+import { istioGatewaySchema } from '../config/manifests/schemas/istio-gateway.ts';
 import { meshSettingsSchema } from '../config/manifests/schemas/mesh-settings.ts';
 import { peerAuthenticationSchema } from '../config/manifests/schemas/peer-authentication.ts';
 import { rateLimitPolicySchema } from '../config/manifests/schemas/rate-limit-policy.ts';
@@ -88,6 +89,14 @@ const kinds: readonly CustomKind[] = [
     shortName: 'vs',
     spec: virtualServiceSchema.shape.spec,
     columns: { Gateways: '.spec.gateways', Hosts: '.spec.hosts' },
+  },
+  {
+    ...networking,
+    kind: 'Gateway',
+    plural: 'gateways',
+    shortName: 'gw',
+    spec: istioGatewaySchema.shape.spec,
+    columns: {},
   },
   {
     ...networking,

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { classify } from '../config/manifests/kinds.ts';
+import { definitionOf } from '../config/manifests/kinds.ts';
 import type { KindDefinition } from '../config/manifests/kinds.ts';
 import type { DocumentTypes, Resource, ResourceKind } from '../config/manifests/resources.ts';
 import type { DocumentChange, DocumentChanges, MeshInput } from '../config/mesh-input.ts';
@@ -103,7 +103,7 @@ export class KubernetesInput implements MeshInput {
 
   #followKind(watched: WatchedKind, hand: (changes: DocumentChanges) => void): Reflector<Resource> {
     const { client, timers, random, observe } = this.#dependencies;
-    const definition = definitionOf(watched);
+    const definition = definitionOfWatched(watched);
     const reflector = new Reflector<Resource>({
       client,
       path: pathOfKind(watched),
@@ -153,7 +153,7 @@ export class KubernetesInput implements MeshInput {
   ): Resource | null {
     const resource = `${watched.kind} ${objectKey(object.metadata)}`;
     // Items of a list come without their kind, and our own writes to a status change nothing of what is meant.
-    const raw = { ...withoutStatus(watched, object), apiVersion: watched.apiVersion, kind: watched.kind };
+    const raw = { ...withoutStatus(watched, object), apiVersion: watched.apiVersion, kind: definition.written };
     const reading = definition.read(raw);
     if (reading.ok) {
       this.#dependencies.onProblem(resource, null);
@@ -187,10 +187,10 @@ function definitionChange({ key, after }: ObjectChange<string>): DocumentChange 
   return { kind: 'ForeignNetworkPolicy', key: `apiextensions.k8s.io/CustomResourceDefinition/${key}`, document };
 }
 
-function definitionOf({ kind, apiVersion }: WatchedKind): KindDefinition {
-  const found = classify(apiVersion, kind);
-  if (found.type !== 'known') throw new Error(`there is no schema for ${kind} of ${apiVersion}`);
-  return found.definition;
+function definitionOfWatched({ kind, apiVersion }: WatchedKind): KindDefinition {
+  const definition = definitionOf(kind, apiVersion);
+  if (definition === null) throw new Error(`there is no schema for ${kind} of ${apiVersion}`);
+  return definition;
 }
 
 const policies = new Set(['PeerAuthentication', 'AuthorizationPolicy', 'MeshSettings']);

@@ -1,6 +1,7 @@
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AmbitError, errorCode } from '../errors.ts';
+import { Concealed } from './concealed.ts';
 import { readRaw } from './parse.ts';
 import type { ManifestState, StoredDocument } from './store.ts';
 
@@ -69,7 +70,9 @@ async function readKept(path: string): Promise<string | null> {
 }
 
 function encode(state: ManifestState): string {
-  const documents = [...state.values()].map(
+  // Keys have one place on disk, which their owner has chosen.
+  const written = [...state.values()].filter(({ raw }) => !(raw instanceof Concealed));
+  const documents = written.map(
     ({ file, line, raw }) => `{"file":${JSON.stringify(file)},"line":${line},"raw":${textOf(raw)}}`,
   );
   return `{"version":${version},"documents":[${documents.join(',')}]}`;

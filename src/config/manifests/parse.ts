@@ -1,5 +1,5 @@
 import { Composer, LineCounter, Parser } from 'yaml';
-import type { Document } from 'yaml';
+import type { Document, ErrorCode } from 'yaml';
 import type { z } from 'zod';
 import { isDeeperThan } from './depth.ts';
 import { classify } from './kinds.ts';
@@ -16,6 +16,7 @@ export interface ParsedDocument {
   readonly name: string;
   readonly file: string;
   readonly line: number;
+  /** As it was written, or what of it may be remembered. */
   readonly raw: unknown;
   /** null: it does not validate, as its problems say. */
   readonly resource: Resource | null;
@@ -55,7 +56,7 @@ export function* parseManifestSteps(file: string, text: string): Generator<undef
     }
   } catch (error) {
     // Nothing that follows can be relied on.
-    reader.fail(1, `cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    reader.fail(1, `cannot be read: ${error instanceof Error ? withoutQuotation(error.message) : 'nobody knows why'}`);
   }
   return reader.result();
 }
@@ -97,7 +98,7 @@ class FileReader {
   add(document: Document.Parsed): void {
     const error = document.errors[0];
     if (error !== undefined) {
-      this.fail(this.lines.linePos(error.pos[0]).line, `is no valid YAML: ${firstLine(error.message)}`);
+      this.fail(this.lines.linePos(error.pos[0]).line, `is no valid YAML: ${withoutSource(error)}`);
       return;
     }
     if (document.contents === null) return;
@@ -106,7 +107,7 @@ class FileReader {
     } catch (cause) {
       this.fail(
         lineOf(document, this.lines, []),
-        `cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`,
+        `cannot be read: ${cause instanceof Error ? withoutQuotation(cause.message) : 'nobody knows why'}`,
       );
     }
   }
@@ -186,9 +187,12 @@ function identifyResource(
   }
   const space = definition.scope === 'cluster' ? null : typeof namespace === 'string' ? namespace : 'default';
   const full = space === null ? name : `${space}/${name}`;
-  // v1 and v1beta1 of one kind are the same resource; kinds of other groups are told apart by their group.
-  const group = definition.kind === kind ? '' : `${apiVersion.split('/')[0] ?? ''}/`;
-  return { type: 'resource', definition, key: `${group}${kind}/${full}`, name: `${kind} ${full}` };
+  // v1 and v1beta1 of one kind are the same resource.
+  if (!definition.collective) {
+    return { type: 'resource', definition, key: `${definition.kind}/${full}`, name: `${definition.kind} ${full}` };
+  }
+  const group = apiVersion.split('/')[0] ?? '';
+  return { type: 'resource', definition, key: `${group}/${kind}/${full}`, name: `${kind} ${full}` };
 }
 
 interface Location {
@@ -199,7 +203,7 @@ interface Location {
 function validate(identity: Extract<Identity, { type: 'resource' }>, raw: unknown, location: Location): ParsedDocument {
   const { key, name, definition } = identity;
   const { file, lineAt } = location;
-  const base = { key, name, file, line: lineAt([]), raw };
+  const base = { key, name, file, line: lineAt([]), raw: definition.retain(raw) };
   const reading = definition.read(raw);
   if (reading.ok) return { ...base, resource: reading.resource, problems: [] };
   const problems = reading.issues
@@ -228,6 +232,19 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function firstLine(message: string): string {
-  return message.split('\n')[0]?.replace(/:$/, '') ?? message;
+/** What the parser says of these quotes what it has found. */
+const quoting: Readonly<Partial<Record<ErrorCode, string>>> = {
+  TAG_RESOLVE_FAILED: 'a tag that nobody knows',
+  BAD_DQ_ESCAPE: 'an escape sequence that nobody knows',
+  BAD_DIRECTIVE: 'a directive that nobody knows',
+};
+
+/** The file may be a Secret, and a key that stands where it should not is then what is quoted. */
+function withoutSource({ code, message }: { readonly code: ErrorCode; readonly message: string }): string {
+  return quoting[code] ?? withoutQuotation(message);
+}
+
+/** The parser quotes after a colon, at the end. */
+function withoutQuotation(message: string): string {
+  return message.split(/(?<=[\w)]):\s|\n/)[0] ?? '';
 }

@@ -1,4 +1,5 @@
 import type { AuthorizationPolicyDocument } from './schemas/authorization-policy.ts';
+import type { BackendTlsPolicyDocument } from './schemas/backend-tls-policy.ts';
 import type { TcpRouteDocument, TlsRouteDocument } from './schemas/connection-routes.ts';
 import type { ForeignPolicyDocument, NamespaceDocument, NodeDocument, UnsupportedDocument } from './schemas/core.ts';
 import type { DestinationRuleDocument } from './schemas/destination-rule.ts';
@@ -6,6 +7,9 @@ import type { EndpointSliceDocument } from './schemas/endpoint-slice.ts';
 import type { GatewayClassDocument, GatewayDocument } from './schemas/gateway.ts';
 import type { GrpcRouteDocument } from './schemas/grpc-route.ts';
 import type { HttpRouteDocument } from './schemas/http-route.ts';
+import type { IngressClassDocument, IngressDocument } from './schemas/ingress.ts';
+import type { IstioGatewayDocument } from './schemas/istio-gateway.ts';
+import type { ListenerSetDocument } from './schemas/listener-set.ts';
 import type { MeshSettingsDocument } from './schemas/mesh-settings.ts';
 import type { NetworkPolicyDocument } from './schemas/network-policy.ts';
 import type { PeerAuthenticationDocument } from './schemas/peer-authentication.ts';
@@ -13,6 +17,7 @@ import type { PodDocument } from './schemas/pod.ts';
 import type { RateLimitPolicyDocument } from './schemas/rate-limit-policy.ts';
 import type { ReferenceGrantDocument } from './schemas/reference-grant.ts';
 import type { RequestAuthenticationDocument } from './schemas/request-authentication.ts';
+import type { ConfigMapDocument, SecretDocument } from './schemas/secret.ts';
 import type { ServiceEntryDocument } from './schemas/service-entry.ts';
 import type { ServiceDocument } from './schemas/service.ts';
 import type { VirtualServiceDocument } from './schemas/virtual-service.ts';
@@ -62,6 +67,14 @@ export interface DocumentTypes {
   readonly NetworkPolicy: NetworkPolicyDocument;
   readonly Gateway: GatewayDocument;
   readonly GatewayClass: GatewayClassDocument;
+  readonly ListenerSet: ListenerSetDocument;
+  /** `Gateway` of networking.istio.io. */
+  readonly IstioGateway: IstioGatewayDocument;
+  readonly Ingress: IngressDocument;
+  readonly IngressClass: IngressClassDocument;
+  readonly Secret: SecretDocument;
+  readonly ConfigMap: ConfigMapDocument;
+  readonly BackendTLSPolicy: BackendTlsPolicyDocument;
   readonly HTTPRoute: HttpRouteDocument;
   readonly GRPCRoute: GrpcRouteDocument;
   readonly TCPRoute: TcpRouteDocument;

@@ -242,7 +242,15 @@ async function takeBack(
   }
 }
 
-const acceptedKinds = ['HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute', 'VirtualService', 'DestinationRule'] as const;
+const acceptedKinds = [
+  'HTTPRoute',
+  'GRPCRoute',
+  'TLSRoute',
+  'TCPRoute',
+  'VirtualService',
+  'DestinationRule',
+  'IstioGateway',
+] as const;
 
 function typeOf(kind: string): string {
   return (acceptedKinds as readonly string[]).includes(kind) ? 'Accepted' : 'ZtunnelAccepted';

@@ -1,3 +1,4 @@
+import { kindDefinitions } from '../../config/manifests/kinds.ts';
 import type { KubeClient } from '../../kube/kube-client.ts';
 import { isNotFound } from '../../kube/kube-error.ts';
 import { WorkQueue } from '../../kube/work-queue.ts';
@@ -46,6 +47,7 @@ export const statusPaths: Readonly<Record<string, string>> = {
   RequestAuthentication: 'apis/security.istio.io/v1 requestauthentications',
   VirtualService: 'apis/networking.istio.io/v1 virtualservices',
   DestinationRule: 'apis/networking.istio.io/v1 destinationrules',
+  IstioGateway: 'apis/networking.istio.io/v1 gateways',
   RateLimitPolicy: 'apis/ambit.dev/v1alpha1 ratelimitpolicies',
   HTTPRoute: 'apis/gateway.networking.k8s.io/v1 httproutes',
   GRPCRoute: 'apis/gateway.networking.k8s.io/v1 grpcroutes',
@@ -231,9 +233,10 @@ function targetOf(resource: string, pathOf: StatusWriterDependencies['pathOf']):
   if (place === null || name === '') return null;
   const { base, plural } = place;
   const apiVersion = base.replace(/^apis?\//, '');
+  const written = kindDefinitions.find((known) => known.kind === kind)?.written ?? kind;
   return {
     path: `/${base}/namespaces/${namespace}/${plural}/${name}`,
-    identity: { apiVersion, kind, metadata: { name, namespace } },
+    identity: { apiVersion, kind: written, metadata: { name, namespace } },
   };
 }
 

@@ -8,10 +8,10 @@ import type { ClientCertificates, TlsVersion } from './model.ts';
 export interface GatewayServer {
   /** Of the document that says it, as conditions name it: `Gateway shop/web`, `ListenerSet shop/more`, `IstioGateway shop/web`, `Ingress shop/web`. */
   readonly resource: string;
-  readonly kind: 'Gateway' | 'ListenerSet' | 'IstioGateway' | 'Ingress';
+  readonly kind: 'Gateway' | 'ListenerSet' | 'XListenerSet' | 'IstioGateway' | 'Ingress';
   readonly namespace: string;
   readonly name: string;
-  /** The listener's name, the name of the Istio server's port, of an Ingress its rule's index. */
+  /** The listener's name, the name of the Istio server's port, of an Ingress its rule's index, or `default` for its default backend. */
   readonly section: string;
   readonly port: number;
   readonly protocol: 'http' | 'https' | 'tls' | 'tcp';
@@ -53,6 +53,7 @@ export interface SecretReference {
   /** null: that of the gateway's pods, as of an Istio Gateway's `credentialName`. */
   readonly namespace: string | null;
   readonly name: string;
-  /** `CREDENTIAL-cacert` in Istio: of one Secret the certificate, of another the roots. */
   readonly use: 'certificate' | 'roots';
+  /** As in Istio: the roots are those of the Secret whose name has this at its end, where there is one, else of the Secret itself. */
+  readonly suffix?: '-cacert';
 }

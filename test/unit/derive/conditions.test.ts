@@ -24,7 +24,6 @@ void describe('a kind of the mesh that has no effect', () => {
   for (const [apiVersion, kind] of [
     ['networking.istio.io/v1alpha3', 'EnvoyFilter'],
     ['networking.istio.io/v1', 'Sidecar'],
-    ['networking.istio.io/v1', 'Gateway'],
     ['gateway.networking.k8s.io/v1alpha2', 'UDPRoute'],
     ['telemetry.istio.io/v1', 'Telemetry'],
     ['extensions.istio.io/v1alpha1', 'WasmPlugin'],

@@ -67,7 +67,7 @@ describe('uninstalling', () => {
       left.filter((path) => !expected.test(path)),
       [],
     );
-    assert.equal(left.filter((path) => path.startsWith(paths.definitions)).length, 10);
+    assert.equal(left.filter((path) => path.startsWith(paths.definitions)).length, 11);
     assert.equal(left.filter((path) => path.includes('/secrets/')).length, 2);
   });
 

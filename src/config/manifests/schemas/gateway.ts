@@ -1,34 +1,55 @@
 import { z } from 'zod';
 import {
   clusterMetadata,
-  labelSelector,
+  closed,
   list,
   maybe,
   namespacedMetadata,
   optionalObject,
   portNumber,
+  stringMap,
   text,
 } from './common.ts';
+import { notHonoured } from './gateway-common.ts';
+import { clientValidation, fromNamespaces, listener, secretReference } from './gateway-listener.ts';
 
-/** Which namespaces may use a listener; a word that we do not know opens it to nobody else. */
-const namespaces = z.object({ from: maybe(text), selector: maybe(labelSelector) });
+export type { ListenerDocument } from './gateway-listener.ts';
 
-const listener = z.object({
-  name: text,
-  port: portNumber,
-  protocol: text,
-  allowedRoutes: optionalObject(z.object({ namespaces: optionalObject(namespaces) })),
+const addressType = text.nullish().transform((value): string => value ?? 'IPAddress');
+
+const infrastructure = closed({
+  labels: stringMap,
+  annotations: stringMap,
+  parametersRef: maybe(closed({ group: text, kind: text, name: text })),
 });
 
-const spec = z.object({ gatewayClassName: text, listeners: list(listener) });
-
-const statusAddress = z.object({
-  type: text.nullish().transform((value): string => value ?? 'IPAddress'),
-  value: text,
+const frontend = closed({
+  default: optionalObject(closed({ validation: maybe(clientValidation) })),
+  perPort: list(closed({ port: portNumber, tls: closed({ validation: maybe(clientValidation) }) })),
 });
 
-/** A Gateway of the Gateway API: what of it says that it is a waypoint, and where that is. */
-export const gatewaySchema = z.object({
+const spec = closed({
+  gatewayClassName: text,
+  listeners: list(listener),
+  addresses: list(closed({ type: addressType, value: maybe(text) })),
+  infrastructure: maybe(infrastructure),
+  allowedListeners: optionalObject(closed({ namespaces: optionalObject(fromNamespaces) })),
+  tls: optionalObject(
+    closed({
+      frontend: maybe(frontend),
+      backend: maybe(closed({ clientCertificateRef: maybe(secretReference) })),
+    }),
+  ),
+  backendTLS: notHonoured,
+  defaultScope: notHonoured,
+});
+
+const statusAddress = z.object({ type: addressType, value: text });
+
+/** A Gateway of the Gateway API. */
+export const gatewaySchema = closed({
+  apiVersion: text,
+  kind: text,
   metadata: namespacedMetadata,
   spec,
   status: optionalObject(z.object({ addresses: list(statusAddress) })),
@@ -41,4 +62,3 @@ export const gatewayClassSchema = z.object({
 
 export type GatewayDocument = z.output<typeof gatewaySchema>;
 export type GatewayClassDocument = z.output<typeof gatewayClassSchema>;
-export type ListenerDocument = z.output<typeof listener>;

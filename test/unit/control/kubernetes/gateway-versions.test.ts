@@ -18,6 +18,8 @@ const served: Readonly<Record<string, readonly string[]>> = {
   ReferenceGrant: ['v1', 'v1beta1'],
   TLSRoute: ['v1', 'v1alpha2', 'v1alpha3'],
   TCPRoute: ['v1alpha2'],
+  ListenerSet: ['v1'],
+  BackendTLSPolicy: ['v1', 'v1alpha3'],
 };
 
 for (const [kind, versions] of Object.entries(served)) {

@@ -1,0 +1,162 @@
+import type { FromNamespacesDocument, ListenerDocument } from '../../../config/manifests/schemas/gateway-listener.ts';
+import { gatewayGroup } from '../../routes/lookups.ts';
+import type { AllowedRoutes, GatewayServer } from '../server.ts';
+import type { ListenerFindings, ListenerProblem } from './findings.ts';
+import { listenerTerms } from './listener-tls.ts';
+import type { TlsContext } from './listener-tls.ts';
+import { reservedPorts } from './owner.ts';
+import type { ServerOwner } from './owner.ts';
+
+export interface ReadListener {
+  /** null: it cannot be served, as its findings tell. */
+  readonly server: GatewayServer | null;
+  readonly findings: ListenerFindings;
+}
+
+const protocols = {
+  HTTP: 'http',
+  HTTPS: 'https',
+  TLS: 'tls',
+  TCP: 'tcp',
+} as const;
+
+type Protocol = (typeof protocols)[keyof typeof protocols];
+
+/** One listener of a Gateway or of a ListenerSet. */
+export function readListener(
+  listener: ListenerDocument,
+  field: string,
+  owner: ServerOwner,
+  context: Omit<TlsContext, 'field'>,
+): ReadListener {
+  const protocol = protocolOf(listener);
+  if (protocol === null) return unserved(listener, [], [unknownProtocol(listener, field)]);
+  const supported = supportedKinds(listener, protocol);
+  const { allowed, problems } = allowedRoutes(listener, supported, field);
+  const shape = shapeProblem(listener, protocol, field);
+  if (shape !== null) return unserved(listener, allowed.kinds, [...problems, shape]);
+  const ended = tlsOf(listener, protocol, { ...context, field: `${field}.tls` });
+  const findings = {
+    section: listener.name,
+    supportedKinds: allowed.kinds,
+    problems: [...problems, ...ended.problems],
+  };
+  if (ended.tls === undefined) return { server: null, findings };
+  return { server: serverOf(listener, protocol, owner, ended.tls, allowed), findings };
+}
+
+function serverOf(
+  listener: ListenerDocument,
+  protocol: Protocol,
+  owner: ServerOwner,
+  tls: GatewayServer['tls'],
+  allowed: AllowedRoutes,
+): GatewayServer {
+  const name = protocol === 'tcp' ? '*' : (listener.hostname ?? '*');
+  return {
+    ...owner,
+    section: listener.name,
+    port: listener.port,
+    protocol,
+    hosts: [{ name, namespace: null }],
+    tls,
+    allowed,
+    redirectToHttps: false,
+  };
+}
+
+/** The API's own protocols may be written in any case. */
+function protocolOf({ protocol }: ListenerDocument): Protocol | null {
+  const word = protocol.toUpperCase();
+  return Object.hasOwn(protocols, word) ? protocols[word as keyof typeof protocols] : null;
+}
+
+function unserved(
+  { name }: ListenerDocument,
+  kinds: readonly string[],
+  problems: readonly ListenerProblem[],
+): ReadListener {
+  return { server: null, findings: { section: name, supportedKinds: kinds, problems } };
+}
+
+function unknownProtocol({ protocol }: ListenerDocument, field: string): ListenerProblem {
+  const message = `${field}.protocol: ${protocol} is none of ${Object.keys(protocols).join(', ')}`;
+  return { type: 'Accepted', reason: 'UnsupportedProtocol', message };
+}
+
+/** What the API server would refuse, too, and nobody checks of a file. */
+function shapeProblem({ port, tls }: ListenerDocument, protocol: Protocol, field: string): ListenerProblem | null {
+  if (reservedPorts.has(port)) {
+    const message = `${field}.port: ${port} is a port that the gateway’s pods need themselves`;
+    return { type: 'Accepted', reason: 'PortUnavailable', message };
+  }
+  const message = tlsMistake(tls, protocol);
+  return message === null
+    ? null
+    : { type: 'Accepted', reason: 'UnsupportedValue', message: `${field}.tls: ${message}` };
+}
+
+function tlsMistake(tls: ListenerDocument['tls'], protocol: Protocol): string | null {
+  const speaksTls = protocol === 'https' || protocol === 'tls';
+  if (speaksTls && tls === null) return 'is needed by this protocol';
+  if (!speaksTls && tls !== null) return 'cannot be together with a protocol without TLS';
+  if (protocol === 'https' && tls?.mode === 'Passthrough') return 'requests can only be seen where TLS ends: Terminate';
+  return null;
+}
+
+/** `undefined`: it cannot be served. */
+function tlsOf(
+  { tls }: ListenerDocument,
+  protocol: Protocol,
+  context: TlsContext,
+): { readonly tls: GatewayServer['tls'] | undefined; readonly problems: readonly ListenerProblem[] } {
+  if (tls === null) return { tls: null, problems: [] };
+  if (tls.mode === 'Passthrough') return { tls: 'passthrough', problems: [] };
+  // What a Gateway says of certificates of clients is for requests; a listener's own word is for whatever it carries.
+  const own = tls.frontendValidation;
+  const clients =
+    own === null
+      ? protocol === 'https'
+        ? context.clients
+        : null
+      : { validation: own, from: context.from, field: `${context.field}.frontendValidation` };
+  const { terms, problems } = listenerTerms(tls, { ...context, clients });
+  return { tls: terms ?? undefined, problems };
+}
+
+function supportedKinds({ tls }: ListenerDocument, protocol: Protocol): readonly string[] {
+  switch (protocol) {
+    case 'http':
+    case 'https':
+      return ['HTTPRoute', 'GRPCRoute'];
+    case 'tls':
+      return tls?.mode === 'Passthrough' ? ['TLSRoute'] : ['TLSRoute', 'TCPRoute'];
+    case 'tcp':
+      return ['TCPRoute'];
+  }
+}
+
+function allowedRoutes({ allowedRoutes: asked }: ListenerDocument, supported: readonly string[], field: string) {
+  const isKnown = ({ group, kind }: { readonly group: string; readonly kind: string }): boolean =>
+    group === gatewayGroup && supported.includes(kind);
+  const wrong = asked.kinds.filter((kind) => !isKnown(kind)).map(({ kind }) => kind);
+  const kinds = asked.kinds.length === 0 ? supported : asked.kinds.filter(isKnown).map(({ kind }) => kind);
+  const message = `${field}.allowedRoutes.kinds: ${wrong.join(', ')} is none of ${supported.join(', ')}`;
+  const problems: readonly ListenerProblem[] =
+    wrong.length === 0 ? [] : [{ type: 'ResolvedRefs', reason: 'InvalidRouteKinds', message }];
+  const allowed: AllowedRoutes = { namespaces: routeNamespaces(asked.namespaces), kinds: [...new Set(kinds)] };
+  return { allowed, problems };
+}
+
+function routeNamespaces({ from, selector }: FromNamespacesDocument): AllowedRoutes['namespaces'] {
+  switch (from) {
+    case 'All':
+      return 'all';
+    case 'Selector':
+      return selector ?? 'none';
+    case 'None':
+      return 'none';
+    default:
+      return 'same';
+  }
+}
