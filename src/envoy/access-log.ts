@@ -8,8 +8,8 @@ import { StdoutAccessLogSchema } from '../proto/gen/envoy-api/envoy/extensions/a
 import { labelOperator } from '../config/access-log-format.ts';
 import { allOf, anyOf, atEnd, callsOfGrpc, found } from './log-filters.ts';
 import type { LogFilter } from './log-filters.ts';
-import { connectionSecurity, serviceLabels, sourceLabels } from './metrics/labels.ts';
-import type { Label } from './metrics/labels.ts';
+import { labelsOf } from './metrics/labels.ts';
+import type { TrafficLabels } from './metrics/labels.ts';
 import type { AccessLogFormat, AccessLogSettings } from './model.ts';
 import { findings, findingText } from './security/findings.ts';
 import type { Carried } from './security/findings.ts';
@@ -59,10 +59,10 @@ const line =
 export function accessLogs(
   settings: AccessLogSettings | null,
   carried: Carried,
-  destination: readonly Label[],
+  traffic: TrafficLabels,
 ): Init<typeof AccessLogSchema>[] {
   if (settings === null) return [];
-  const labels = Object.fromEntries([...sourceLabels, ...serviceLabels, connectionSecurity, ...destination]);
+  const labels = Object.fromEntries(labelsOf(traffic));
   const log = typed('envoy.access_loggers.stdout', StdoutAccessLogSchema, {
     accessLogFormat: { case: 'logFormat', value: formatOf(settings.format, carried, labels) },
   });

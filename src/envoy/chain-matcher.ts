@@ -5,6 +5,7 @@ import {
   DestinationIPInputSchema,
   DestinationPortInputSchema,
   ServerNameInputSchema,
+  TransportProtocolInputSchema,
 } from '../proto/gen/envoy-api/envoy/extensions/matching/common_inputs/network/v3/network_inputs_pb.ts';
 import type {
   Matcher_MatcherList_FieldMatcherSchema,
@@ -25,6 +26,7 @@ export type Branch = MessageInitShape<typeof Matcher_OnMatchSchema>;
 export type Tree = Init<typeof MatcherSchema>;
 
 const serverNameInput = input('server-name', packed(ServerNameInputSchema));
+const transportInput = input('transport-protocol', packed(TransportProtocolInputSchema));
 const destinationIpInput = input('destination-ip', packed(DestinationIPInputSchema));
 const destinationPortInput = input('destination-port', packed(DestinationPortInputSchema));
 const applicationProtocolInput = input('application-protocol', packed(ApplicationProtocolInputSchema));
@@ -35,6 +37,35 @@ export function toChain(name: string): Branch {
 
 export function byDestination(branches: ReadonlyMap<string, Branch>): Tree {
   return tree(destinationIpInput, branches);
+}
+
+/** Whatever is connected. */
+export function byNothing(branch: Branch): Tree {
+  return { onNoMatch: branch };
+}
+
+/** Only what is spoken under the named protocol, as the inspector has seen in the first bytes. */
+export function byTransport(transport: 'tls' | 'quic', branch: Branch): Tree {
+  return tree(transportInput, new Map([[transport, branch]]));
+}
+
+/**
+ * By the name that a client of TLS asks for: the branch of that very name, else of the longest wildcard that it fits, else of `*`,
+ * which also has clients that say no name.
+ */
+export function byServerName(branches: ReadonlyMap<string, Branch>, otherwise: Branch): Branch {
+  const all = [...branches];
+  const rest = branches.get('*') ?? otherwise;
+  const matchers = all
+    .filter(([name]) => name.startsWith('*.'))
+    .toSorted(([one], [other]) => other.length - one.length)
+    .map(([name, onMatch]) => ({ predicate: ofText(serverNameInput, namePattern(name)), onMatch }));
+  const wildcards =
+    matchers.length === 0
+      ? rest
+      : nested({ matcherType: { case: 'matcherList', value: { matchers } }, onNoMatch: rest });
+  const exact = new Map(all.filter(([name]) => !name.startsWith('*')));
+  return exact.size === 0 ? wildcards : nested(tree(serverNameInput, exact, wildcards));
 }
 
 export function byPort(branches: ReadonlyMap<string, Branch>, otherwise?: Branch): Branch {

@@ -11,7 +11,14 @@ import type { OutlierDetectionSchema } from '../proto/gen/envoy-api/envoy/config
 import { balancing } from './balancing.ts';
 import { assignment } from './endpoints.ts';
 import { defaultTrafficPolicy } from './model.ts';
-import type { ConnectionLimits, Destination, OutlierPolicy, TcpKeepalive, WaypointInput } from './model.ts';
+import type {
+  ConnectionLimits,
+  Destination,
+  DestinationsInput,
+  OutlierPolicy,
+  TcpKeepalive,
+  WaypointInput,
+} from './model.ts';
 import { clusterName, directCluster, statisticsName } from './names.ts';
 import { clusterMetadata } from './metrics/labels.ts';
 import { transportSocket } from './transport-socket.ts';
@@ -23,11 +30,15 @@ import type { Init } from './values.ts';
 const unlimited = 4_294_967_295;
 
 export function buildClusters(input: WaypointInput): readonly Cluster[] {
-  const clusters = input.destinations.map((destination) => buildCluster(destination, input));
+  const clusters = destinationClusters(input);
   return input.workloads.length === 0 ? clusters : [...clusters, direct()];
 }
 
-function buildCluster(destination: Destination, input: WaypointInput): Cluster {
+export function destinationClusters(input: DestinationsInput): readonly Cluster[] {
+  return input.destinations.map((destination) => buildCluster(destination, input));
+}
+
+function buildCluster(destination: Destination, input: DestinationsInput): Cluster {
   const { policy } = destination;
   const keepalive = given(policy.tcpKeepalive, keepaliveOf);
   const outlierDetection = given(policy.outliers, outlierDetectionOf);
@@ -47,7 +58,7 @@ function buildCluster(destination: Destination, input: WaypointInput): Cluster {
   });
 }
 
-function discovery(destination: Destination, input: WaypointInput): Init<typeof ClusterSchema> {
+function discovery(destination: Destination, input: DestinationsInput): Init<typeof ClusterSchema> {
   const { endpoints, policy } = destination;
   if (policy.balancer.kind === 'passthrough')
     return { clusterDiscoveryType: { case: 'type', value: Discovery.ORIGINAL_DST } };

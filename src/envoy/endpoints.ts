@@ -10,20 +10,23 @@ import { parseAddress } from '../model/address.ts';
 import { isForbiddenAddress } from './forbidden-addresses.ts';
 import { localityKey, placeOf } from './locality.ts';
 import type { Place } from './locality.ts';
-import type { Destination, Endpoint, WaypointInput } from './model.ts';
+import type { Destination, DestinationsInput, Endpoint } from './model.ts';
 import { clusterName } from './names.ts';
 import { endpointMetadata } from './metrics/labels.ts';
 import { given } from './values.ts';
 import type { Init } from './values.ts';
 
 /** Endpoints of every destination whose addresses are known, each by the name of its cluster. */
-export function buildEndpoints(input: WaypointInput): readonly ClusterLoadAssignment[] {
+export function buildEndpoints(input: DestinationsInput): readonly ClusterLoadAssignment[] {
   return input.destinations
     .filter(({ endpoints, policy }) => endpoints.kind === 'known' && policy.balancer.kind !== 'passthrough')
     .map((destination) => create(ClusterLoadAssignmentSchema, assignment(destination, input)));
 }
 
-export function assignment(destination: Destination, input: WaypointInput): Init<typeof ClusterLoadAssignmentSchema> {
+export function assignment(
+  destination: Destination,
+  input: DestinationsInput,
+): Init<typeof ClusterLoadAssignmentSchema> {
   const allowed = destination.endpoints.list.filter((endpoint) => mayBeReached(endpoint, input));
   const placed = groupByLocality(allowed).map((group) => ({
     group,
@@ -42,7 +45,10 @@ export function assignment(destination: Destination, input: WaypointInput): Init
 }
 
 /** Envoy would dial its own admin page, or the node's own services, for whoever may write an endpoint. */
-export function mayBeReached({ address }: Endpoint, { forbiddenAddresses }: WaypointInput): boolean {
+export function mayBeReached(
+  { address }: Endpoint,
+  { forbiddenAddresses }: Pick<DestinationsInput, 'forbiddenAddresses'>,
+): boolean {
   if (forbiddenAddresses.has(address)) return false;
   const parsed = parseAddress(address);
   return parsed === null || !isForbiddenAddress(parsed);

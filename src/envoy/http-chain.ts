@@ -42,19 +42,28 @@ export interface HttpChainSettings {
   readonly watched: readonly AccessPolicy[];
 }
 
-/** Filters of one address and port that speaks HTTP. */
-export function httpChain(name: string, settings: HttpChainSettings): Init<typeof FilterChainSchema> {
+type HttpFilter = Init<typeof HttpFilterSchema>;
+type ConnectionManager = Init<typeof HttpConnectionManagerSchema>;
+
+/**
+ * Filters of one address and port that speaks HTTP.
+ *
+ * @param otherwise what is not as at a waypoint, field by field
+ */
+export function httpChain(
+  name: string,
+  settings: HttpChainSettings,
+  otherwise: ConnectionManager = {},
+): Init<typeof FilterChainSchema> {
+  const manager = { ...connectionManager(settings), ...otherwise };
   return {
     name,
     filters: [
-      connectionStateFilter(settings.telemetry.state),
-      typed('envoy.filters.network.http_connection_manager', HttpConnectionManagerSchema, connectionManager(settings)),
+      connectionStateFilter(settings.telemetry),
+      typed('envoy.filters.network.http_connection_manager', HttpConnectionManagerSchema, manager),
     ],
   };
 }
-
-type HttpFilter = Init<typeof HttpFilterSchema>;
-type ConnectionManager = Init<typeof HttpConnectionManagerSchema>;
 
 function connectionManager(settings: HttpChainSettings): ConnectionManager {
   const { http, telemetry, routes, grpc, security, watched } = settings;
@@ -63,9 +72,9 @@ function connectionManager(settings: HttpChainSettings): ConnectionManager {
     routeSpecifier: { case: 'rds', value: { configSource: aggregated(), routeConfigName: routes } },
     httpFilters: [...security, ...trafficFilters(grpc)],
     accessLog: [
-      ...requestMetrics(telemetry.destination, grpc),
-      ...policyMetrics(watched, 'requests'),
-      ...accessLogs(http.accessLog, 'requests', telemetry.destination),
+      ...requestMetrics(telemetry.labels, grpc),
+      ...policyMetrics(watched, 'requests', telemetry.labels),
+      ...accessLogs(http.accessLog, 'requests', telemetry.labels),
     ],
     // WebSocket, over HTTP/2 too, where it is a CONNECT.
     upgradeConfigs: [{ upgradeType: 'websocket' }],

@@ -17,7 +17,10 @@ export interface WaypointInput {
   readonly http: HttpSettings;
 }
 
-/** What holds for all traffic of a waypoint. */
+/** What clusters and their endpoints are made from: of a waypoint, or of a gateway. */
+export type DestinationsInput = Pick<WaypointInput, 'destinations' | 'locality' | 'forbiddenAddresses'>;
+
+/** What holds for all traffic of a waypoint or a gateway. */
 export interface HttpSettings {
   /** As Istio's `pathNormalization`; the wider ones defend policies on paths against applications that read loosely. */
   readonly pathNormalization: 'none' | 'base' | 'merge-slashes' | 'decode-and-merge-slashes';

@@ -62,18 +62,22 @@ export function proxyHeaderFilter(): Init<typeof ListenerFilterSchema> {
   });
 }
 
-/**
- * Under names of their own, which routes, policies and logs ask for.
- *
- * @param known further states of every connection, by their keys
- */
-export function connectionStateFilter(known: Readonly<Record<string, string>>): Init<typeof FilterSchema> {
+/** What connections of a chain know of themselves. */
+export interface ConnectionState {
+  /** Of every connection, by their keys. */
+  readonly state: Readonly<Record<string, string>>;
+  /** Whether connections begin with the header. Without one nobody is anybody, whatever a client says. */
+  readonly announced: boolean;
+}
+
+/** Under names of their own, which routes, policies and logs ask for. */
+export function connectionStateFilter({ state: known, announced }: ConnectionState): Init<typeof FilterSchema> {
   const peer = peerFacts.map(({ filterState }) =>
     state(filterState, `%FILTER_STATE(${headerState}:FIELD:${filterState})%`),
   );
   const others = Object.entries(known).map(([key, value]) => state(key, formatLiteral(value)));
   return typed('envoy.filters.network.set_filter_state', SetFilterStateSchema, {
-    onNewConnection: [...peer, ...others],
+    onNewConnection: [...(announced ? peer : []), ...others],
   });
 }
 

@@ -1,22 +1,15 @@
 import type { FilterChainSchema } from '../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
-import { byFirstBytes, byRule, toChain } from './chain-matcher.ts';
+import { byFirstBytes, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
+import { choose, named, tcpTargets } from './connection-plan.ts';
 import { httpChain } from './http-chain.ts';
-import type {
-  BoundPort,
-  BoundService,
-  ConnectionRule,
-  ConnectionTarget,
-  DestinationName,
-  HttpSettings,
-} from './model.ts';
-import { chainName, clusterName, missingCluster } from './names.ts';
+import type { BoundPort, BoundService, ConnectionTarget, DestinationName, HttpSettings } from './model.ts';
+import { chainName } from './names.ts';
 import type { PolicyLookup } from './policies.ts';
 import { asksForServerName, connectionFilters } from './security/connection-rules.ts';
 import type { Security } from './security/model.ts';
 import { requestFilters } from './security/request-filters.ts';
 import { gateTcp, refusingChains, tcpChain } from './tcp-chain.ts';
-import type { TcpTarget } from './tcp-chain.ts';
 import { serviceTelemetry } from './metrics/chain.ts';
 import type { Init } from './values.ts';
 
@@ -79,8 +72,9 @@ function planTcp(service: BoundService, port: BoundPort): PortPlan {
 
 /** Of those who may connect. */
 function planConnections({ connections }: BoundPort, base: string, inspections: readonly Inspection[]): PortPlan {
-  const isOne = connections === null || connections.length === 0;
-  return isOne ? { branch: toChain(base), inspections } : choose(named(connections, base), inspections);
+  if (connections === null || connections.length === 0) return { branch: toChain(base), inspections };
+  const { branch, readsNames } = choose(named(connections, base));
+  return { branch, inspections: readsNames ? ['tls'] : inspections };
 }
 
 /** The chains that the plan of the port leads to. */
@@ -144,37 +138,4 @@ function connectionChains(
   // Of rules that are none of which holds nothing is reached.
   if (connections.length === 0) return [{ name: base, targets: [] }];
   return named(connections, base).map(({ rule, name }) => ({ name, targets: rule.targets }));
-}
-
-interface NamedRule {
-  readonly rule: ConnectionRule;
-  /** Of its chain. */
-  readonly name: string;
-}
-
-function named(rules: readonly ConnectionRule[], base: string): readonly NamedRule[] {
-  return rules.map((rule, index) => ({ rule, name: index === 0 ? base : `${base}|${index}` }));
-}
-
-/** The first rule that asks for nothing takes what the ones before it leave. */
-function choose(rules: readonly NamedRule[], inspections: readonly Inspection[]): PortPlan {
-  const open = rules.findIndex(({ rule }) => rule.serverNames.length === 0 && rule.from === null);
-  const asking = open < 0 ? rules : rules.slice(0, open);
-  const otherwise = rules[open];
-  const last = otherwise === undefined ? undefined : toChain(otherwise.name);
-  if (asking.length === 0 && last !== undefined) return { branch: last, inspections };
-  const branches = asking.map(({ rule, name }) => ({ rule, branch: toChain(name) }));
-  // Reading a name takes the client's first bytes: a server that speaks first is not to wait for them without need.
-  const names = asking.some(({ rule }) => rule.serverNames.length > 0);
-  return { branch: byRule(branches, last), inspections: names ? ['tls'] : inspections };
-}
-
-/** Envoy wants weights above zero; with none left nothing is reached. */
-function tcpTargets(targets: readonly ConnectionTarget[]): readonly TcpTarget[] {
-  const used = targets.filter(({ weight }) => weight > 0);
-  if (used.length === 0) return [{ cluster: missingCluster, weight: 1 }];
-  return used.map(({ destination, weight }) => ({
-    cluster: destination === null ? missingCluster : clusterName(destination),
-    weight,
-  }));
 }

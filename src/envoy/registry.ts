@@ -19,6 +19,7 @@ import { file_envoy_extensions_filters_network_http_connection_manager_v3_http_c
 import { file_envoy_extensions_filters_network_rbac_v3_rbac } from '../proto/gen/envoy-api/envoy/extensions/filters/network/rbac/v3/rbac_pb.ts';
 import { file_envoy_extensions_filters_network_set_filter_state_v3_set_filter_state } from '../proto/gen/envoy-api/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state_pb.ts';
 import { file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy } from '../proto/gen/envoy-api/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy_pb.ts';
+import { file_envoy_extensions_transport_sockets_quic_v3_quic_transport } from '../proto/gen/envoy-api/envoy/extensions/transport_sockets/quic/v3/quic_transport_pb.ts';
 import { file_envoy_extensions_transport_sockets_tls_v3_tls } from '../proto/gen/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
 import { file_envoy_extensions_upstreams_http_v3_http_protocol_options } from '../proto/gen/envoy-api/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.ts';
 import { file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts } from '../proto/gen/envoy-api/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts_pb.ts';
@@ -49,6 +50,7 @@ export const envoyTypes: Registry = createRegistry(
   file_envoy_extensions_filters_network_rbac_v3_rbac,
   file_envoy_extensions_filters_network_set_filter_state_v3_set_filter_state,
   file_envoy_extensions_filters_network_tcp_proxy_v3_tcp_proxy,
+  file_envoy_extensions_transport_sockets_quic_v3_quic_transport,
   file_envoy_extensions_transport_sockets_tls_v3_tls,
   file_envoy_extensions_upstreams_http_v3_http_protocol_options,
   file_envoy_extensions_retry_host_previous_hosts_v3_previous_hosts,

@@ -53,7 +53,7 @@ function configuration(name: string, routes: Route[], security: Record<string, A
 }
 
 /** Beyond 4 KiB Envoy has to be told how long a body may be. */
-function longBodies(routes: readonly Route[]): { maxDirectResponseBodySizeBytes?: number } {
+export function longBodies(routes: readonly Route[]): { maxDirectResponseBodySizeBytes?: number } {
   const bodies = routes.map(({ action }) => {
     const specifier = action?.case === 'directResponse' ? action.value.body?.specifier : undefined;
     return specifier?.case === 'inlineString' ? Buffer.byteLength(specifier.value) : 0;
@@ -65,8 +65,15 @@ function longBodies(routes: readonly Route[]): { maxDirectResponseBodySizeBytes?
 function routesOf(service: BoundService, port: BoundPort, policies: PolicyLookup): Route[] {
   const { namespace, hostname } = service;
   const own: DestinationName = { namespace, hostname, port: port.number, subset: null };
-  const rules = port.rules ?? [ruleTo('default', own)];
-  const limited = new Set(service.security.limits.flatMap((limit) => limitedRoute(limit) ?? []));
+  return ruleRoutes(port.rules ?? [ruleTo('default', own)], service.security, policies);
+}
+
+export function ruleRoutes(
+  rules: readonly HttpRule[],
+  { limits }: Pick<Security, 'limits'>,
+  policies: PolicyLookup,
+): Route[] {
+  const limited = new Set(limits.flatMap((limit) => limitedRoute(limit) ?? []));
   return rules.map((rule) => ({ ...route(rule, policies), ...limitedBy(rule, limited) }));
 }
 

@@ -7,16 +7,21 @@ import { routeMatch } from './route-match.ts';
 
 /** What stands in for routes that Envoy refuses. */
 
-/** The routes of one, with what the other asks of those who come. */
+/** The routes of one, with what the other asks of those who come: at a waypoint by the virtual host, at a gateway as a whole. */
 export function joinedRoutes(routes: RouteConfiguration, security: RouteConfiguration): RouteConfiguration {
   const asked = new Map(security.virtualHosts.map((host) => [host.name, host.typedPerFilterConfig]));
   return create(RouteConfigurationSchema, {
     ...routes,
+    typedPerFilterConfig: security.typedPerFilterConfig,
     virtualHosts: routes.virtualHosts.map((host) => ({ ...host, typedPerFilterConfig: asked.get(host.name) ?? {} })),
   });
 }
 
-const unavailable = { kind: 'respond', status: 503, body: 'the waypoint refuses what is asked of it here\n' } as const;
+const unavailable = {
+  kind: 'respond',
+  status: 503,
+  body: 'the proxy refuses what it was told of this place\n',
+} as const;
 
 /** Every request is answered 503. */
 export function closedRoutes({ name }: Pick<RouteConfiguration, 'name'>): RouteConfiguration {

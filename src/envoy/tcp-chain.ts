@@ -46,7 +46,7 @@ export function tcpChain(
   return {
     name,
     filters: [
-      connectionStateFilter(settings.telemetry.state),
+      connectionStateFilter(settings.telemetry),
       ...settings.security,
       typed('envoy.filters.network.tcp_proxy', TcpProxySchema, {
         statPrefix: statisticsName(name),
@@ -54,9 +54,9 @@ export function tcpChain(
         ...timesOf(settings.policies),
         hashPolicy: [...connectionHash(settings.policies)],
         accessLog: [
-          ...connectionMetrics(settings.telemetry.destination),
-          ...policyMetrics(settings.watched, 'connections'),
-          ...accessLogs(settings.accessLog, 'connections', settings.telemetry.destination),
+          ...connectionMetrics(settings.telemetry.labels),
+          ...policyMetrics(settings.watched, 'connections', settings.telemetry.labels),
+          ...accessLogs(settings.accessLog, 'connections', settings.telemetry.labels),
         ],
         accessLogOptions: { flushAccessLogOnConnected: true },
       }),

@@ -15,7 +15,7 @@ const nothingPasses = `${separator}closed`;
 
 /** Routes, and policies and limits with them. The version says of these which they are: also of one that an Envoy comes back with. */
 export function routesResource(routes: RouteConfiguration, origins: readonly string[]): WaypointResource {
-  const security = routes.virtualHosts.map(({ typedPerFilterConfig }) =>
+  const security = [routes, ...routes.virtualHosts].map(({ typedPerFilterConfig }) =>
     toBinary(VirtualHostSchema, create(VirtualHostSchema, { typedPerFilterConfig })),
   );
   return marked(routes, origins, separator + shortHash(Buffer.concat(security)));

@@ -1,5 +1,5 @@
 import type { HttpRule } from '../http-rules.ts';
-import type { ConnectionRule, Destination, HttpSettings } from '../model.ts';
+import type { ConnectionRule, Destination, HttpSettings, WorkloadLabels } from '../model.ts';
 import type { Security } from '../security/model.ts';
 import type { Locality } from '../../model/workload.ts';
 
@@ -13,6 +13,8 @@ export interface GatewayInput {
   /** Addresses that no endpoint may have besides loopback and link-local ones. */
   readonly forbiddenAddresses: ReadonlySet<string>;
   readonly http: HttpSettings;
+  /** Of the gateway's own pods, for metrics and logs: as far as the mesh knows it is they who send. null: unknown. */
+  readonly labels: WorkloadLabels | null;
 }
 
 /** A port of the gateway's pods that clients connect to. */
@@ -21,9 +23,17 @@ export interface GatewayPort {
   readonly number: number;
   /** Each connection begins with a header of PROXY protocol, v1 or v2, which says who the client is. */
   readonly proxyProtocol: boolean;
-  /** HTTP/3 beside HTTP/2, on the UDP port of the same number. Only where `serves` is `tls` with HTTP in it. */
-  readonly http3: boolean;
+  /**
+   * HTTP/3 beside HTTP/2, on the UDP port of the same number; null: none. Only servers of TLS that answer requests have it, and of
+   * these none that asks for certificates, for Envoy does not over QUIC. Nor has a port whose connections begin with PROXY protocol.
+   */
+  readonly http3: Http3 | null;
   readonly serves: PortService;
+}
+
+export interface Http3 {
+  /** UDP port that clients know, the Service's: they are told of it in `alt-svc`. */
+  readonly clientPort: number;
 }
 
 export type PortService =
@@ -34,9 +44,12 @@ export type PortService =
 
 /** What answers requests: one table of routes. */
 export interface HttpSite {
-  /** Of its chain and its routes: `http.8080`, `https.8443.LISTENER.GATEWAY.NAMESPACE`. */
+  /** Of its chain and its routes, and no other site's: `http.8080`, `https.8443.LISTENER.GATEWAY.NAMESPACE`. */
   readonly name: string;
-  /** Each domain once; a request whose host is none of them is answered 404. */
+  /**
+   * Each domain once, and at a server of TLS among those that its own names are for, or nothing is served there. A request whose host
+   * is none of them is answered 404; over TLS 421 where another server of the port has the host.
+   */
   readonly hosts: readonly VirtualHost[];
   readonly security: Security;
 }
@@ -46,26 +59,36 @@ export interface VirtualHost {
   readonly domains: readonly string[];
   /** In order of precedence, the first that matches counts, none is 404. */
   readonly rules: readonly HttpRule[];
-  /** Every request is sent to the same place by https (301), whatever the rules. */
+  /** Every request that has not come by https to here or to a trusted proxy is sent to the same place by https (301). */
   readonly redirectToHttps: boolean;
 }
 
 /** Whole connections. */
 export interface ConnectionSite {
-  /** Of its chains, and of their statistics. */
+  /** Of its chains and of their statistics, and no other site's. */
   readonly name: string;
   /** In order of precedence; none: every connection is closed. */
   readonly connections: readonly ConnectionRule[];
   readonly security: Security;
 }
 
-export interface TlsServer {
-  /** `example.com`, `*.example.com` or `*`: any name, and none. */
+export type TlsServer = TerminatingServer | PassingServer;
+
+interface NamedServer {
+  /** `example.com`, `*.example.com` or `*`: any name, and none. In lower case; of two servers with one name the first has it. */
   readonly serverNames: readonly string[];
-  /** null: TLS is between client and destination, the gateway only reads the name. */
-  readonly tls: ServerTls | null;
+}
+
+export interface TerminatingServer extends NamedServer {
+  readonly tls: ServerTls;
   readonly serves:
     { readonly kind: 'http'; readonly site: HttpSite } | { readonly kind: 'tcp'; readonly site: ConnectionSite };
+}
+
+/** TLS is between client and destination, the gateway only reads the name. */
+export interface PassingServer extends NamedServer {
+  readonly tls: null;
+  readonly serves: { readonly kind: 'tcp'; readonly site: ConnectionSite };
 }
 
 /** How the gateway proves itself, and what it asks of clients. */

@@ -50,9 +50,9 @@ export const endpointLabels: readonly Label[] = labelNames.map(([label, field]) 
   `%UPSTREAM_METADATA(${metadataKey}:${field})%`,
 ]);
 
-/** Of a workload that is addressed itself: which one is certain beforehand. */
-export function fixedLabels(labels: WorkloadLabels | null): readonly Label[] {
-  return labelNames.map(([label, field]) => [`destination_${label}`, formatLiteral(labels?.[field] || unknown)]);
+/** Of a workload of which it is certain beforehand which one it is. */
+export function fixedLabels(end: 'source' | 'destination', labels: WorkloadLabels | null): readonly Label[] {
+  return labelNames.map(([label, field]) => [`${end}_${label}`, formatLiteral(labels?.[field] || unknown)]);
 }
 
 /** The service that was sent to, which rules may have chosen; before that is decided, the one that was asked for. */
@@ -63,12 +63,30 @@ export const serviceLabels: readonly Label[] = (['service', 'service_name', 'ser
   ],
 );
 
-export const connectionSecurity: Label = ['connection_security_policy', filterState('ambit.peer.connection_security')];
+/** How a client has come. */
+export const peerSecurity: Label = ['connection_security_policy', filterState('ambit.peer.connection_security')];
+/** As Istio's proxies have it where they tell of what they send themselves. */
+export const unknownSecurity: Label = ['connection_security_policy', unknown];
+
+/** What metrics and logs say of a chain's traffic. Chains that say the same share one object. */
+export interface TrafficLabels {
+  readonly reporter: 'waypoint' | 'source';
+  /** Of whoever sends. */
+  readonly source: readonly Label[];
+  /** Of the workload that is sent to. */
+  readonly destination: readonly Label[];
+  readonly security: Label;
+}
+
+/** Those that both ends and their connection have, the service's among them. */
+export function labelsOf({ source, destination, security }: TrafficLabels): readonly Label[] {
+  return [...source, ...destination, ...serviceLabels, security];
+}
 
 /** Every label that a metric of traffic may have. */
 export const trafficLabelNames: readonly string[] = [
   'reporter',
-  ...[...sourceLabels, ...endpointLabels, ...serviceLabels, connectionSecurity].map(([name]) => name),
+  ...[...sourceLabels, ...endpointLabels, ...serviceLabels, peerSecurity].map(([name]) => name),
   ...['request_protocol', 'response_code', 'grpc_response_status', 'response_flags'],
 ];
 
@@ -82,10 +100,15 @@ export function clusterMetadata({ hostname, namespace }: Destination): Init<type
 }
 
 /** State of connections that ask for the service. */
-export function serviceState(service: BoundService): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(serviceFacts(service)).map(([key, value]) => [`${metadataKey}.${key}`, value]),
-  );
+export function serviceState(service: BoundService): Readonly<Record<string, string>> {
+  return stateOf(serviceFacts(service));
+}
+
+/** State of connections that ask for none: only their requests' routes know one. */
+export const noServiceState = stateOf({ service: unknown, service_name: unknown, service_namespace: unknown });
+
+function stateOf(facts: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(facts).map(([key, value]) => [`${metadataKey}.${key}`, value]));
 }
 
 /** What `serviceLabels` are made of. */

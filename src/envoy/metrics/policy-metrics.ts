@@ -7,27 +7,32 @@ import type { Init } from '../values.ts';
 import { requestProtocol } from './label-rules.ts';
 import type { Tag } from './label-rules.ts';
 import { serviceLabels } from './labels.ts';
+import type { TrafficLabels } from './labels.ts';
 import { auditDecisions, dryRunDecisions } from './names.ts';
 import { counterLog } from './traffic-metrics.ts';
 
 type AccessLog = Init<typeof AccessLogSchema>;
 
 /** Counts what policies find that decide nothing; where there are none nothing is counted. */
-export function policyMetrics(policies: readonly AccessPolicy[], carried: Carried): readonly AccessLog[] {
+export function policyMetrics(
+  policies: readonly AccessPolicy[],
+  carried: Carried,
+  { reporter }: Pick<TrafficLabels, 'reporter'>,
+): readonly AccessLog[] {
   const audits = policies.some(({ action }) => action === 'audit');
   const tries = (allows: boolean): boolean =>
     policies.some(({ action, dryRun }) => dryRun && action !== 'audit' && (action === 'allow') === allows);
   return [
-    ...(audits ? [decisions(auditDecisions, 'audit', carried)] : []),
-    ...(tries(false) ? [decisions(dryRunDecisions, 'deny', carried)] : []),
-    ...(tries(true) ? [decisions(dryRunDecisions, 'allow', carried)] : []),
+    ...(audits ? [decisions(auditDecisions, 'audit', carried, reporter)] : []),
+    ...(tries(false) ? [decisions(dryRunDecisions, 'deny', carried, reporter)] : []),
+    ...(tries(true) ? [decisions(dryRunDecisions, 'allow', carried, reporter)] : []),
   ];
 }
 
-function decisions(name: string, of: keyof typeof findings, carried: Carried): AccessLog {
+function decisions(name: string, of: keyof typeof findings, carried: Carried, reporter: string): AccessLog {
   const { finding, policy } = findings[of];
   const tags: readonly Tag[] = [
-    { name: 'reporter', valueFormat: 'waypoint' },
+    { name: 'reporter', valueFormat: reporter },
     { name: 'policy', valueFormat: findingText(carried, policy) },
     ...(of === 'audit'
       ? []

@@ -14,8 +14,8 @@ import { typed } from '../values.ts';
 import type { Init } from '../values.ts';
 import { grpcStatus, requestProtocol } from './label-rules.ts';
 import type { Tag } from './label-rules.ts';
-import { connectionSecurity, serviceLabels, sourceLabels } from './labels.ts';
-import type { Label } from './labels.ts';
+import { serviceLabels } from './labels.ts';
+import type { Label, TrafficLabels } from './labels.ts';
 import { grpcCalls, messagesLabel } from './names.ts';
 
 /**
@@ -47,14 +47,14 @@ type Histogram = Init<typeof Config_HistogramSchema>;
 /**
  * Counts requests when they have ended.
  *
- * @param destination labels of the workload that was sent to; @param grpc clients may speak gRPC, whose messages count too
+ * @param grpc clients may speak gRPC, whose messages count too
  */
-export function requestMetrics(destination: readonly Label[], grpc: boolean): readonly AccessLog[] {
-  return grpc ? [ofRequests(destination), ofMessages(destination)] : [ofRequests(destination)];
+export function requestMetrics(labels: TrafficLabels, grpc: boolean): readonly AccessLog[] {
+  return grpc ? [ofRequests(labels), ofMessages(labels)] : [ofRequests(labels)];
 }
 
-const ofRequests = madeOnce((destination: readonly Label[]): AccessLog => {
-  const tags = requestTags(destination);
+const ofRequests = madeOnce((labels): AccessLog => {
+  const tags = requestTags(labels);
   return statsLog({
     counters: [one('istio_requests_total', tags)],
     histograms: [
@@ -69,15 +69,15 @@ const ofRequests = madeOnce((destination: readonly Label[]): AccessLog => {
  * Envoy knows how many messages a call had only as a text of both numbers, `3,1`, and takes no such text for a value. So calls are
  * counted, by that text among their labels, and whoever reads the page multiplies.
  */
-const ofMessages = madeOnce((destination: readonly Label[]): AccessLog => {
+const ofMessages = madeOnce((labels): AccessLog => {
   const messages = fixed([messagesLabel, `%FILTER_STATE(${grpcStatsFilter}:PLAIN)%`]);
-  const calls = one(grpcCalls, [...requestTags(destination), messages]);
+  const calls = one(grpcCalls, [...requestTags(labels), messages]);
   return { ...statsLog({ counters: [calls] }, boundsOfCalls), filter: callsOfGrpc };
 });
 
 /** Counts connections; their bytes when they have ended. */
-export const connectionMetrics = madeOnce((destination: readonly Label[]): readonly AccessLog[] => {
-  const tags = connectionTags(destination);
+export const connectionMetrics = madeOnce((labels): readonly AccessLog[] => {
+  const tags = connectionTags(labels);
   const opened = statsLog({ counters: [one('istio_tcp_connections_opened_total', tags)] });
   const ended = statsLog({
     counters: [
@@ -99,27 +99,27 @@ export function counterLog(name: string, tags: readonly Tag[], filter: LogFilter
 }
 
 /** All chains of services have the same labels, and a thousand chains need not make the same ten kilobytes each. */
-function madeOnce<Made>(make: (destination: readonly Label[]) => Made): (destination: readonly Label[]) => Made {
-  const made = new WeakMap<readonly Label[], Made>();
-  return (destination) => {
-    const known = made.get(destination) ?? make(destination);
-    made.set(destination, known);
+function madeOnce<Made>(make: (labels: TrafficLabels) => Made): (labels: TrafficLabels) => Made {
+  const made = new WeakMap<TrafficLabels, Made>();
+  return (labels) => {
+    const known = made.get(labels) ?? make(labels);
+    made.set(labels, known);
     return known;
   };
 }
 
-function requestTags(destination: readonly Label[]): readonly Tag[] {
-  return [...commonTags(destination), requestProtocol, fixed(['response_code', '%RESPONSE_CODE%']), grpcStatus];
+function requestTags(labels: TrafficLabels): readonly Tag[] {
+  return [...commonTags(labels), requestProtocol, fixed(['response_code', '%RESPONSE_CODE%']), grpcStatus];
 }
 
-function connectionTags(destination: readonly Label[]): readonly Tag[] {
-  return [...commonTags(destination), fixed(['request_protocol', 'tcp'])];
+function connectionTags(labels: TrafficLabels): readonly Tag[] {
+  return [...commonTags(labels), fixed(['request_protocol', 'tcp'])];
 }
 
-function commonTags(destination: readonly Label[]): readonly Tag[] {
-  const reporter: Label = ['reporter', 'waypoint'];
+function commonTags(labels: TrafficLabels): readonly Tag[] {
+  const reporter: Label = ['reporter', labels.reporter];
   const flags: Label = ['response_flags', '%RESPONSE_FLAGS%'];
-  return [reporter, ...sourceLabels, ...destination, ...serviceLabels, flags, connectionSecurity].map(fixed);
+  return [reporter, ...labels.source, ...labels.destination, ...serviceLabels, flags, labels.security].map(fixed);
 }
 
 function fixed([name, valueFormat]: Label): Tag {

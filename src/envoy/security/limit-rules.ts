@@ -17,18 +17,30 @@ const plenty = 4_294_967_295;
 /** Buckets of clients that are kept for one place; the one that was used longest ago goes first. */
 const rememberedClients = 10_000;
 
+/** What tells clients apart: whom the mesh vouches for, or, where it vouches for nobody, the address that trusted proxies say. */
+export type ClientsBy = 'identity' | 'address';
+
+/**
+ * A client has a whole /64 of IPv6 for itself: a bucket for each of its addresses would be no limit. Envoy writes the block as a value
+ * of this very key.
+ */
+const addressKey = 'masked_remote_address';
+const address: Init<typeof RateLimit_ActionSchema> = {
+  actionSpecifier: { case: 'maskedRemoteAddress', value: { v4PrefixMaskLen: 32, v6PrefixMaskLen: 64 } },
+};
+
 type Action = Init<typeof RateLimit_ActionSchema>;
 
-/** The buckets of one service, in the words of a virtual host. @param limits at least one */
-export function limitRules(limits: readonly RateLimit[]): Any {
+/** The buckets of one service or gateway, in the words of its routes. @param limits at least one */
+export function limitRules(limits: readonly RateLimit[], clients: ClientsBy): Any {
   return packed(LocalRateLimitSchema, {
     statPrefix: 'rate_limit',
     tokenBucket: { maxTokens: plenty, tokensPerFill: plenty, fillInterval: duration(1000) },
     filterEnabled: runtimeFraction(100),
     filterEnforced: runtimeFraction(100),
     alwaysConsumeDefaultTokenBucket: false,
-    descriptors: limits.map(descriptor),
-    rateLimits: limits.map((limit) => ({ actions: actions(limit) })),
+    descriptors: limits.map((limit) => descriptor(limit, clients)),
+    rateLimits: limits.map((limit) => ({ actions: actions(limit, clients) })),
     maxDynamicDescriptors: rememberedClients,
     enableXRatelimitHeaders: XRateLimitHeadersRFCVersion.DRAFT_VERSION_03,
     // Clients of gRPC look for its own word.
@@ -42,14 +54,14 @@ export function limitedRoute({ target }: RateLimit): string | null {
   return ['HTTPRoute', 'GRPCRoute', 'VirtualService'].includes(kind) ? name : null;
 }
 
-function descriptor(limit: RateLimit): Init<typeof LocalRateLimitDescriptorSchema> {
+function descriptor(limit: RateLimit, clients: ClientsBy): Init<typeof LocalRateLimitDescriptorSchema> {
   const route = limitedRoute(limit);
   return {
     entries: [
       { key: 'limit', value: limit.name },
       ...(route === null ? [] : [{ key: 'route', value: route }]),
       // No value: a bucket for each that is met.
-      ...(limit.per === 'client' ? [{ key: 'client', value: '' }] : []),
+      ...(limit.per === 'client' ? [{ key: clients === 'identity' ? 'client' : addressKey, value: '' }] : []),
     ],
     tokenBucket: {
       maxTokens: limit.burst,
@@ -59,17 +71,19 @@ function descriptor(limit: RateLimit): Init<typeof LocalRateLimitDescriptorSchem
   };
 }
 
-function actions(limit: RateLimit): Action[] {
+function actions(limit: RateLimit, clients: ClientsBy): Action[] {
   return [
     generic('limit', limit.name),
     ...(limitedRoute(limit) === null ? [] : [routeAction()]),
-    ...(limit.per === 'client' ? [generic('client', `%FILTER_STATE(${peerPrincipal.filterState}:PLAIN)%`)] : []),
+    ...(limit.per === 'client' ? [clients === 'identity' ? identity : address] : []),
   ];
 }
 
 function generic(descriptorKey: string, descriptorValue: string): Action {
   return { actionSpecifier: { case: 'genericKey', value: { descriptorKey, descriptorValue } } };
 }
+
+const identity = generic('client', `%FILTER_STATE(${peerPrincipal.filterState}:PLAIN)%`);
 
 function routeAction(): Action {
   const { namespace, key } = routeMetadata;

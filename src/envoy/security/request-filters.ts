@@ -15,6 +15,7 @@ import { authorizerFilters } from './authorizer-filters.ts';
 import { allowFilter, askedFilter, askedPrefix, auditFilter, denyFilter, limitFilter } from './filter-names.ts';
 import { findingsOf } from './findings.ts';
 import { limitRules } from './limit-rules.ts';
+import type { ClientsBy } from './limit-rules.ts';
 import type { AccessPolicy, ExternalAuthorizer, Security } from './model.ts';
 import { tokenFilterOf } from './token-filter.ts';
 
@@ -39,8 +40,12 @@ export function requestFilters(security: Security, destinations: PolicyLookup): 
   ];
 }
 
-/** What these filters do for one virtual host. */
-export function requestRules(security: Security, destinations: PolicyLookup): Record<string, Any> {
+/** What these filters do for one virtual host, or for all of a gateway's site. */
+export function requestRules(
+  security: Security,
+  destinations: PolicyLookup,
+  clients: ClientsBy = 'identity',
+): Record<string, Any> {
   const policies = reachable(security.policies, destinations);
   const authorizers = authorizersOf(policies);
   const guarded = [...policies, ...authorizers.flatMap((authorizer) => notAsked(authorizer, policies))];
@@ -49,7 +54,7 @@ export function requestRules(security: Security, destinations: PolicyLookup): Re
     ...rules(denyFilter, rulesOfFilter('deny', guarded), shadowPrefixes.deny),
     ...rules(auditFilter, rulesOfFilter('audit', policies), shadowPrefixes.audit),
     ...rules(allowFilter, rulesOfFilter('allow', policies), shadowPrefixes.allow),
-    ...(security.limits.length === 0 ? {} : { [limitFilter]: limitRules(security.limits) }),
+    ...(security.limits.length === 0 ? {} : { [limitFilter]: limitRules(security.limits, clients) }),
   };
 }
 

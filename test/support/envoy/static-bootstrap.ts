@@ -10,7 +10,10 @@ import { FilterChainSchema } from '../../../src/proto/gen/envoy-api/envoy/config
 import { ListenerSchema } from '../../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../../src/proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 
-/** The resources of one waypoint as JSON, each kind in the order in which it was built; the chains are written into their listener. */
+/**
+ * The resources of one waypoint or gateway as JSON, each kind in the order in which it was built; chains that have a name of their own are
+ * written into their listener.
+ */
 export interface ResourcesJson {
   readonly listeners: readonly JsonObject[];
   readonly clusters: readonly JsonObject[];
@@ -23,7 +26,7 @@ export function resourcesJson(resources: EnvoyResources): ResourcesJson {
   return {
     listeners: resources.listeners.map((listener) => ({
       ...json(ListenerSchema, { ...listener, fcdsConfig: undefined }),
-      filterChains,
+      ...(listener.fcdsConfig === undefined ? {} : { filterChains }),
     })),
     clusters: resources.clusters.map((cluster) => json(ClusterSchema, cluster)),
     endpoints: resources.endpoints.map((endpoints) => json(ClusterLoadAssignmentSchema, endpoints)),
@@ -79,10 +82,15 @@ function inlineEndpoints(cluster: JsonObject, endpoints: ReadonlyMap<string, Jso
   return { ...Object.fromEntries(rest), type: 'STATIC', loadAssignment };
 }
 
-function onLoopback(cluster: JsonValue): JsonValue {
-  return replaced(cluster, (value) => {
-    const socket = value['socketAddress'];
-    return socket === undefined ? value : { socketAddress: { ...(socket as JsonObject), address: '127.0.0.1' } };
+export function onLoopback(cluster: JsonValue): JsonValue {
+  return withAddresses(cluster, { address: '127.0.0.1' });
+}
+
+/** All addresses within, changed alike. */
+export function withAddresses(value: JsonValue, change: JsonObject): JsonValue {
+  return replaced(value, (object) => {
+    const socket = object['socketAddress'];
+    return socket === undefined ? object : { socketAddress: { ...(socket as JsonObject), ...change } };
   });
 }
 

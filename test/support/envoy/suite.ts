@@ -65,6 +65,6 @@ export function resourcesSuite<Having extends Servers>(
   });
 }
 
-async function closeAll(servers: Servers): Promise<void> {
+export async function closeAll(servers: Servers): Promise<void> {
   await Promise.all(Object.values(servers).map((server) => server.close()));
 }

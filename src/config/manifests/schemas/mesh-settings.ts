@@ -24,21 +24,31 @@ function choice<const Value extends string>(values: readonly [Value, ...Value[]]
 
 const normalizations = ['DEFAULT', 'NONE', 'BASE', 'MERGE_SLASHES', 'DECODE_AND_MERGE_SLASHES'] as const;
 
-/** Of HTTP at waypoints, in the words of Istio's `meshConfig` where that has them. */
+/** Of HTTP at waypoints and gateways, in the words of Istio's `meshConfig` where that has them. */
 const httpFields = {
   pathNormalization: closed({ normalization: choice(normalizations).default('DEFAULT') })
     .prefault({})
     .describe(
-      'At waypoints, as in Istio: `normalization` is `NONE`, `BASE`, `MERGE_SLASHES` (which is the `DEFAULT` here) or `DECODE_AND_MERGE_SLASHES`. Policies and routes see the path after it.',
+      'At waypoints and gateways, as in Istio: `normalization` is `NONE`, `BASE`, `MERGE_SLASHES` (which is the `DEFAULT` here) or `DECODE_AND_MERGE_SLASHES`. Policies and routes see the path after it.',
     ),
   numTrustedProxies: count(0, 255)
     .default(0)
     .describe(
-      'Proxies before the mesh whose `x-forwarded-for` waypoints believe, as in Istio’s `gatewayTopology`: for `remoteIpBlocks` and `remote.ip`. Whoever may call a waypoint then can say another address.',
+      'Proxies before the mesh whose `x-forwarded-for` waypoints and gateways believe, as in Istio’s `gatewayTopology`: for `remoteIpBlocks` and `remote.ip`. Whoever may call a waypoint then can say another address.',
+    ),
+  gatewayTopology: closed({
+    proxyProtocol: z.boolean().default(false),
+    http3: z.boolean().default(false),
+  })
+    .prefault({})
+    .describe(
+      'What is before gateways. `proxyProtocol: true`: a load balancer that begins each connection with a header of PROXY protocol, v1 or v2; connections without one are closed, and whoever reaches a gateway past the balancer can say another address. `http3: true`: HTTP/3 on the UDP ports of the same numbers.',
     ),
   maxRequestHeadersKb: count(1, 8192)
     .default(60)
-    .describe('How long the headers of a request may be at waypoints, all together; above it is answered 431.'),
+    .describe(
+      'How long the headers of a request may be at waypoints and gateways, all together; above it is answered 431.',
+    ),
   maxRequestHeadersCount: count(1, 10_000)
     .default(100)
     .describe('How many headers a request may have there, likewise.'),

@@ -16,7 +16,81 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file envoy/config/core/v3/protocol.proto.
  */
 export const file_envoy_config_core_v3_protocol: GenFile = /*@__PURE__*/
-  fileDesc("CiNlbnZveS9jb25maWcvY29yZS92My9wcm90b2NvbC5wcm90bxIUZW52b3kuY29uZmlnLmNvcmUudjMibgobVXBzdHJlYW1IdHRwUHJvdG9jb2xPcHRpb25zEhAKCGF1dG9fc25pGAEgASgIEhsKE2F1dG9fc2FuX3ZhbGlkYXRpb24YAiABKAgSIAoYb3ZlcnJpZGVfYXV0b19zbmlfaGVhZGVyGAMgASgJIvcDChNIdHRwUHJvdG9jb2xPcHRpb25zEi8KDGlkbGVfdGltZW91dBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI6ChdtYXhfY29ubmVjdGlvbl9kdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI3ChFtYXhfaGVhZGVyc19jb3VudBgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRI2ChNtYXhfc3RyZWFtX2R1cmF0aW9uGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEm8KH2hlYWRlcnNfd2l0aF91bmRlcnNjb3Jlc19hY3Rpb24YBSABKA4yRi5lbnZveS5jb25maWcuY29yZS52My5IdHRwUHJvdG9jb2xPcHRpb25zLkhlYWRlcnNXaXRoVW5kZXJzY29yZXNBY3Rpb24SQQobbWF4X3JlcXVlc3RzX3Blcl9jb25uZWN0aW9uGAYgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlIk4KHEhlYWRlcnNXaXRoVW5kZXJzY29yZXNBY3Rpb24SCQoFQUxMT1cQABISCg5SRUpFQ1RfUkVRVUVTVBABEg8KC0RST1BfSEVBREVSEAIiygUKFEh0dHAxUHJvdG9jb2xPcHRpb25zEjYKEmFsbG93X2Fic29sdXRlX3VybBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSFgoOYWNjZXB0X2h0dHBfMTAYAiABKAgSIAoYZGVmYXVsdF9ob3N0X2Zvcl9odHRwXzEwGAMgASgJElUKEWhlYWRlcl9rZXlfZm9ybWF0GAQgASgLMjouZW52b3kuY29uZmlnLmNvcmUudjMuSHR0cDFQcm90b2NvbE9wdGlvbnMuSGVhZGVyS2V5Rm9ybWF0EhcKD2VuYWJsZV90cmFpbGVycxgFIAEoCBIcChRhbGxvd19jaHVua2VkX2xlbmd0aBgGIAEoCBJRCi1vdmVycmlkZV9zdHJlYW1fZXJyb3Jfb25faW52YWxpZF9odHRwX21lc3NhZ2UYByABKAsyGi5nb29nbGUucHJvdG9idWYuQm9vbFZhbHVlEiAKGHNlbmRfZnVsbHlfcXVhbGlmaWVkX3VybBgIIAEoCBI0ChB1c2VfYmFsc2FfcGFyc2VyGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLkJvb2xWYWx1ZRIcChRhbGxvd19jdXN0b21fbWV0aG9kcxgKIAEoCBroAQoPSGVhZGVyS2V5Rm9ybWF0EmcKEXByb3Blcl9jYXNlX3dvcmRzGAEgASgLMkouZW52b3kuY29uZmlnLmNvcmUudjMuSHR0cDFQcm90b2NvbE9wdGlvbnMuSGVhZGVyS2V5Rm9ybWF0LlByb3BlckNhc2VXb3Jkc0gAEkgKEnN0YXRlZnVsX2Zvcm1hdHRlchgIIAEoCzIqLmVudm95LmNvbmZpZy5jb3JlLnYzLlR5cGVkRXh0ZW5zaW9uQ29uZmlnSAAaEQoPUHJvcGVyQ2FzZVdvcmRzQg8KDWhlYWRlcl9mb3JtYXQi2gEKEUtlZXBhbGl2ZVNldHRpbmdzEisKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEioKB3RpbWVvdXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLwoPaW50ZXJ2YWxfaml0dGVyGAMgASgLMhYuZW52b3kudHlwZS52My5QZXJjZW50EjsKGGNvbm5lY3Rpb25faWRsZV9pbnRlcnZhbBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKfCQoUSHR0cDJQcm90b2NvbE9wdGlvbnMSNgoQaHBhY2tfdGFibGVfc2l6ZRgBIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRI8ChZtYXhfY29uY3VycmVudF9zdHJlYW1zGAIgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEkAKGmluaXRpYWxfc3RyZWFtX3dpbmRvd19zaXplGAMgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEkQKHmluaXRpYWxfY29ubmVjdGlvbl93aW5kb3dfc2l6ZRgEIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIVCg1hbGxvd19jb25uZWN0GAUgASgIEhYKDmFsbG93X21ldGFkYXRhGAYgASgIEjkKE21heF9vdXRib3VuZF9mcmFtZXMYByABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSQQobbWF4X291dGJvdW5kX2NvbnRyb2xfZnJhbWVzGAggASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlElcKMW1heF9jb25zZWN1dGl2ZV9pbmJvdW5kX2ZyYW1lc193aXRoX2VtcHR5X3BheWxvYWQYCSABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSTAombWF4X2luYm91bmRfcHJpb3JpdHlfZnJhbWVzX3Blcl9zdHJlYW0YCiABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSWgo0bWF4X2luYm91bmRfd2luZG93X3VwZGF0ZV9mcmFtZXNfcGVyX2RhdGFfZnJhbWVfc2VudBgLIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIyCiZzdHJlYW1fZXJyb3Jfb25faW52YWxpZF9odHRwX21lc3NhZ2luZxgMIAEoCEICGAESUQotb3ZlcnJpZGVfc3RyZWFtX2Vycm9yX29uX2ludmFsaWRfaHR0cF9tZXNzYWdlGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLkJvb2xWYWx1ZRJgChpjdXN0b21fc2V0dGluZ3NfcGFyYW1ldGVycxgNIAMoCzI8LmVudm95LmNvbmZpZy5jb3JlLnYzLkh0dHAyUHJvdG9jb2xPcHRpb25zLlNldHRpbmdzUGFyYW1ldGVyEkUKFGNvbm5lY3Rpb25fa2VlcGFsaXZlGA8gASgLMicuZW52b3kuY29uZmlnLmNvcmUudjMuS2VlcGFsaXZlU2V0dGluZ3MSNQoRdXNlX29naHR0cDJfY29kZWMYECABKAsyGi5nb29nbGUucHJvdG9idWYuQm9vbFZhbHVlGnIKEVNldHRpbmdzUGFyYW1ldGVyEjAKCmlkZW50aWZpZXIYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSKwoFdmFsdWUYAiABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUiZQoaU2NoZW1lSGVhZGVyVHJhbnNmb3JtYXRpb24SHQoTc2NoZW1lX3RvX292ZXJ3cml0ZRgBIAEoCUgAEhYKDm1hdGNoX3Vwc3RyZWFtGAIgASgIQhAKDnRyYW5zZm9ybWF0aW9uQnkKImlvLmVudm95cHJveHkuZW52b3kuY29uZmlnLmNvcmUudjNCDVByb3RvY29sUHJvdG9QAVpCZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvY29uZmlnL2NvcmUvdjM7Y29yZXYzYgZwcm90bzM", [file_envoy_config_core_v3_extension, file_envoy_type_v3_percent, file_google_protobuf_duration, file_google_protobuf_wrappers]);
+  fileDesc("CiNlbnZveS9jb25maWcvY29yZS92My9wcm90b2NvbC5wcm90bxIUZW52b3kuY29uZmlnLmNvcmUudjMifQoVUXVpY0tlZXBBbGl2ZVNldHRpbmdzEi8KDG1heF9pbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIzChBpbml0aWFsX2ludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIuwDChNRdWljUHJvdG9jb2xPcHRpb25zEjwKFm1heF9jb25jdXJyZW50X3N0cmVhbXMYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSQAoaaW5pdGlhbF9zdHJlYW1fd2luZG93X3NpemUYAiABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSRAoeaW5pdGlhbF9jb25uZWN0aW9uX3dpbmRvd19zaXplGAMgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEkwKJm51bV90aW1lb3V0c190b190cmlnZ2VyX3BvcnRfbWlncmF0aW9uGAQgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEkkKFGNvbm5lY3Rpb25fa2VlcGFsaXZlGAUgASgLMisuZW52b3kuY29uZmlnLmNvcmUudjMuUXVpY0tlZXBBbGl2ZVNldHRpbmdzEhoKEmNvbm5lY3Rpb25fb3B0aW9ucxgGIAEoCRIhChljbGllbnRfY29ubmVjdGlvbl9vcHRpb25zGAcgASgJEjcKFGlkbGVfbmV0d29ya190aW1lb3V0GAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIm4KG1Vwc3RyZWFtSHR0cFByb3RvY29sT3B0aW9ucxIQCghhdXRvX3NuaRgBIAEoCBIbChNhdXRvX3Nhbl92YWxpZGF0aW9uGAIgASgIEiAKGG92ZXJyaWRlX2F1dG9fc25pX2hlYWRlchgDIAEoCSL3AwoTSHR0cFByb3RvY29sT3B0aW9ucxIvCgxpZGxlX3RpbWVvdXQYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SOgoXbWF4X2Nvbm5lY3Rpb25fZHVyYXRpb24YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNwoRbWF4X2hlYWRlcnNfY291bnQYAiABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSNgoTbWF4X3N0cmVhbV9kdXJhdGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJvCh9oZWFkZXJzX3dpdGhfdW5kZXJzY29yZXNfYWN0aW9uGAUgASgOMkYuZW52b3kuY29uZmlnLmNvcmUudjMuSHR0cFByb3RvY29sT3B0aW9ucy5IZWFkZXJzV2l0aFVuZGVyc2NvcmVzQWN0aW9uEkEKG21heF9yZXF1ZXN0c19wZXJfY29ubmVjdGlvbhgGIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZSJOChxIZWFkZXJzV2l0aFVuZGVyc2NvcmVzQWN0aW9uEgkKBUFMTE9XEAASEgoOUkVKRUNUX1JFUVVFU1QQARIPCgtEUk9QX0hFQURFUhACIsoFChRIdHRwMVByb3RvY29sT3B0aW9ucxI2ChJhbGxvd19hYnNvbHV0ZV91cmwYASABKAsyGi5nb29nbGUucHJvdG9idWYuQm9vbFZhbHVlEhYKDmFjY2VwdF9odHRwXzEwGAIgASgIEiAKGGRlZmF1bHRfaG9zdF9mb3JfaHR0cF8xMBgDIAEoCRJVChFoZWFkZXJfa2V5X2Zvcm1hdBgEIAEoCzI6LmVudm95LmNvbmZpZy5jb3JlLnYzLkh0dHAxUHJvdG9jb2xPcHRpb25zLkhlYWRlcktleUZvcm1hdBIXCg9lbmFibGVfdHJhaWxlcnMYBSABKAgSHAoUYWxsb3dfY2h1bmtlZF9sZW5ndGgYBiABKAgSUQotb3ZlcnJpZGVfc3RyZWFtX2Vycm9yX29uX2ludmFsaWRfaHR0cF9tZXNzYWdlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLkJvb2xWYWx1ZRIgChhzZW5kX2Z1bGx5X3F1YWxpZmllZF91cmwYCCABKAgSNAoQdXNlX2JhbHNhX3BhcnNlchgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSHAoUYWxsb3dfY3VzdG9tX21ldGhvZHMYCiABKAga6AEKD0hlYWRlcktleUZvcm1hdBJnChFwcm9wZXJfY2FzZV93b3JkcxgBIAEoCzJKLmVudm95LmNvbmZpZy5jb3JlLnYzLkh0dHAxUHJvdG9jb2xPcHRpb25zLkhlYWRlcktleUZvcm1hdC5Qcm9wZXJDYXNlV29yZHNIABJIChJzdGF0ZWZ1bF9mb3JtYXR0ZXIYCCABKAsyKi5lbnZveS5jb25maWcuY29yZS52My5UeXBlZEV4dGVuc2lvbkNvbmZpZ0gAGhEKD1Byb3BlckNhc2VXb3Jkc0IPCg1oZWFkZXJfZm9ybWF0ItoBChFLZWVwYWxpdmVTZXR0aW5ncxIrCghpbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIqCgd0aW1lb3V0GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KD2ludGVydmFsX2ppdHRlchgDIAEoCzIWLmVudm95LnR5cGUudjMuUGVyY2VudBI7Chhjb25uZWN0aW9uX2lkbGVfaW50ZXJ2YWwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24inwkKFEh0dHAyUHJvdG9jb2xPcHRpb25zEjYKEGhwYWNrX3RhYmxlX3NpemUYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSPAoWbWF4X2NvbmN1cnJlbnRfc3RyZWFtcxgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRJAChppbml0aWFsX3N0cmVhbV93aW5kb3dfc2l6ZRgDIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRJECh5pbml0aWFsX2Nvbm5lY3Rpb25fd2luZG93X3NpemUYBCABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSFQoNYWxsb3dfY29ubmVjdBgFIAEoCBIWCg5hbGxvd19tZXRhZGF0YRgGIAEoCBI5ChNtYXhfb3V0Ym91bmRfZnJhbWVzGAcgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEkEKG21heF9vdXRib3VuZF9jb250cm9sX2ZyYW1lcxgIIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRJXCjFtYXhfY29uc2VjdXRpdmVfaW5ib3VuZF9mcmFtZXNfd2l0aF9lbXB0eV9wYXlsb2FkGAkgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEkwKJm1heF9pbmJvdW5kX3ByaW9yaXR5X2ZyYW1lc19wZXJfc3RyZWFtGAogASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEloKNG1heF9pbmJvdW5kX3dpbmRvd191cGRhdGVfZnJhbWVzX3Blcl9kYXRhX2ZyYW1lX3NlbnQYCyABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSMgomc3RyZWFtX2Vycm9yX29uX2ludmFsaWRfaHR0cF9tZXNzYWdpbmcYDCABKAhCAhgBElEKLW92ZXJyaWRlX3N0cmVhbV9lcnJvcl9vbl9pbnZhbGlkX2h0dHBfbWVzc2FnZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSYAoaY3VzdG9tX3NldHRpbmdzX3BhcmFtZXRlcnMYDSADKAsyPC5lbnZveS5jb25maWcuY29yZS52My5IdHRwMlByb3RvY29sT3B0aW9ucy5TZXR0aW5nc1BhcmFtZXRlchJFChRjb25uZWN0aW9uX2tlZXBhbGl2ZRgPIAEoCzInLmVudm95LmNvbmZpZy5jb3JlLnYzLktlZXBhbGl2ZVNldHRpbmdzEjUKEXVzZV9vZ2h0dHAyX2NvZGVjGBAgASgLMhouZ29vZ2xlLnByb3RvYnVmLkJvb2xWYWx1ZRpyChFTZXR0aW5nc1BhcmFtZXRlchIwCgppZGVudGlmaWVyGAEgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlEisKBXZhbHVlGAIgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlIusBChRIdHRwM1Byb3RvY29sT3B0aW9ucxJIChVxdWljX3Byb3RvY29sX29wdGlvbnMYASABKAsyKS5lbnZveS5jb25maWcuY29yZS52My5RdWljUHJvdG9jb2xPcHRpb25zElEKLW92ZXJyaWRlX3N0cmVhbV9lcnJvcl9vbl9pbnZhbGlkX2h0dHBfbWVzc2FnZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSHgoWYWxsb3dfZXh0ZW5kZWRfY29ubmVjdBgFIAEoCBIWCg5hbGxvd19tZXRhZGF0YRgGIAEoCCJlChpTY2hlbWVIZWFkZXJUcmFuc2Zvcm1hdGlvbhIdChNzY2hlbWVfdG9fb3ZlcndyaXRlGAEgASgJSAASFgoObWF0Y2hfdXBzdHJlYW0YAiABKAhCEAoOdHJhbnNmb3JtYXRpb25CeQoiaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcuY29yZS52M0INUHJvdG9jb2xQcm90b1ABWkJnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9jb25maWcvY29yZS92Mztjb3JldjNiBnByb3RvMw", [file_envoy_config_core_v3_extension, file_envoy_type_v3_percent, file_google_protobuf_duration, file_google_protobuf_wrappers]);
+
+/**
+ * @generated from message envoy.config.core.v3.QuicKeepAliveSettings
+ */
+export type QuicKeepAliveSettings = Message<"envoy.config.core.v3.QuicKeepAliveSettings"> & {
+  /**
+   * @generated from field: google.protobuf.Duration max_interval = 1;
+   */
+  maxInterval?: Duration | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Duration initial_interval = 2;
+   */
+  initialInterval?: Duration | undefined;
+};
+
+/**
+ * Describes the message envoy.config.core.v3.QuicKeepAliveSettings.
+ * Use `create(QuicKeepAliveSettingsSchema)` to create a new message.
+ */
+export const QuicKeepAliveSettingsSchema: GenMessage<QuicKeepAliveSettings> = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_protocol, 0);
+
+/**
+ * @generated from message envoy.config.core.v3.QuicProtocolOptions
+ */
+export type QuicProtocolOptions = Message<"envoy.config.core.v3.QuicProtocolOptions"> & {
+  /**
+   * @generated from field: google.protobuf.UInt32Value max_concurrent_streams = 1;
+   */
+  maxConcurrentStreams?: number | undefined;
+
+  /**
+   * @generated from field: google.protobuf.UInt32Value initial_stream_window_size = 2;
+   */
+  initialStreamWindowSize?: number | undefined;
+
+  /**
+   * @generated from field: google.protobuf.UInt32Value initial_connection_window_size = 3;
+   */
+  initialConnectionWindowSize?: number | undefined;
+
+  /**
+   * @generated from field: google.protobuf.UInt32Value num_timeouts_to_trigger_port_migration = 4;
+   */
+  numTimeoutsToTriggerPortMigration?: number | undefined;
+
+  /**
+   * @generated from field: envoy.config.core.v3.QuicKeepAliveSettings connection_keepalive = 5;
+   */
+  connectionKeepalive?: QuicKeepAliveSettings | undefined;
+
+  /**
+   * @generated from field: string connection_options = 6;
+   */
+  connectionOptions: string;
+
+  /**
+   * @generated from field: string client_connection_options = 7;
+   */
+  clientConnectionOptions: string;
+
+  /**
+   * @generated from field: google.protobuf.Duration idle_network_timeout = 8;
+   */
+  idleNetworkTimeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message envoy.config.core.v3.QuicProtocolOptions.
+ * Use `create(QuicProtocolOptionsSchema)` to create a new message.
+ */
+export const QuicProtocolOptionsSchema: GenMessage<QuicProtocolOptions> = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_protocol, 1);
 
 /**
  * @generated from message envoy.config.core.v3.UpstreamHttpProtocolOptions
@@ -43,7 +117,7 @@ export type UpstreamHttpProtocolOptions = Message<"envoy.config.core.v3.Upstream
  * Use `create(UpstreamHttpProtocolOptionsSchema)` to create a new message.
  */
 export const UpstreamHttpProtocolOptionsSchema: GenMessage<UpstreamHttpProtocolOptions> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 0);
+  messageDesc(file_envoy_config_core_v3_protocol, 2);
 
 /**
  * @generated from message envoy.config.core.v3.HttpProtocolOptions
@@ -85,7 +159,7 @@ export type HttpProtocolOptions = Message<"envoy.config.core.v3.HttpProtocolOpti
  * Use `create(HttpProtocolOptionsSchema)` to create a new message.
  */
 export const HttpProtocolOptionsSchema: GenMessage<HttpProtocolOptions> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 1);
+  messageDesc(file_envoy_config_core_v3_protocol, 3);
 
 /**
  * @generated from enum envoy.config.core.v3.HttpProtocolOptions.HeadersWithUnderscoresAction
@@ -116,7 +190,7 @@ export type HttpProtocolOptions_HeadersWithUnderscoresAction = (typeof HttpProto
  * Describes the enum envoy.config.core.v3.HttpProtocolOptions.HeadersWithUnderscoresAction.
  */
 export const HttpProtocolOptions_HeadersWithUnderscoresActionSchema: GenEnum<HttpProtocolOptions_HeadersWithUnderscoresAction> = /*@__PURE__*/
-  enumDesc(file_envoy_config_core_v3_protocol, 1, 0);
+  enumDesc(file_envoy_config_core_v3_protocol, 3, 0);
 
 /**
  * @generated from message envoy.config.core.v3.Http1ProtocolOptions
@@ -178,7 +252,7 @@ export type Http1ProtocolOptions = Message<"envoy.config.core.v3.Http1ProtocolOp
  * Use `create(Http1ProtocolOptionsSchema)` to create a new message.
  */
 export const Http1ProtocolOptionsSchema: GenMessage<Http1ProtocolOptions> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 2);
+  messageDesc(file_envoy_config_core_v3_protocol, 4);
 
 /**
  * @generated from message envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat
@@ -207,7 +281,7 @@ export type Http1ProtocolOptions_HeaderKeyFormat = Message<"envoy.config.core.v3
  * Use `create(Http1ProtocolOptions_HeaderKeyFormatSchema)` to create a new message.
  */
 export const Http1ProtocolOptions_HeaderKeyFormatSchema: GenMessage<Http1ProtocolOptions_HeaderKeyFormat> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 2, 0);
+  messageDesc(file_envoy_config_core_v3_protocol, 4, 0);
 
 /**
  * @generated from message envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords
@@ -220,7 +294,7 @@ export type Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords = Message<"envo
  * Use `create(Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWordsSchema)` to create a new message.
  */
 export const Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWordsSchema: GenMessage<Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 2, 0, 0);
+  messageDesc(file_envoy_config_core_v3_protocol, 4, 0, 0);
 
 /**
  * @generated from message envoy.config.core.v3.KeepaliveSettings
@@ -252,7 +326,7 @@ export type KeepaliveSettings = Message<"envoy.config.core.v3.KeepaliveSettings"
  * Use `create(KeepaliveSettingsSchema)` to create a new message.
  */
 export const KeepaliveSettingsSchema: GenMessage<KeepaliveSettings> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 3);
+  messageDesc(file_envoy_config_core_v3_protocol, 5);
 
 /**
  * @generated from message envoy.config.core.v3.Http2ProtocolOptions
@@ -345,7 +419,7 @@ export type Http2ProtocolOptions = Message<"envoy.config.core.v3.Http2ProtocolOp
  * Use `create(Http2ProtocolOptionsSchema)` to create a new message.
  */
 export const Http2ProtocolOptionsSchema: GenMessage<Http2ProtocolOptions> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 4);
+  messageDesc(file_envoy_config_core_v3_protocol, 6);
 
 /**
  * @generated from message envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter
@@ -367,7 +441,39 @@ export type Http2ProtocolOptions_SettingsParameter = Message<"envoy.config.core.
  * Use `create(Http2ProtocolOptions_SettingsParameterSchema)` to create a new message.
  */
 export const Http2ProtocolOptions_SettingsParameterSchema: GenMessage<Http2ProtocolOptions_SettingsParameter> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 4, 0);
+  messageDesc(file_envoy_config_core_v3_protocol, 6, 0);
+
+/**
+ * @generated from message envoy.config.core.v3.Http3ProtocolOptions
+ */
+export type Http3ProtocolOptions = Message<"envoy.config.core.v3.Http3ProtocolOptions"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.QuicProtocolOptions quic_protocol_options = 1;
+   */
+  quicProtocolOptions?: QuicProtocolOptions | undefined;
+
+  /**
+   * @generated from field: google.protobuf.BoolValue override_stream_error_on_invalid_http_message = 2;
+   */
+  overrideStreamErrorOnInvalidHttpMessage?: boolean | undefined;
+
+  /**
+   * @generated from field: bool allow_extended_connect = 5;
+   */
+  allowExtendedConnect: boolean;
+
+  /**
+   * @generated from field: bool allow_metadata = 6;
+   */
+  allowMetadata: boolean;
+};
+
+/**
+ * Describes the message envoy.config.core.v3.Http3ProtocolOptions.
+ * Use `create(Http3ProtocolOptionsSchema)` to create a new message.
+ */
+export const Http3ProtocolOptionsSchema: GenMessage<Http3ProtocolOptions> = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_protocol, 7);
 
 /**
  * @generated from message envoy.config.core.v3.SchemeHeaderTransformation
@@ -395,5 +501,5 @@ export type SchemeHeaderTransformation = Message<"envoy.config.core.v3.SchemeHea
  * Use `create(SchemeHeaderTransformationSchema)` to create a new message.
  */
 export const SchemeHeaderTransformationSchema: GenMessage<SchemeHeaderTransformation> = /*@__PURE__*/
-  messageDesc(file_envoy_config_core_v3_protocol, 5);
+  messageDesc(file_envoy_config_core_v3_protocol, 8);
 

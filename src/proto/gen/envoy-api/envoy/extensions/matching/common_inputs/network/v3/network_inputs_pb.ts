@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file envoy/extensions/matching/common_inputs/network/v3/network_inputs.proto.
  */
 export const file_envoy_extensions_matching_common_inputs_network_v3_network_inputs: GenFile = /*@__PURE__*/
-  fileDesc("CkdlbnZveS9leHRlbnNpb25zL21hdGNoaW5nL2NvbW1vbl9pbnB1dHMvbmV0d29yay92My9uZXR3b3JrX2lucHV0cy5wcm90bxIyZW52b3kuZXh0ZW5zaW9ucy5tYXRjaGluZy5jb21tb25faW5wdXRzLm5ldHdvcmsudjMiFAoSRGVzdGluYXRpb25JUElucHV0IhYKFERlc3RpbmF0aW9uUG9ydElucHV0Ig8KDVNvdXJjZUlQSW5wdXQiEQoPU2VydmVyTmFtZUlucHV0IhoKGEFwcGxpY2F0aW9uUHJvdG9jb2xJbnB1dCIuChBGaWx0ZXJTdGF0ZUlucHV0Eg0KBWZpZWxkGAIgASgJEgsKA2tleRgBIAEoCUK9AQpAaW8uZW52b3lwcm94eS5lbnZveS5leHRlbnNpb25zLm1hdGNoaW5nLmNvbW1vbl9pbnB1dHMubmV0d29yay52M0ISTmV0d29ya0lucHV0c1Byb3RvUAFaY2dpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2V4dGVuc2lvbnMvbWF0Y2hpbmcvY29tbW9uX2lucHV0cy9uZXR3b3JrL3YzO25ldHdvcmt2M2IGcHJvdG8z");
+  fileDesc("CkdlbnZveS9leHRlbnNpb25zL21hdGNoaW5nL2NvbW1vbl9pbnB1dHMvbmV0d29yay92My9uZXR3b3JrX2lucHV0cy5wcm90bxIyZW52b3kuZXh0ZW5zaW9ucy5tYXRjaGluZy5jb21tb25faW5wdXRzLm5ldHdvcmsudjMiFAoSRGVzdGluYXRpb25JUElucHV0IhYKFERlc3RpbmF0aW9uUG9ydElucHV0Ig8KDVNvdXJjZUlQSW5wdXQiEQoPU2VydmVyTmFtZUlucHV0IhgKFlRyYW5zcG9ydFByb3RvY29sSW5wdXQiGgoYQXBwbGljYXRpb25Qcm90b2NvbElucHV0Ii4KEEZpbHRlclN0YXRlSW5wdXQSDQoFZmllbGQYAiABKAkSCwoDa2V5GAEgASgJQr0BCkBpby5lbnZveXByb3h5LmVudm95LmV4dGVuc2lvbnMubWF0Y2hpbmcuY29tbW9uX2lucHV0cy5uZXR3b3JrLnYzQhJOZXR3b3JrSW5wdXRzUHJvdG9QAVpjZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvZXh0ZW5zaW9ucy9tYXRjaGluZy9jb21tb25faW5wdXRzL25ldHdvcmsvdjM7bmV0d29ya3YzYgZwcm90bzM");
 
 /**
  * @generated from message envoy.extensions.matching.common_inputs.network.v3.DestinationIPInput
@@ -65,6 +65,19 @@ export const ServerNameInputSchema: GenMessage<ServerNameInput> = /*@__PURE__*/
   messageDesc(file_envoy_extensions_matching_common_inputs_network_v3_network_inputs, 3);
 
 /**
+ * @generated from message envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput
+ */
+export type TransportProtocolInput = Message<"envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput"> & {
+};
+
+/**
+ * Describes the message envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput.
+ * Use `create(TransportProtocolInputSchema)` to create a new message.
+ */
+export const TransportProtocolInputSchema: GenMessage<TransportProtocolInput> = /*@__PURE__*/
+  messageDesc(file_envoy_extensions_matching_common_inputs_network_v3_network_inputs, 4);
+
+/**
  * @generated from message envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput
  */
 export type ApplicationProtocolInput = Message<"envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput"> & {
@@ -75,7 +88,7 @@ export type ApplicationProtocolInput = Message<"envoy.extensions.matching.common
  * Use `create(ApplicationProtocolInputSchema)` to create a new message.
  */
 export const ApplicationProtocolInputSchema: GenMessage<ApplicationProtocolInput> = /*@__PURE__*/
-  messageDesc(file_envoy_extensions_matching_common_inputs_network_v3_network_inputs, 4);
+  messageDesc(file_envoy_extensions_matching_common_inputs_network_v3_network_inputs, 5);
 
 /**
  * @generated from message envoy.extensions.matching.common_inputs.network.v3.FilterStateInput
@@ -97,5 +110,5 @@ export type FilterStateInput = Message<"envoy.extensions.matching.common_inputs.
  * Use `create(FilterStateInputSchema)` to create a new message.
  */
 export const FilterStateInputSchema: GenMessage<FilterStateInput> = /*@__PURE__*/
-  messageDesc(file_envoy_extensions_matching_common_inputs_network_v3_network_inputs, 5);
+  messageDesc(file_envoy_extensions_matching_common_inputs_network_v3_network_inputs, 6);
 
