@@ -197,7 +197,7 @@ export class Agent {
     this.#endsForGood = (await this.#kubernetes?.endsForGood()) ?? false;
     if (this.#endsForGood) await this.#kubernetes?.leave();
     this.#node?.enrolment.stop();
-    await this.#node?.proxies?.drain();
+    await Promise.race([this.#node?.proxies?.drain(settings.drainDeadline), aborted(this.#lifecycle.forcing)]);
     const retired = this.#endsForGood ? undefined : this.#kubernetes?.retire();
     const drained = this.#node?.engine.drain(Math.max(0, settings.drainDeadline - (timers.now() - begun)));
     const report = await Promise.race([drained, aborted(this.#lifecycle.forcing)]);

@@ -269,7 +269,7 @@ export class ControlFeed implements StateFeed {
     enrolment.reconcile(pods, allKnown, (uid) => nodePods?.isStarting(uid) === true);
     endings?.reconcile(
       pods,
-      enrolment.waypoints().map(({ uid }) => uid),
+      enrolment.proxies().map(({ uid }) => uid),
     );
   }
 }

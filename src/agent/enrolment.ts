@@ -46,9 +46,15 @@ export interface PodStatus {
   readonly lastError: string | null;
 }
 
-export interface ServedWaypoint {
+/** `waypoint`: the engine hands it what comes for others; `gateway`: clients connect to ports of its own, past the engine. */
+export type ProxyKind = 'waypoint' | 'gateway';
+
+/** A pod whose proxy the control plane configures. */
+export interface ServedProxy {
   readonly uid: string;
+  /** `NAMESPACE/NAME`. */
   readonly name: string;
+  readonly kind: ProxyKind;
   /** Path of its network namespace. */
   readonly netns: string;
   readonly identity: string;
@@ -151,12 +157,12 @@ export class Enrolment {
     return actual?.kind === 'served' ? actual.spec.netns : null;
   }
 
-  /** Pods of waypoints that the engine serves. */
-  waypoints(): readonly ServedWaypoint[] {
+  /** Pods of waypoints and gateways that the engine serves. */
+  proxies(): readonly ServedProxy[] {
     return [...this.#entries.values()].flatMap(({ actual, name }) => {
       if (actual.kind !== 'served' || !actual.spec.handover) return [];
-      const { uid, netns, identity } = actual.spec;
-      return [{ uid, name, netns, identity }];
+      const { uid, netns, identity, bypassInbound } = actual.spec;
+      return [{ uid, name, kind: bypassInbound ? 'gateway' : 'waypoint', netns, identity }];
     });
   }
 

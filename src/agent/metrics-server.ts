@@ -14,12 +14,12 @@ export interface MetricsServerDependencies {
   readonly registry: Registry;
   /** Null until the engine is there. */
   readonly engine: () => Pick<NativeEngine, 'metricsText'> | null;
-  /** What the waypoints of this node have counted. */
+  /** What the waypoints and gateways of this node have counted. */
   readonly waypoints: () => Promise<readonly FamilyText[]>;
   readonly logger: Logger;
 }
 
-/** `GET /metrics` and `/stats/prometheus`: JavaScript's families, the engine's and the waypoints' on one page. */
+/** `GET /metrics` and `/stats/prometheus`: JavaScript's families, the engine's and those of waypoints and gateways on one page. */
 export function metricsHandler(dependencies: MetricsServerDependencies): RequestListener {
   const handle = (_url: URL, response: ServerResponse): Promise<void> => sendMetrics(dependencies, response);
   return routeRequests(

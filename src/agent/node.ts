@@ -56,7 +56,7 @@ export interface Node {
   readonly engine: NativeEngine;
   readonly plane: DecisionPlane;
   readonly enrolment: Enrolment;
-  /** null: waypoints bring their proxies themselves. */
+  /** null: waypoints and gateways bring their proxies themselves. */
   readonly proxies: WaypointProxies | null;
   readonly waypointMetrics: WaypointMetrics;
   /** null: the proxies above are told by themselves. */
@@ -117,7 +117,7 @@ export function createNode(dependencies: NodeDependencies, start: NodeStart): No
   const enrolment = createEnrolment(dependencies, start, { engine, plane, certificates, proxies });
   const waypointMetrics = new WaypointMetrics({
     loopback: new PodLoopback(engine),
-    waypoints: () => enrolment.waypoints(),
+    proxies: () => enrolment.proxies(),
     metrics,
     timers,
     logger: logging.component('waypoints'),
@@ -241,7 +241,7 @@ function createEnrolment(
     },
     onChange: () => {
       certificates?.require(enrolment.identities());
-      proxies?.reconcile(enrolment.waypoints());
+      proxies?.reconcile(enrolment.proxies());
       onChange();
     },
     onEnrolled: (uid, enrolled) => {

@@ -28,11 +28,10 @@ export type Actual =
 export function goalOf(pod: LocalPod, placedLater: boolean, dnsCapture: boolean): Goal {
   if (!pod.wanted || (pod.netns === null && !placedLater)) return { kind: 'released' };
   if (pod.netns === null) return { kind: 'awaited' };
-  const { uid, netns, addresses, identity, workload, probePorts, handover } = pod;
-  const common = { uid, netns, addresses, identity, workload, probePorts, handover };
-  // A waypoint's proxy resolves the hosts that it stands before: the mesh would name it their way through itself.
-  const captureNames = (pod.dnsCapture ?? dnsCapture) && !handover;
-  return { kind: 'served', spec: { ...common, dnsCapture: captureNames, bypassInbound: false } };
+  const { uid, netns, addresses, identity, workload, probePorts, handover, bypassInbound } = pod;
+  const common = { uid, netns, addresses, identity, workload, probePorts, handover, bypassInbound };
+  // The proxy of a waypoint or gateway resolves hosts by itself: the mesh would name a waypoint the way through itself.
+  return { kind: 'served', spec: { ...common, dnsCapture: (pod.dnsCapture ?? dnsCapture) && !handover } };
 }
 
 /**

@@ -95,7 +95,7 @@ const table = new SettingTable<AgentSettings>(
       'envoy',
       'FILE',
       null,
-      'Program of Envoy, which the agent runs in the network namespace of each waypoint’s pod; needs --control.',
+      'Program of Envoy, which the agent runs in the network namespace of each waypoint’s and gateway’s pod; needs --control.',
       absolutePath,
     ),
     bpffs: optional('bpffs', 'DIR', '/sys/fs/bpf', 'Mount point of the bpffs for pinned links and maps.', absolutePath),

@@ -132,7 +132,7 @@ function clusterMetrics(
   };
 }
 
-/** Of the proxies of waypoints on the node. */
+/** Of the proxies of waypoints and gateways on the node. */
 function waypointMetrics(
   counter: MakeCounter,
   gauge: MakeGauge,
@@ -141,18 +141,22 @@ function waypointMetrics(
   'waypointProxies' | 'waypointProxyRestarts' | 'waypointMetricsFailures' | 'waypointMetricsDropped'
 > {
   return {
-    waypointProxies: gauge('ambit_waypoint_proxies', 'Proxies of waypoints that this agent runs, by state.', ['state']),
+    waypointProxies: gauge(
+      'ambit_waypoint_proxies',
+      'Proxies of waypoints and gateways that this agent runs, by state.',
+      ['state'],
+    ),
     waypointProxyRestarts: counter(
       'ambit_waypoint_proxy_restarts_total',
-      'Proxies of waypoints that ended by themselves.',
+      'Proxies of waypoints and gateways that ended by themselves.',
     ),
     waypointMetricsFailures: counter(
       'ambit_waypoint_metrics_failures_total',
-      'Times that a waypoint of this node gave no metrics.',
+      'Times that a waypoint or gateway of this node gave no metrics.',
     ),
     waypointMetricsDropped: counter(
       'ambit_waypoint_metrics_dropped_total',
-      'Lines of the metrics of waypoints that are not passed on; of a page that is too long one for the rest.',
+      'Lines of the metrics of waypoints and gateways that are not passed on; of a page that is too long one for the rest.',
       ['reason'],
     ),
   };

@@ -8,7 +8,7 @@ interface Sums {
 const MOST_CALLS = 8_000;
 
 /**
- * Messages of gRPC at one waypoint, made of how many calls of each length its proxy has counted. The proxy forgets lengths that have
+ * Messages of gRPC at one proxy, made of how many calls of each length its proxy has counted. The proxy forgets lengths that have
  * not been met for long, and a sum must not fall by that: so what has been added since the page before is added up here.
  */
 export class CallCounts {

@@ -16,7 +16,7 @@ const TRIES = 3;
 const RETRY_MS = 300;
 
 /**
- * The proxies of waypoints whose pods others run: when such a pod is to end, its proxy is told so that clients that keep their
+ * The proxies of waypoints and gateways whose pods others run: when such a pod is to end, its proxy is told so that clients that keep their
  * connections go elsewhere with their next request. Nobody in the pod could tell it, for its administration is guarded.
  */
 export class EndingProxies {
@@ -28,9 +28,9 @@ export class EndingProxies {
     this.#dependencies = dependencies;
   }
 
-  /** @param waypoints UIDs of those that the engine serves */
-  reconcile(pods: ReadonlyMap<string, LocalPod>, waypoints: readonly string[]): void {
-    const served = new Set(waypoints);
+  /** @param proxies UIDs of those that the engine serves */
+  reconcile(pods: ReadonlyMap<string, LocalPod>, proxies: readonly string[]): void {
+    const served = new Set(proxies);
     for (const uid of this.#told) if (!served.has(uid)) this.#told.delete(uid);
     for (const uid of served) {
       if (this.#told.has(uid) || pods.get(uid)?.ending !== true) continue;
@@ -43,11 +43,11 @@ export class EndingProxies {
     const { loopback, logger, timers } = this.#dependencies;
     try {
       await loopback.request(uid, adminPort, REQUEST);
-      logger.info({ pod: uid }, 'the proxy of a waypoint that is to end sends its clients elsewhere');
+      logger.info({ pod: uid }, 'a proxy that is to end sends its clients elsewhere');
     } catch (error) {
       if (!this.#told.has(uid)) return;
       if (tries > 1) timers.after(RETRY_MS, () => void this.#tell(uid, tries - 1));
-      else logger.warn({ ...errorFields(error), pod: uid }, 'the proxy of a waypoint that is to end could not be told');
+      else logger.warn({ ...errorFields(error), pod: uid }, 'a proxy that is to end could not be told');
     }
   }
 }

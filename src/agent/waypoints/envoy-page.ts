@@ -1,4 +1,5 @@
 import type { CallCounts } from './call-counts.ts';
+import type { ProxyKind } from '../enrolment.ts';
 import { escapeLabel, readLabels, readSample } from './exposition.ts';
 import type { SampleText } from './exposition.ts';
 import { familyOf } from './waypoint-families.ts';
@@ -11,17 +12,20 @@ export interface FamilyText {
   readonly lines: string;
 }
 
-/** Why a line of a waypoint's page is not on the agent's. */
+/** Why a line of a proxy's page is not on the agent's. */
 export type Dropped = 'malformed' | 'unexpected' | 'too_many';
 
 /** Above what all labels of a sample are long together. */
 const LONGEST_LINE = 8 * 1024;
 const TYPE = '# TYPE ';
+/** Whom a proxy may report as: a gateway is where connections of the mesh begin. */
+const reporters: Readonly<Record<ProxyKind, string>> = { waypoint: 'waypoint', gateway: 'source' };
 const parts: ReadonlySet<string> = new Set(['_bucket', '_sum', '_count']);
 
 export interface PageSettings {
   /** `NAMESPACE/POD`. Two proxies of a node count alike, and what both say must be told apart: so only the agent says this. */
-  readonly waypoint: string;
+  readonly name: string;
+  readonly kind: ProxyKind;
   /** Lines that may be shown. */
   readonly series: number;
   readonly calls: CallCounts;
@@ -29,8 +33,8 @@ export interface PageSettings {
 }
 
 /**
- * Reads the Prometheus page of a waypoint's proxy as it comes. A proxy is not trusted with the agent's page: only lines that
- * are wholly of the format, of names and labels that waypoints have, are shown, written anew and with who said so.
+ * Reads the Prometheus page of the proxy of a waypoint or gateway as it comes. A proxy is not trusted with the agent's page: only lines that
+ * are wholly of the format, of names and labels that such proxies have, are shown, written anew and with who said so.
  */
 export class EnvoyPage {
   readonly #settings: PageSettings;
@@ -45,7 +49,7 @@ export class EnvoyPage {
 
   constructor(settings: PageSettings) {
     this.#settings = settings;
-    this.#place = `waypoint="${escapeLabel(settings.waypoint)}"`;
+    this.#place = `${settings.kind}="${escapeLabel(settings.name)}"`;
   }
 
   get series(): number {
@@ -147,9 +151,13 @@ export class EnvoyPage {
   #accepted(family: EnvoyFamily, text: string): ReadonlyMap<string, string> | null {
     const labels = readLabels(text);
     if (labels === null) this.#settings.drop('malformed');
-    else if ([...labels].some(([name, value]) => !isOf(family, name, value))) this.#settings.drop('unexpected');
+    else if ([...labels].some(([name, value]) => !this.#isOf(family, name, value))) this.#settings.drop('unexpected');
     else return labels;
     return null;
+  }
+
+  #isOf({ labels }: EnvoyFamily, name: string, value: string): boolean {
+    return labels.has(name) && (name !== 'reporter' || value === reporters[this.#settings.kind]);
   }
 }
 
@@ -159,11 +167,6 @@ function partOf({ name, is }: { readonly name: string; readonly is: EnvoyFamily 
   const part = sample.name.slice(name.length);
   const fits = is.type === 'histogram' ? parts.has(part) : part === '';
   return fits && (part === '_bucket') === (sample.bound !== null) ? part : null;
-}
-
-/** Nobody reports here but waypoints. */
-function isOf({ labels }: EnvoyFamily, name: string, value: string): boolean {
-  return labels.has(name) && (name !== 'reporter' || value === 'waypoint');
 }
 
 /** Each with a comma before it. Istio's boards know `unknown` where Envoy says nothing. */

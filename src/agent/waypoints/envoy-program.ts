@@ -12,12 +12,19 @@ export interface RunningProxy {
   kill(signal: 'SIGTERM' | 'SIGKILL'): void;
 }
 
-/** How a proxy is started in the network namespace with that path. */
-export interface ProxyProgram {
-  start(netns: string, args: readonly string[]): RunningProxy;
+export interface ProxyCall {
+  /** Path of the network namespace that it runs in. */
+  readonly netns: string;
+  readonly args: readonly string[];
+  /** It listens on ports below 1024. */
+  readonly lowPorts: boolean;
 }
 
-/** Whom the proxy runs as: nobody that a machine knows, and without any capability. */
+export interface ProxyProgram {
+  start(call: ProxyCall): RunningProxy;
+}
+
+/** Whom the proxy runs as: nobody that a machine knows, and without any capability but the one that low ports take. */
 const nobody = '65532';
 const rememberedLines = 5;
 const longestLine = 500;
@@ -37,10 +44,10 @@ export class EnvoyProgram implements ProxyProgram {
   }
 
   /** @throws AmbitError `ENVOY_UNUSABLE` where the file cannot be opened */
-  start(netns: string, args: readonly string[]): RunningProxy {
+  start(call: ProxyCall): RunningProxy {
     const program = this.#open();
     try {
-      const [command, ...rest] = commandIn(netns, args);
+      const [command, ...rest] = commandOf(call);
       const stdio = ['ignore' as const, 'inherit' as const, 'pipe' as const, program];
       return watched(spawn(command, rest, { stdio, env: environment }));
     } finally {
@@ -59,9 +66,12 @@ export class EnvoyProgram implements ProxyProgram {
   }
 }
 
-function commandIn(netns: string, args: readonly string[]): readonly [string, ...string[]] {
-  const drop = ['--reuid', nobody, '--regid', nobody, '--clear-groups', '--no-new-privs', '--bounding-set=-all'];
-  const rights = ['setpriv', ...drop, '--inh-caps=-all', '--ambient-caps=-all', '--pdeathsig', 'SIGKILL'];
+function commandOf({ netns, args, lowPorts }: ProxyCall): readonly [string, ...string[]] {
+  const identity = ['--reuid', nobody, '--regid', nobody, '--clear-groups', '--no-new-privs'];
+  // The capability is its alone; the sysctl that does without would open low ports to every process of the pod.
+  const left = lowPorts ? '-all,+net_bind_service' : '-all';
+  const capabilities = ['--bounding-set', '--inh-caps', '--ambient-caps'].map((set) => `${set}=${left}`);
+  const rights = ['setpriv', ...identity, ...capabilities, '--pdeathsig', 'SIGKILL'];
   // By its descriptor: whom it runs as may not be let into the folder that it lies in.
   return ['nsenter', `--net=${netns}`, '--', ...rights, '/proc/self/fd/3', '--disable-hot-restart', ...args];
 }

@@ -2,7 +2,7 @@ import type { FamilyText } from './envoy-page.ts';
 import { waypointFamilies } from './waypoint-families.ts';
 
 /**
- * The page with the families of waypoints on it, in pieces. A family that both have stays one: its samples must not be apart.
+ * The page with the families of waypoints and gateways on it, in pieces. A family that both have stays one: its samples must not be apart.
  *
  * @param own families that begin with `# HELP`
  */

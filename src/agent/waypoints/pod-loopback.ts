@@ -26,7 +26,7 @@ export interface PodAnswer {
   readonly body: string;
 }
 
-/** HTTP to a port of an enrolled pod's own loopback, where a waypoint's proxy has its administration. */
+/** HTTP to a port of an enrolled pod's own loopback, where the proxy of a waypoint or gateway has its administration. */
 export class PodLoopback {
   readonly #engine: Pick<NativeEngine, 'connectToPod'>;
 

@@ -1,7 +1,7 @@
 import { serviceLabels, trafficLabelNames } from '../../envoy/metrics/labels.ts';
 import { auditDecisions, dryRunDecisions, grpcCalls, messagesLabel } from '../../envoy/metrics/names.ts';
 
-/** What the agent's page has of its waypoints, by name. Names and labels are Istio's where Istio has the metric. */
+/** What the agent's page has of its waypoints and gateways, by name. Names and labels are Istio's where Istio has the metric. */
 export const waypointFamilies = {
   istio_requests_total: 'Requests, HTTP and gRPC',
   istio_request_duration_milliseconds: 'From the first byte of a request to the last of its response',
@@ -16,7 +16,7 @@ export const waypointFamilies = {
   ambit_rate_limit_requests_total: 'Requests that RateLimitPolicies have looked at, and what became of them',
   ambit_waypoint_audited_total: 'Requests and connections that policies of action AUDIT name',
   ambit_waypoint_dry_run_total: 'Requests and connections that policies with the annotation of a dry run looked at',
-  ambit_waypoint_series_overflow_total: 'Counts that a waypoint no longer tells apart: it has too many sets of labels',
+  ambit_waypoint_series_overflow_total: 'Counts that a waypoint or gateway no longer tells apart: it has too many sets of labels',
 } as const satisfies Record<string, string>;
 
 export type WaypointFamily = keyof typeof waypointFamilies;

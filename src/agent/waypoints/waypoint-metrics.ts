@@ -4,7 +4,7 @@ import type { Logger } from '../../telemetry/logger.ts';
 import type { AgentMetrics } from '../../telemetry/metrics.ts';
 import { Slices } from '../../timing/slices.ts';
 import type { Timers } from '../../timing/timers.ts';
-import type { ServedWaypoint } from '../enrolment.ts';
+import type { ServedProxy } from '../enrolment.ts';
 import { CallCounts } from './call-counts.ts';
 import { EnvoyPage } from './envoy-page.ts';
 import type { FamilyText } from './envoy-page.ts';
@@ -13,13 +13,15 @@ import { wantedStatistics } from './waypoint-families.ts';
 
 export interface WaypointMetricsDependencies {
   readonly loopback: Pick<PodLoopback, 'read'>;
-  readonly waypoints: () => readonly Pick<ServedWaypoint, 'uid' | 'name'>[];
+  readonly proxies: () => readonly ProxyPlace[];
   readonly metrics: Pick<AgentMetrics, 'waypointMetricsFailures' | 'waypointMetricsDropped'>;
   readonly logger: Logger;
   readonly timers: Pick<Timers, 'now'>;
 }
 
-/** For all waypoints of the node together, one after the other; what one leaves the next ones have. */
+type ProxyPlace = Pick<ServedProxy, 'uid' | 'name' | 'kind'>;
+
+/** For all proxies of the node together, one after the other; what one leaves the next ones have. */
 export interface ReadingLimits {
   /** Milliseconds. */
   readonly time: number;
@@ -32,12 +34,11 @@ export interface ReadingLimits {
 }
 
 const MIB = 1024 * 1024;
-/** Prometheus itself waits ten seconds for all of the page; one waypoint at its own bounds has 60 MiB and 70,000 lines. */
+/** Prometheus itself waits ten seconds for all of the page; one proxy at its own bounds has 60 MiB and 70,000 lines. */
 const LIMITS: ReadingLimits = { time: 8_000, longestTime: 5_000, bytes: 96 * MIB, series: 150_000 };
 
 const path = `/stats/prometheus?filter=${encodeURIComponent(wantedStatistics)}`;
 
-type Waypoint = Pick<ServedWaypoint, 'uid' | 'name'>;
 type Share = Pick<ReadingLimits, 'time' | 'bytes' | 'series'>;
 
 interface Reading {
@@ -48,7 +49,7 @@ interface Reading {
 
 const nothing: Reading = { families: [], bytes: 0, series: 0 };
 
-/** What the proxies of this node's waypoints have counted; only the agent may ask them. */
+/** What the proxies of this node's waypoints and gateways have counted; only the agent may ask them. */
 export class WaypointMetrics {
   readonly #dependencies: WaypointMetricsDependencies;
   readonly #limits: ReadingLimits;
@@ -69,20 +70,20 @@ export class WaypointMetrics {
   }
 
   async #readAll(): Promise<readonly FamilyText[]> {
-    const waypoints = this.#dependencies.waypoints();
-    this.#calls = new Map(waypoints.map(({ uid }) => [uid, this.#calls.get(uid) ?? new CallCounts()]));
+    const proxies = this.#dependencies.proxies();
+    this.#calls = new Map(proxies.map(({ uid }) => [uid, this.#calls.get(uid) ?? new CallCounts()]));
     const end = this.#dependencies.timers.now() + this.#limits.time;
     let { bytes, series } = this.#limits;
     const families: FamilyText[] = [];
-    for (const [index, waypoint] of waypoints.entries()) {
-      const left = waypoints.length - index;
+    for (const [index, proxy] of proxies.entries()) {
+      const left = proxies.length - index;
       const time = Math.floor((end - this.#dependencies.timers.now()) / left);
       const share = {
         time: Math.min(this.#limits.longestTime, time),
         bytes: Math.floor(bytes / left),
         series: Math.floor(series / left),
       };
-      const reading = await this.#readOne(waypoint, share);
+      const reading = await this.#readOne(proxy, share);
       bytes -= reading.bytes;
       series -= reading.series;
       families.push(...reading.families);
@@ -90,25 +91,25 @@ export class WaypointMetrics {
     return families;
   }
 
-  async #readOne(waypoint: Waypoint, share: Share): Promise<Reading> {
+  async #readOne(proxy: ProxyPlace, share: Share): Promise<Reading> {
     const { metrics, logger } = this.#dependencies;
     try {
-      if (share.time <= 0) throw new Error('the waypoints before it have taken all the time');
-      return await this.#readPage(waypoint, share);
+      if (share.time <= 0) throw new Error('the proxies before it have taken all the time');
+      return await this.#readPage(proxy, share);
     } catch (error) {
       metrics.waypointMetricsFailures.inc();
-      logger.debug({ ...errorFields(error), pod: waypoint.name }, 'the metrics of a waypoint could not be read');
+      logger.debug({ ...errorFields(error), pod: proxy.name }, 'the metrics of a proxy could not be read');
       return nothing;
     }
   }
 
-  async #readPage({ uid, name }: Waypoint, share: Share): Promise<Reading> {
+  async #readPage({ uid, name, kind }: ProxyPlace, share: Share): Promise<Reading> {
     const { metrics } = this.#dependencies;
     const drop = (reason: string): void => {
       metrics.waypointMetricsDropped.inc({ reason });
     };
     const calls = this.#calls.get(uid) ?? new CallCounts();
-    const page = new EnvoyPage({ waypoint: name, series: share.series, calls, drop });
+    const page = new EnvoyPage({ name, kind, series: share.series, calls, drop });
     try {
       const { bytes, complete } = await this.#feed(page, uid, share);
       if (!complete) drop('too_long');

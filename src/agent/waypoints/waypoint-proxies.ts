@@ -8,7 +8,7 @@ export interface ProxiesDependencies extends Omit<ProxyDependencies, 'onChange' 
 
 const states: readonly ProxyState[] = ['starting', 'ready', 'waiting', 'draining'];
 
-/** The proxies of this node's waypoints, where nobody else runs them: one for each pod that the engine serves as a waypoint. */
+/** The proxies of this node's waypoints and gateways, where nobody else runs them: one for each such pod that the engine serves. */
 export class WaypointProxies {
   readonly #dependencies: ProxiesDependencies;
   readonly #proxies = new Map<string, WaypointProxy>();
@@ -37,10 +37,14 @@ export class WaypointProxies {
     return [...this.#proxies.values(), ...this.#retiring].map(({ status }) => status);
   }
 
-  /** No proxy is started any more, and those that run tell their clients to go elsewhere. */
-  async drain(): Promise<void> {
+  /**
+   * No proxy is started any more, and those that run tell their clients to go elsewhere. Those of gateways have time for it: they
+   * come past the engine, which could tell them nothing, and what they ask for goes out through it. @param limit milliseconds
+   */
+  async drain(limit: number): Promise<void> {
     this.#stopping = true;
-    await Promise.all([...this.#proxies.values()].map((proxy) => proxy.drain()));
+    const all = [...this.#proxies.values()];
+    await Promise.all(all.map((proxy) => (proxy.pod.kind === 'gateway' ? proxy.leave(limit) : proxy.drain())));
   }
 
   /** Resolves when all processes are gone. */
@@ -73,7 +77,7 @@ export class WaypointProxies {
   }
 }
 
-/** A pod that came back elsewhere has another proxy. */
-function keyOf({ uid, netns }: ProxyPod): string {
-  return `${uid} ${netns}`;
+/** A pod that came back elsewhere, or as another kind with other rights, has another proxy. */
+function keyOf({ uid, netns, kind }: ProxyPod): string {
+  return `${uid} ${kind} ${netns}`;
 }

@@ -1,9 +1,11 @@
 import { adminPort, defaultBootstrap, envoyArguments } from '../../envoy/bootstrap.ts';
+import type { BootstrapInput } from '../../envoy/bootstrap.ts';
 import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { AgentMetrics } from '../../telemetry/metrics.ts';
 import { backOffDelay } from '../../timing/back-off.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
+import type { ProxyKind } from '../enrolment.ts';
 import type { ProxyProgram, RunningProxy } from './envoy-program.ts';
 import type { PodAnswer, PodRequest } from './pod-loopback.ts';
 
@@ -23,6 +25,7 @@ export interface ProxyPod {
   readonly uid: string;
   /** `NAMESPACE/NAME`. */
   readonly name: string;
+  readonly kind: ProxyKind;
   readonly netns: string;
   readonly identity: string;
 }
@@ -32,6 +35,7 @@ export type ProxyState = 'starting' | 'ready' | 'waiting' | 'draining' | 'ended'
 
 export interface ProxyStatus {
   readonly pod: string;
+  readonly kind: ProxyKind;
   readonly state: ProxyState;
   readonly pid: number | null;
   readonly restarts: number;
@@ -47,6 +51,12 @@ const ASK = { timeout: 2_000, limit: 64 * 1024 };
 const DRAIN_SECONDS = 5;
 /** Milliseconds after SIGTERM. */
 const END_LIMIT = 3_000;
+/** Whoever reaches a gateway needs no identity, and no pod limits the memory of a process of the agent's. */
+const GATEWAY_MEMORY = 1024 ** 3;
+const bootstraps: Readonly<Record<ProxyKind, BootstrapInput>> = {
+  waypoint: defaultBootstrap,
+  gateway: { ...defaultBootstrap, memoryLimit: GATEWAY_MEMORY },
+};
 
 /** Keeps one proxy running in the namespace of its pod. */
 export class WaypointProxy {
@@ -69,9 +79,9 @@ export class WaypointProxy {
   }
 
   get status(): ProxyStatus {
-    const { name: pod } = this.pod;
+    const { name: pod, kind } = this.pod;
     const pid = this.#running?.pid ?? null;
-    return { pod, state: this.#state, pid, restarts: this.#restarts, lastError: this.#lastError };
+    return { pod, kind, state: this.#state, pid, restarts: this.#restarts, lastError: this.#lastError };
   }
 
   /**
@@ -94,14 +104,17 @@ export class WaypointProxy {
     }
   }
 
-  /** As `drain`, and stops when its requests had time to end. In a pod that is gone there are none. */
+  /** As `drain`, and resolves when its clients had time to go. In a pod that is gone there are none. @param limit milliseconds */
+  async leave(limit = DRAIN_SECONDS * 1_000): Promise<void> {
+    if (!(await this.drain())) return;
+    await new Promise<void>((resolve) => {
+      this.#cancelGrace = resolve;
+      this.#dependencies.timers.after(Math.min(limit, DRAIN_SECONDS * 1_000), resolve);
+    });
+  }
+
   async retire(): Promise<void> {
-    if (await this.drain()) {
-      await new Promise<void>((resolve) => {
-        this.#cancelGrace = resolve;
-        this.#dependencies.timers.after(DRAIN_SECONDS * 1_000, resolve);
-      });
-    }
+    await this.leave();
     await this.stop();
   }
 
@@ -126,19 +139,20 @@ export class WaypointProxy {
     this.#setState('starting');
     this.#startedAt = this.#dependencies.timers.now();
     try {
-      this.#running = program.start(this.pod.netns, this.#arguments());
+      const { netns, kind } = this.pod;
+      this.#running = program.start({ netns, args: this.#arguments(), lowPorts: kind === 'gateway' });
     } catch (error) {
       this.#failed(errorFields(error).error);
       return;
     }
-    logger.info({ pod: this.pod.name, pid: this.#running.pid }, 'waypoint proxy started');
+    logger.info({ pod: this.pod.name, pid: this.#running.pid }, `${this.pod.kind} proxy started`);
     void this.#watch(this.#running);
     this.#lookLater();
   }
 
   #arguments(): readonly string[] {
-    const { name: nodeId, identity: cluster } = this.pod;
-    const call = { nodeId, cluster, bootstrap: defaultBootstrap, concurrency: null, drainTime: DRAIN_SECONDS };
+    const { name: nodeId, identity: cluster, kind } = this.pod;
+    const call = { nodeId, cluster, bootstrap: bootstraps[kind], concurrency: null, drainTime: DRAIN_SECONDS };
     return envoyArguments(call);
   }
 
@@ -160,7 +174,7 @@ export class WaypointProxy {
     this.#restarts++;
     metrics.waypointProxyRestarts.inc();
     const delay = backOffDelay(this.#failures, RESTART, random);
-    logger.warn({ pod: this.pod.name, error: why, retryInMs: delay }, 'waypoint proxy ended; it is started again');
+    logger.warn({ pod: this.pod.name, error: why, retryInMs: delay }, `${this.pod.kind} proxy ended; it is started again`);
     this.#setState('waiting');
     this.#cancelRestart = timers.after(delay, () => {
       this.#start();
@@ -178,7 +192,7 @@ export class WaypointProxy {
     if (looked !== this.#running || (this.#state !== 'starting' && this.#state !== 'ready')) return;
     if (ready && this.#state === 'starting') {
       const took = this.#dependencies.timers.now() - this.#startedAt;
-      this.#dependencies.logger.info({ pod: this.pod.name, tookMs: took }, 'waypoint proxy is ready');
+      this.#dependencies.logger.info({ pod: this.pod.name, tookMs: took }, `${this.pod.kind} proxy is ready`);
     }
     this.#setState(ready ? 'ready' : 'starting');
     this.#lookLater();

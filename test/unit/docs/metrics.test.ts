@@ -30,9 +30,10 @@ test('docs/metrics.md has the metrics of the agent and no others', () => {
   assert.deepEqual(namesIn('Agent: the rest'), own);
 });
 
-test('docs/metrics.md has what waypoints count, in the words of the page', () => {
-  const section = sections.find((text) => text.startsWith('Agent: what its waypoints count')) ?? '';
-  assert.deepEqual(namesIn('Agent: what its waypoints count'), Object.keys(waypointFamilies).sort());
+test('docs/metrics.md has what waypoints and gateways count, in the words of the page', () => {
+  const title = 'Agent: what its waypoints and gateways count';
+  const section = sections.find((text) => text.startsWith(title)) ?? '';
+  assert.deepEqual(namesIn(title), Object.keys(waypointFamilies).sort());
   for (const [name, meaning] of Object.entries(waypointFamilies))
     assert.ok(section.includes(`| \`${name}\` | ${meaning}`));
 });

@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 
 import { CallCounts } from '../../../../src/agent/waypoints/call-counts.ts';
 import { EnvoyPage } from '../../../../src/agent/waypoints/envoy-page.ts';
-import type { FamilyText } from '../../../../src/agent/waypoints/envoy-page.ts';
+import type { FamilyText, PageSettings } from '../../../../src/agent/waypoints/envoy-page.ts';
 import { WaypointMetrics } from '../../../../src/agent/waypoints/waypoint-metrics.ts';
 import { trafficLabelNames } from '../../../../src/envoy/metrics/labels.ts';
 import { createAgentMetrics } from '../../../../src/telemetry/metrics.ts';
@@ -11,16 +11,18 @@ import { silentLogger } from '../../../support/loggers.ts';
 import { ManualTimers } from '../../../support/manual-timers.ts';
 import { parseMetrics, select } from '../../../support/metrics.ts';
 
-interface Reader {
+interface Reader extends Partial<Pick<PageSettings, 'kind'>> {
   readonly calls?: CallCounts;
   readonly series?: number;
   readonly pieces?: number;
 }
 
 /** What of a page is shown, and why the rest is not. */
-function readPage(page: string, { calls = new CallCounts(), series = 1_000, pieces = page.length }: Reader = {}) {
+function readPage(page: string, { kind = 'waypoint', ...reading }: Reader = {}) {
+  const { calls = new CallCounts(), series = 1_000, pieces = page.length } = reading;
   const dropped: string[] = [];
-  const reader = new EnvoyPage({ waypoint: 'shop/waypoint-1', series, calls, drop: (reason) => dropped.push(reason) });
+  const drop = (reason: string): void => void dropped.push(reason);
+  const reader = new EnvoyPage({ name: `shop/${kind}-1`, kind, series, calls, drop });
   for (let at = 0; at < page.length; at += pieces) reader.feed(page.slice(at, at + pieces));
   const families = reader.end(true);
   return { families, dropped, samples: parseMetrics(families.map(({ lines }) => lines).join('')) };
@@ -49,6 +51,15 @@ suite('a page of Envoy', () => {
     assert.deepEqual(parseMetrics(family?.lines ?? ''), [
       { name: 'istio_requests_total', labels: { ...labels, source_app: 'a=""' }, value: 7 },
     ]);
+  });
+
+  test('of a gateway says that it is one, which reports as the source and as nothing else', () => {
+    const page = requests('{reporter="source",source_app="a"} 1', '{reporter="waypoint",source_app="b"} 2');
+    const { families, dropped } = readPage(page, { kind: 'gateway' });
+    assert.deepEqual(
+      [families.map(({ lines }) => lines), dropped],
+      [['istio_requests_total{gateway="shop/gateway-1",reporter="source",source_app="a"} 1\n'], ['unexpected']],
+    );
   });
 
   test('keeps the parts of a histogram in one family', () => {
@@ -100,6 +111,7 @@ suite('a page of Envoy', () => {
     'a label that no waypoint has': '{path="/secret"} 1',
     'the place of another waypoint': '{waypoint="other/waypoint"} 1',
     'the place of an agent': '{reporter="destination"} 1',
+    'the place of a gateway': '{reporter="source"} 1',
     'a bucket of what has none': '{le="1"} 1',
     'the name of another metric': '_more{} 1',
   }))
@@ -201,7 +213,7 @@ suite('the metrics of a node’s waypoints', () => {
             for await (const text of answer(pod)) yield { text, length: text.length };
           },
         },
-        waypoints: () => ['a', 'b'].map((uid) => ({ uid, name: `shop/${uid}` })),
+        proxies: () => ['a', 'b'].map((uid) => ({ uid, name: `shop/${uid}`, kind: 'waypoint' })),
         metrics,
         logger: silentLogger,
         timers,

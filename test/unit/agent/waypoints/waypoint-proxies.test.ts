@@ -1,25 +1,25 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createAgentMetrics } from '../../../../src/telemetry/metrics.ts';
-import type { ProxyProgram, RunningProxy } from '../../../../src/agent/waypoints/envoy-program.ts';
+import type { ProxyCall, ProxyProgram, RunningProxy } from '../../../../src/agent/waypoints/envoy-program.ts';
 import { WaypointProxies } from '../../../../src/agent/waypoints/waypoint-proxies.ts';
 import { silentLogger } from '../../../support/loggers.ts';
 import { ManualTimers, settled } from '../../../support/manual-timers.ts';
 
 const pod = {
-  ...{ uid: 'u1', name: 'shop/waypoint-0', netns: '/run/netns/w' },
+  ...{ uid: 'u1', name: 'shop/waypoint-0', kind: 'waypoint', netns: '/run/netns/w' },
   identity: 'spiffe://cluster.local/ns/shop/sa/waypoint',
-};
+} as const;
 
 /** A program whose processes the test ends. */
 class Program implements ProxyProgram {
-  readonly started: { readonly netns: string; readonly args: readonly string[] }[] = [];
+  readonly started: ProxyCall[] = [];
   readonly killed: string[] = [];
   obeys = true;
   end: (why: string) => void = () => undefined;
 
-  start(netns: string, args: readonly string[]): RunningProxy {
-    this.started.push({ netns, args });
+  start(call: ProxyCall): RunningProxy {
+    this.started.push(call);
     const ended = new Promise<string>((resolve) => (this.end = resolve));
     return {
       pid: this.started.length,
@@ -56,9 +56,29 @@ describe('the proxy of a waypoint’s pod', () => {
     proxies.reconcile([pod]);
     proxies.reconcile([pod]);
     assert.equal(program.started.length, 1);
-    const [{ netns, args } = { netns: '', args: [] }] = program.started;
-    assert.equal(netns, pod.netns);
-    assert.equal(args[args.indexOf('--service-node') + 1], pod.name);
+    const [call] = program.started;
+    assert.deepEqual([call?.netns, call?.lowPorts], [pod.netns, false]);
+    assert.equal(call?.args[call.args.indexOf('--service-node') + 1], pod.name);
+    assert.doesNotMatch(call.args.join(' '), /maxHeapSizeBytes/);
+  });
+
+  test('has low ports and a bound of memory where it is that of a gateway', () => {
+    const { program, proxies } = rig();
+    proxies.reconcile([{ ...pod, kind: 'gateway' }]);
+    const [call] = program.started;
+    assert.equal(call?.lowPorts, true);
+    assert.match(call.args.join(' '), /"maxHeapSizeBytes":"1073741824"/);
+    assert.equal(proxies.status()[0]?.kind, 'gateway');
+  });
+
+  test('is another one with other rights once its pod is a gateway’s', async () => {
+    const { program, proxies, timers } = rig();
+    proxies.reconcile([pod]);
+    proxies.reconcile([{ ...pod, kind: 'gateway' }]);
+    await settled();
+    timers.advance(5_000);
+    await settled();
+    assert.deepEqual([program.started.map(({ lowPorts }) => lowPorts), program.killed], [[false, true], ['SIGTERM']]);
   });
 
   test('is ready when it says so, and no longer when it does not', async () => {
@@ -106,6 +126,24 @@ describe('the proxy of a waypoint’s pod', () => {
     assert.deepEqual([states(), program.killed], [[], ['SIGTERM']]);
   });
 
+  for (const [limit, waited] of [
+    [60_000, 5_000],
+    [2_000, 2_000],
+  ] as const)
+    test(`of a gateway goes on for ${waited} ms when the agent ends within ${limit} ms`, async () => {
+      const { proxies, timers, asked } = rig();
+      proxies.reconcile([{ ...pod, kind: 'gateway' }]);
+      let drained = false;
+      const draining = proxies.drain(limit).then(() => (drained = true));
+      await settled();
+      assert.equal(asked.at(-1), 'u1:15000 POST /healthcheck/fail');
+      timers.advance(waited - 1);
+      await settled();
+      assert.equal(drained, false);
+      timers.advance(1);
+      await draining;
+    });
+
   test('is killed when it does not end in time', async () => {
     const { program, proxies, timers } = rig();
     program.obeys = false;
@@ -119,7 +157,7 @@ describe('the proxy of a waypoint’s pod', () => {
   test('is not started again once the agent ends', async () => {
     const { program, proxies, timers } = rig();
     proxies.reconcile([pod]);
-    await proxies.drain();
+    await proxies.drain(60_000);
     program.end('ended');
     await settled();
     timers.advance(60_000);
