@@ -38,10 +38,10 @@ function waypointLines({ waypoints, handover, question }: Inbound): readonly str
   ];
 }
 
-function whyUndecided({ action }: Inbound): readonly string[] {
-  return action === 'refused'
-    ? ['none is asked: nobody accepts the connection']
-    : ['none is asked: it is not captured'];
+function whyUndecided({ action, reason }: Inbound): readonly string[] {
+  if (action === 'refused') return ['none is asked: nobody accepts the connection'];
+  if (reason === 'bypass_inbound') return ['none is asked: plain connections to it are not captured, STRICT or not'];
+  return ['none is asked: it is not captured'];
 }
 
 function policyLines({ question, policies, omitted, unknown, dryRunAllowed, action }: Inbound): readonly string[] {

@@ -23,7 +23,7 @@ export function explainInbound(facts: NodeFacts, asked: InboundAsked): Inbound {
   const question: InboundQuestion = { kind: 'inbound', id: 0, ...asked };
   const decision = decideInbound(facts.view, question);
   const pod = describePod(facts, uid);
-  const early = beforeDecision(pod, asked);
+  const early = beforeDecision(facts, pod, asked);
   // Where nothing is asked, no policy has a say, whatever it says.
   const found = early === null ? policiesOfPod(facts.view, uid) : null;
   const asksPolicies = !withoutPolicies.has(decision.reason);
@@ -61,9 +61,15 @@ interface Early {
   readonly reason: string;
 }
 
-/** A pod that nobody captures takes plain connections as without a mesh, and has nobody who would end a tunnel. */
-function beforeDecision(pod: Pod, { transport }: InboundAsked): Early | null {
-  if (pod.captured && pod.enrolled) return null;
+/**
+ * A pod that nobody captures takes plain connections as without a mesh, and has nobody who would end a tunnel. One that takes them itself
+ * is captured for tunnels alone.
+ */
+function beforeDecision({ view }: NodeFacts, pod: Pod, { transport }: InboundAsked): Early | null {
+  if (pod.captured && pod.enrolled) {
+    const bypasses = transport === 'plaintext' && view.localPod(pod.uid)?.bypassInbound === true;
+    return bypasses ? { action: 'unguarded', reason: 'bypass_inbound' } : null;
+  }
   if (pod.captured || transport !== 'plaintext') return { action: 'refused', reason: 'not_enrolled' };
   return { action: 'unguarded', reason: pod.wanted ? 'not_enrolled' : 'not_wanted' };
 }

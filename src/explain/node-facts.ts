@@ -34,6 +34,7 @@ export function describePod({ view, pod: captured }: NodeFacts, uid: string): Po
     wanted: local?.wanted ?? false,
     captured: actual?.captured ?? false,
     enrolled: view.isEnrolled(uid),
+    proxied: workload !== null && workload.applicationTunnel !== null,
     lastError: actual?.lastError ?? null,
   };
 }

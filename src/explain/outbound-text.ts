@@ -15,6 +15,7 @@ export function describeOutbound(outbound: Outbound, meaning: string, problem: s
         `${pod.name} on ${pod.node}, ${pod.identity}`,
         ...silent,
         describeMembership(pod, basis),
+        ...(pod.proxied ? ['a proxy: its routes say where it connects to; what follows is what becomes of this'] : []),
         ...describeCertificate(certificate, basis),
       ],
     },

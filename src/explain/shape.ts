@@ -22,6 +22,8 @@ const pod = z.object({
   captured: z.boolean(),
   /** The engine serves it. */
   enrolled: z.boolean(),
+  /** Its control plane tells its proxy where to send: a waypoint's or a gateway's. Agents of before gateways do not say. */
+  proxied: z.boolean().default(false),
   lastError: z.string().nullable(),
 });
 

@@ -25,11 +25,11 @@ function outboundVerdict(outbound: Outbound, paths: readonly Path[]): Verdict | 
 const denyTexts: Readonly<Record<string, string>> = {
   no_healthy_upstream: 'the service has no endpoint that can take it',
   waypoint_not_ready: 'what was asked for has a waypoint, and that has no pod that is ready',
-  no_control_plane: 'this node knows no control plane for its waypoints',
+  no_control_plane: 'this node knows no control plane for its waypoints and gateways',
   unknown_source: 'the source is not a pod that its node knows',
   invalid_destination: 'the destination is no address',
   not_in_registry: 'nobody in the mesh has the address, and outboundTrafficPolicy is REGISTRY_ONLY for the source',
-  refused_address: 'outboundTrafficPolicy refuses the address, or it is one that a waypoint never sends to',
+  refused_address: 'outboundTrafficPolicy refuses the address, or it is one that a waypoint or gateway never sends to',
   unresolved_name:
     'nobody has looked up the names of its endpoints yet, which the first connection has done; or nobody answers for them',
   waypoint_required: 'it is reached through the waypoint of its service, and by nobody past it',
@@ -83,7 +83,7 @@ function lacking(certificate: Certificate, basis: Outbound['basis']): string | n
 function inboundVerdict({ action, reason, policy, policies, pod, handover }: Inbound): Verdict {
   switch (action) {
     case 'unguarded':
-      return allowed(`${pod.name} is not captured, so nothing of the mesh decides there`);
+      return allowed(whyUnguarded(pod.name, reason));
     case 'refused':
       return refused(`no agent serves ${pod.name} yet${because(pod.lastError)}`);
     case 'allow': {
@@ -100,6 +100,12 @@ function inboundVerdict({ action, reason, policy, policies, pod, handover }: Inb
   }
 }
 
+function whyUnguarded(name: string, reason: string | null): string {
+  return reason === 'bypass_inbound'
+    ? `${name} takes plain connections itself, as gateways do: what listens there decides, and of the mesh only its proxy`
+    : `${name} is not captured, so nothing of the mesh decides there`;
+}
+
 function whyDenied(reason: string, policy: string | null, policies: Inbound['policies']): string {
   switch (reason) {
     case 'policy_denied':
@@ -113,7 +119,7 @@ function whyDenied(reason: string, policy: string | null, policies: Inbound['pol
     case 'not_through_waypoint':
       return 'it takes only what comes through its waypoint, and this does not';
     case 'not_this_waypoint':
-      return 'the waypoint does not stand before what was asked for';
+      return 'it is no waypoint of what was asked for';
     case 'unknown_destination':
       return 'the pod is not known to its own node';
     default:

@@ -19,7 +19,7 @@ export type InboundDenyReason =
   | 'invalid_peer'
   /** It takes only what has come through a waypoint that stands before it. */
   | 'not_through_waypoint'
-  /** The pod is a waypoint, and not that of what was asked for. */
+  /** The pod is a waypoint or gateway, and not the waypoint of what was asked for. */
   | 'not_this_waypoint'
   /** The pod is a waypoint, and addresses are asked for one by one: nobody has said yet who has this one. */
   | 'unresolved_destination';
@@ -81,12 +81,12 @@ export function decideInbound(view: MeshView, question: InboundQuestion): Inboun
   };
 }
 
-/** Only a waypoint is asked for addresses that are not its own, and only through a tunnel. */
+/** Only a waypoint, or a gateway, is asked for addresses that are not its own, and only through a tunnel. */
 function isForeign({ applicationTunnel, addresses }: Workload, { destination }: ParsedQuestion): boolean {
   return applicationTunnel !== null && !addresses.includes(destination.text);
 }
 
-/** What comes to a waypoint for others: its proxy gets it if the waypoint stands before them. */
+/** What comes to a waypoint for others: its proxy gets it if the waypoint stands before them. A gateway stands before nobody. */
 function decideHandover(
   view: MeshView,
   { workload, policies, unknown }: PodPolicies,

@@ -26,7 +26,7 @@ export type OutboundDenyReason =
   | 'no_healthy_upstream'
   /** What was asked for has a waypoint, and that has no pod that is ready. */
   | 'waypoint_not_ready'
-  /** A waypoint asks for its control plane, and this node does not know one for it. */
+  /** A waypoint or gateway asks for its control plane, and this node does not know one for it. */
   | 'no_control_plane'
   /** Where addresses are asked for one by one: nobody has said yet who has this one. */
   | 'unresolved_destination'

@@ -85,6 +85,12 @@ suite('the half of the source', () => {
     assert.deepEqual([action, destination.owner, endpoints.length], ['passthrough', 'nobody', 0]);
   });
 
+  test('a proxy says that it is one', async () => {
+    const proxied = { ...client, applicationTunnel: { protocol: 'proxy', port: 15088 } as const };
+    assert.equal((await outbound('10.0.0.2', { workloads: [web, proxied] })).pod.proxied, true);
+    assert.equal((await outbound('10.0.0.2', { workloads: [web] })).pod.proxied, false);
+  });
+
   test('a workload outside the mesh is reached plainly', async () => {
     const { action, endpoints } = await outbound('10.0.0.2', { workloads: [{ ...web, protocol: 'tcp' }] });
     assert.equal(action, 'passthrough');
@@ -167,15 +173,17 @@ interface Asked {
   readonly peer?: string | null;
   readonly named?: readonly string[];
   readonly transport?: Inbound['question']['transport'];
+  readonly bypassInbound?: boolean;
 }
 
 async function inbound(
   policies: readonly Policy[],
-  { peer = identity(client), named = [], transport = 'mutual_tls' }: Asked = {},
+  { peer = identity(client), named = [], transport = 'mutual_tls', bypassInbound = false }: Asked = {},
   options: FactOptions = {},
 ): Promise<Inbound> {
   const there = { ...web, authorizationPolicies: named };
-  const state = meshState({ workloads: [client, there], localPods: [localPod(there)], policies });
+  const localPods = [localPod(there, { bypassInbound })];
+  const state = meshState({ workloads: [client, there], localPods, policies });
   const asked = { pod: 'uid-web', peer, source: '10.0.0.1', destination: '10.0.0.2', port: 8080, transport };
   return explainInbound(await nodeFacts(state, options), asked);
 }
@@ -271,6 +279,15 @@ suite('the half of the destination', () => {
     assert.equal((await inbound([], {}, { enrolled: [] })).action, 'refused');
     const captured = { enrolled: [], captured: ['uid-web'] };
     assert.equal((await inbound([], { peer: null, transport: 'plaintext' }, captured)).action, 'refused');
+  });
+
+  test('a pod that takes plain connections itself is asked nothing about them, and policies about tunnels', async () => {
+    const strict = policy('strict', {}, { notPrincipals: [{ kind: 'presence' }] });
+    const bypassing = { bypassInbound: true };
+    const plain = await inbound([strict], { peer: null, transport: 'plaintext', ...bypassing });
+    assert.deepEqual([plain.action, plain.reason, plain.policies], ['unguarded', 'bypass_inbound', []]);
+    const denial = policy('deny', {}, { principals: [{ kind: 'suffix', value: '/sa/client' }] });
+    assert.equal((await inbound([denial], bypassing)).action, 'deny');
   });
 
   test('of a policy with thousands of rules it shows the first, and says whether a later one matches', async () => {

@@ -51,7 +51,9 @@ async function explain(destination: string, mesh: Mesh = {}) {
 }
 
 function asSeenBy(node: string, state: MeshState): MeshState {
-  const own = [...state.workloads.values()].filter((value) => value.node === node).map((value) => localPod(value));
+  const own = [...state.workloads.values()]
+    .filter((value) => value.node === node)
+    .map((value) => localPod(value, { bypassInbound: value.applicationTunnel?.gateway === true }));
   return { ...state, localPods: new Map(own.map((pod) => [pod.uid, pod])), conditions: [] };
 }
 
@@ -189,5 +191,25 @@ suite('a verdict', () => {
       workload(`w${index}`, { addresses: [`10.0.1.${index}`], services: behind }),
     );
     assert.match(await verdict('shop:80', { workloads: [client, ...many] }), /\(5 of 7 endpoints were looked at\)$/);
+  });
+});
+
+suite('what is explained of a gateway', () => {
+  const proxy = { protocol: 'proxy', port: 15088, gateway: true } as const;
+
+  test('plain connections to it are its own to take, and tunnels meet policies', async () => {
+    const workloads = [client, { ...web, applicationTunnel: proxy }];
+    const mesh = { workloads, policies: [onlyOthers] };
+    assert.match(
+      await verdict('10.0.0.2:8080', { ...mesh, here: { enrolled: [] } }),
+      /^ALLOWED: default\/web takes plain connections itself, as gateways do/,
+    );
+    assert.match(await verdict('10.0.0.2:8080', mesh), /^DENIED/);
+  });
+
+  test('its own connections are those of a proxy', async () => {
+    const workloads = [{ ...client, applicationTunnel: proxy }, web];
+    const text = describeExplanation(await explain('10.0.0.2:8080', { workloads }));
+    assert.match(text, /a proxy: its routes say where it connects to/);
   });
 });

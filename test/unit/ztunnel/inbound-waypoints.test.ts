@@ -21,6 +21,7 @@ import {
   envoy,
   gateway,
   inboundQuestion,
+  proxy,
   reference,
   required,
   storeOf,
@@ -203,4 +204,38 @@ suite('inbound to a waypoint', () => {
     const settings = meshSettings({ network: 'n' });
     assert.equal((await inbound({}, { services, settings })).allowed, true);
   });
+});
+
+suite('inbound to a gateway', () => {
+  const web = service('web', { vips: ['10.96.0.1'], waypoint: reference() });
+  const edge = workload('edge', { node: NODE, addresses: ['10.1.0.5'], applicationTunnel: { ...proxy, gateway: true } });
+
+  async function inbound(asked: Partial<InboundQuestion>, parts: StateParts = {}): Promise<InboundDecision> {
+    const pod = localPod(edge, { handover: true, bypassInbound: true });
+    const store = await storeOf({
+      ...{ workloads: [client, envoy, edge], services: [web, gateway], localPods: [pod] },
+      ...parts,
+    });
+    return decideInbound(store, inboundQuestion({ pod: pod.uid, destination: '10.1.0.5', ...asked }));
+  }
+
+  test('by a tunnel to its own ports goes there, and is subject to policies', async () => {
+    const decision = await inbound({});
+    assert.deepEqual([decision.allowed, decision.handover], [true, null]);
+    const denial = policy('deny', { scope: 'global' }, { principals: [{ kind: 'suffix', value: '/sa/client' }] });
+    assert.equal((await inbound({}, { policies: [denial] })).reason, 'policy_denied');
+  });
+
+  test('for what a waypoint stands before is refused', async () => {
+    const decision = await inbound({ destination: '10.96.0.1', port: 80 });
+    assert.deepEqual([decision.reason, decision.handover], ['not_this_waypoint', null]);
+  });
+});
+
+test('a gateway that goes past a required waypoint is refused like any client', async () => {
+  const edge = workload('edge', { addresses: ['10.1.0.5'], applicationTunnel: { ...proxy, gateway: true } });
+  const server = workload('server', { node: NODE, addresses: ['10.1.0.2'], waypoint: required });
+  const parts = { workloads: [server, envoy, edge], services: [gateway], localPods: [localPod(server)] };
+  const asked = { peer: identity(edge), source: '10.1.0.5' };
+  assert.equal(decideInbound(await storeOf(parts), inboundQuestion(asked)).reason, 'not_through_waypoint');
 });

@@ -186,6 +186,13 @@ suite('a place outside of the mesh that is reached through a waypoint', () => {
     assert.equal((await outbound('192.0.2.7', given)).action, 'passthrough');
   });
 
+  test('is not reached by a gateway past it', async () => {
+    const source = workload('edge', { node: NODE, applicationTunnel: { ...proxy, gateway: true } });
+    const past = { ...entryBehind(reference(gateway, { required: true })), source };
+    assert.equal(refusal(await outbound('192.0.2.7', past)), 'waypoint_required');
+    assert.equal((await outbound('10.97.0.1', { ...past, workloads: [...past.workloads, envoy] })).action, 'connect');
+  });
+
   test('closes the address to its own namespace and by the word of the root namespace to all, and to nobody else', async () => {
     const source = workload('stranger', { node: NODE, namespace: 'other' });
     const required = entryBehind(reference(gateway, { required: true }));
