@@ -16,7 +16,8 @@ export const waypointFamilies = {
   ambit_rate_limit_requests_total: 'Requests that RateLimitPolicies have looked at, and what became of them',
   ambit_waypoint_audited_total: 'Requests and connections that policies of action AUDIT name',
   ambit_waypoint_dry_run_total: 'Requests and connections that policies with the annotation of a dry run looked at',
-  ambit_waypoint_series_overflow_total: 'Counts that a waypoint or gateway no longer tells apart: it has too many sets of labels',
+  ambit_waypoint_series_overflow_total:
+    'Counts that a waypoint or gateway no longer tells apart: it has too many sets of labels',
 } as const satisfies Record<string, string>;
 
 export type WaypointFamily = keyof typeof waypointFamilies;

@@ -174,7 +174,10 @@ export class WaypointProxy {
     this.#restarts++;
     metrics.waypointProxyRestarts.inc();
     const delay = backOffDelay(this.#failures, RESTART, random);
-    logger.warn({ pod: this.pod.name, error: why, retryInMs: delay }, `${this.pod.kind} proxy ended; it is started again`);
+    logger.warn(
+      { pod: this.pod.name, error: why, retryInMs: delay },
+      `${this.pod.kind} proxy ended; it is started again`,
+    );
     this.#setState('waiting');
     this.#cancelRestart = timers.after(delay, () => {
       this.#start();

@@ -208,7 +208,11 @@ suite('inbound to a waypoint', () => {
 
 suite('inbound to a gateway', () => {
   const web = service('web', { vips: ['10.96.0.1'], waypoint: reference() });
-  const edge = workload('edge', { node: NODE, addresses: ['10.1.0.5'], applicationTunnel: { ...proxy, gateway: true } });
+  const edge = workload('edge', {
+    node: NODE,
+    addresses: ['10.1.0.5'],
+    applicationTunnel: { ...proxy, gateway: true },
+  });
 
   async function inbound(asked: Partial<InboundQuestion>, parts: StateParts = {}): Promise<InboundDecision> {
     const pod = localPod(edge, { handover: true, bypassInbound: true });

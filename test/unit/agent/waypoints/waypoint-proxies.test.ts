@@ -3,13 +3,14 @@ import { describe, test } from 'node:test';
 import { createAgentMetrics } from '../../../../src/telemetry/metrics.ts';
 import type { ProxyCall, ProxyProgram, RunningProxy } from '../../../../src/agent/waypoints/envoy-program.ts';
 import { WaypointProxies } from '../../../../src/agent/waypoints/waypoint-proxies.ts';
+import type { ProxyPod } from '../../../../src/agent/waypoints/waypoint-proxy.ts';
 import { silentLogger } from '../../../support/loggers.ts';
 import { ManualTimers, settled } from '../../../support/manual-timers.ts';
 
-const pod = {
-  ...{ uid: 'u1', name: 'shop/waypoint-0', kind: 'waypoint', netns: '/run/netns/w' },
-  identity: 'spiffe://cluster.local/ns/shop/sa/waypoint',
-} as const;
+const pod: ProxyPod = {
+  ...{ uid: 'u1', name: 'shop/waypoint-0', netns: '/run/netns/w' },
+  ...{ kind: 'waypoint', identity: 'spiffe://cluster.local/ns/shop/sa/waypoint' },
+};
 
 /** A program whose processes the test ends. */
 class Program implements ProxyProgram {
