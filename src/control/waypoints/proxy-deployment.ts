@@ -1,3 +1,4 @@
+import { bypassAnnotation } from '../../derive/local-pods.ts';
 import { envoyArguments, readinessPath, readinessPort } from '../../envoy/bootstrap.ts';
 import { annotationsFor } from './annotation-rules.ts';
 import { bootstrapFor, concurrencyFor } from './deployment-terms.ts';
@@ -17,8 +18,6 @@ const graceSeconds = 10;
 const userId = 1337;
 /** The pod may listen below 1024 without a capability: of the settings of a kernel one that Kubernetes counts as safe. */
 export const lowPorts = { name: 'net.ipv4.ip_unprivileged_port_start', value: '0' };
-
-export const bypassAnnotation = 'ambient.istio.io/bypass-inbound-capture';
 
 type Wanted = Pick<WantedProxy, 'gateway' | 'role'>;
 

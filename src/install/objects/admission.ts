@@ -1,7 +1,8 @@
 import { waypointKinds } from '../../control/waypoints/waypoint-kinds.ts';
 import { annotationNames } from '../../control/waypoints/annotation-rules.ts';
 import { digestAnnotation, managedBy, managedLabel } from '../../control/waypoints/object-metadata.ts';
-import { bypassAnnotation, lowPorts } from '../../control/waypoints/proxy-deployment.ts';
+import { lowPorts } from '../../control/waypoints/proxy-deployment.ts';
+import { bypassAnnotation } from '../../derive/local-pods.ts';
 import { redirectionAnnotation } from '../../derive/tunnel.ts';
 import { gatewayNameLabel } from '../../derive/waypoints/waypoint.ts';
 import { groupOf } from '../../kube/watched-kind.ts';
