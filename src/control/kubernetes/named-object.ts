@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { classify } from '../../config/manifests/kinds.ts';
+import { definitionOf } from '../../config/manifests/kinds.ts';
 import type { KindDefinition } from '../../config/manifests/kinds.ts';
 import type { Resource, UnreadableObject } from '../../config/manifests/resources.ts';
 import type { DocumentChange, DocumentChanges } from '../../config/mesh-input.ts';
@@ -127,7 +127,7 @@ export class NamedObject {
     if (wanted.document !== former.document) {
       const key = `${reference.namespace}/${reference.name}`;
       // Kind and document belong together, because the definition of the kind has read it.
-      changes.push({ kind: reference.kind, key, document: wanted.document } as unknown as DocumentChange);
+      changes.push({ kind: reference.kind, key, document: wanted.document } as DocumentChange);
     }
     if (!isDeepStrictEqual(wanted.problem, former.problem))
       changes.push({ kind: 'UnreadableObject', key: referenceText(reference), document: wanted.problem });
@@ -147,7 +147,7 @@ function forbidden({ kind, namespace, name }: ObjectReference, controlNamespace:
 }
 
 function definitionOfNamed({ kind }: ObjectReference): KindDefinition {
-  const found = classify('v1', kind);
-  if (found.type !== 'known') throw new Error(`there is no schema for ${kind}`);
-  return found.definition;
+  const definition = definitionOf(kind, 'v1');
+  if (definition === null) throw new Error(`there is no schema for ${kind}`);
+  return definition;
 }

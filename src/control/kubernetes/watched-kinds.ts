@@ -33,7 +33,7 @@ export const watchedKinds: readonly WatchedKind[] = [
   custom('IstioGateway', networking, 'gateways'),
   builtInKind('Ingress', 'networking.k8s.io/v1', 'ingresses'),
   builtInKind('IngressClass', 'networking.k8s.io/v1', 'ingressclasses'),
-  custom('BackendTLSPolicy', gateways, 'backendtlspolicies'),
+  custom('BackendTLSPolicy', gateways, 'backendtlspolicies', ['gateway.networking.k8s.io/v1alpha3']),
   custom('HTTPRoute', gateways, 'httproutes'),
   custom('GRPCRoute', gateways, 'grpcroutes'),
   custom('TLSRoute', gateways, 'tlsroutes', young),
