@@ -20,17 +20,20 @@ const serverProgram = `
 
 /** Asks as often as it is told to, one after the other, each on a connection of its own. */
 const clientProgram = `
-  const { request } = require('node:http');
   const { url, count, ...options } = JSON.parse(process.argv[1]);
+  const { request } = require(url.startsWith('https:') ? 'node:https' : 'node:http');
   const once = () => new Promise((resolve) => {
+    const fail = ({ code }) => resolve({ status: 0, server: null, certificate: null, body: code });
     const sent = request(url, { ...options, agent: false, timeout: 30000 }, (response) => {
       let body = '';
+      const server = response.headers['x-server'] ?? null;
+      const certificate = response.socket.getPeerCertificate?.().serialNumber ?? null;
       response.on('data', (part) => (body += part));
-      response.on('end', () => resolve({ status: response.statusCode, server: response.headers['x-server'] ?? null, body }));
-      response.on('error', ({ code }) => resolve({ status: 0, server: null, body: code }));
+      response.on('end', () => resolve({ status: response.statusCode, server, certificate, body }));
+      response.on('error', fail);
     });
     sent.on('timeout', () => sent.destroy(Object.assign(new Error(), { code: 'ETIMEDOUT' })));
-    sent.on('error', ({ code }) => resolve({ status: 0, server: null, body: code }));
+    sent.on('error', fail);
     sent.end();
   });
   (async () => {
@@ -41,14 +44,14 @@ const clientProgram = `
 
 /** Asks until a line of input comes: half of the askers on new connections, half on one that is kept. */
 const loadProgram = `
-  const { Agent, request } = require('node:http');
-  const { url } = JSON.parse(process.argv[1]);
+  const { url, ...options } = JSON.parse(process.argv[1]);
+  const { Agent, request } = require(url.startsWith('https:') ? 'node:https' : 'node:http');
   const results = {};
   let ending = false;
   const count = (what) => (results[what] = (results[what] ?? 0) + 1);
   const once = (agent) => new Promise((resolve) => {
     const end = (what) => { count((agent ? 'kept ' : 'new ') + what); resolve(); };
-    const sent = request(url, { agent, timeout: 30000 }, (response) => {
+    const sent = request(url, { ...options, agent, timeout: 30000 }, (response) => {
       response.on('data', () => undefined);
       response.on('end', () => end(String(response.statusCode)));
       response.on('error', ({ code }) => end(code));
@@ -76,13 +79,26 @@ export interface Answer {
   readonly status: number;
   /** Which one has answered; null: none of the servers. */
   readonly server: string | null;
+  /** Serial number of the one that was shown; null: none was. */
+  readonly certificate: string | null;
   readonly body: string;
 }
 
-export interface Asked {
+/** Of a client that speaks TLS. */
+interface Trust {
+  /** Roots, PEM. */
+  readonly ca?: string;
+  /** Which server is asked for. */
+  readonly servername?: string;
+}
+
+export interface Load extends Trust {
   readonly url: string;
-  readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface Asked extends Load {
+  readonly method?: string;
   /** How often; once unless told. */
   readonly count?: number;
 }
@@ -113,8 +129,8 @@ export class WebLoad {
     this.#running = running;
   }
 
-  static async start(namespace: TestNamespace, pod: string, url: string): Promise<WebLoad> {
-    const running = namespace.background(pod, [node, '-e', loadProgram, JSON.stringify({ url })]);
+  static async start(namespace: TestNamespace, pod: string, load: Load): Promise<WebLoad> {
+    const running = namespace.background(pod, [node, '-e', loadProgram, JSON.stringify(load)]);
     await running.line((line) => line === 'asking', 30_000);
     return new WebLoad(running);
   }

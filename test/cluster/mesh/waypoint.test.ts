@@ -159,7 +159,7 @@ clusterSuite('a waypoint that the control plane deploys', () => {
 
   it('is scaled and replaced without a request lost', async () => {
     const url = `http://${endpoint(await shop.serviceAddress('web'), 80)}/`;
-    const loads = await Promise.all(['buyer', 'owner'].map((pod) => WebLoad.start(shop, pod, url)));
+    const loads = await Promise.all(['buyer', 'owner'].map((pod) => WebLoad.start(shop, pod, { url })));
     await scale(2);
     await scale(1);
     await shop.kubectl(['rollout', 'restart', 'deployment/waypoint']);
