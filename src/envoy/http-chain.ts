@@ -112,12 +112,18 @@ function limits({ headers }: HttpSettings): ConnectionManager {
   };
 }
 
+/**
+ * Envoy takes whoever has such an address for one of its own kind, and does what its `x-envoy-` headers say; of no range at all it makes
+ * all private addresses. So this is one that no client can have.
+ */
+const nobodysAddress = { addressPrefix: '255.255.255.255', prefixLen: 32 };
+
 /** The client is who the header of its connection names, and its own `x-envoy-` headers command nothing. */
 function trust(settings: HttpSettings): ConnectionManager {
   return {
     useRemoteAddress: true,
     xffNumTrustedHops: settings.trustedProxies,
-    internalAddressConfig: { unixSockets: false, cidrRanges: [] },
+    internalAddressConfig: { unixSockets: false, cidrRanges: [nobodysAddress] },
     preserveExternalRequestId: true,
   };
 }

@@ -137,6 +137,12 @@ envoySuite(
       assert.equal(seen['x-forwarded-for'], '1.2.3.4,10.9.0.9');
     });
 
+    test('takes no client for a part of itself, whatever its address', async () => {
+      const { envoy, servers } = waypoint();
+      await ask(await envoy.connect(vip, 80), { headers: { 'x-envoy-upstream-rq-timeout-ms': '1' } });
+      assert.equal(servers.web.seen.at(-1)?.headers['x-envoy-internal'], undefined);
+    });
+
     test('refuses more headers than it has room for', async () => {
       const { envoy } = waypoint();
       const many = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`x-${index}`, 'y']));

@@ -12,7 +12,7 @@ import { gatewayTelemetry } from '../metrics/chain.ts';
 import { policyLookup } from '../policies.ts';
 import { duration, typed } from '../values.ts';
 import type { Init } from '../values.ts';
-import { reachableFromOutside } from './destinations.ts';
+import { gatewayDestinations } from './destinations.ts';
 import { bufferLimit, connectionWindow, firstBytesTime, idleTime, maximumStreams } from './limits.ts';
 import type { ConnectionSite, GatewayInput, GatewayPort, HttpSite, TlsServer } from './model.ts';
 import { closedChain, listenerName, quicListenerName } from './names.ts';
@@ -32,7 +32,7 @@ export function buildPortListeners(port: GatewayPort, surroundings: ListenerSurr
   const context: SiteContext = {
     http: surroundings.http,
     telemetry: gatewayTelemetry(surroundings.labels),
-    policies: policyLookup(reachableFromOutside(surroundings.destinations)),
+    policies: policyLookup(gatewayDestinations(surroundings.destinations)),
   };
   const plan = planOf(port, context);
   const quic = quicPlan(port, context);

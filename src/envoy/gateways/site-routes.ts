@@ -17,7 +17,7 @@ import { routeMatch } from '../route-match.ts';
 import { longBodies, ruleRoutes } from '../routes.ts';
 import { requestRules } from '../security/request-filters.ts';
 import type { Init } from '../values.ts';
-import { reachableFromOutside } from './destinations.ts';
+import { gatewayDestinations } from './destinations.ts';
 import type { GatewayInput, GatewayPort, HttpSite, TlsServer, VirtualHost } from './model.ts';
 import { quicPortOf } from './quic.ts';
 import { isWithin, ServerNames } from './server-names.ts';
@@ -35,7 +35,7 @@ export function buildPortRoutes(
   port: GatewayPort,
   { destinations }: Pick<GatewayInput, 'destinations'>,
 ): readonly RouteConfiguration[] {
-  const policies = policyLookup(reachableFromOutside(destinations));
+  const policies = policyLookup(gatewayDestinations(destinations));
   const { serves } = port;
   switch (serves.kind) {
     case 'http':
