@@ -104,7 +104,6 @@ export const fieldLimits: Readonly<Record<string, Limits>> = {
   TCPRoute: { ...ofRoutes, 'spec.rules': 'only the first one counts' },
   TLSRoute: { ...ofRoutes, 'spec.rules': 'only the first one counts' },
   VirtualService: {
-    'spec.http[].delegate': 'what it would route is answered 500',
     'spec.http[].match[].headers':
       '`uri`, `scheme`, `method` and `authority` are no headers and are not looked at, as in Istio',
     'spec.http[].retries.retryOn': 'what is neither a status nor a condition that Envoy knows is left out',

@@ -245,7 +245,10 @@ export interface OutlierPolicy {
 export interface ClientTls {
   readonly serverName: string | null;
   readonly subjectAltNames: readonly string[];
+  /** null: those that everybody trusts. */
   readonly roots: string | null;
+  /** PEM, in place of a file. */
+  readonly rootsPem?: string;
   readonly certificate: { readonly chain: string; readonly key: string } | null;
   readonly insecure: boolean;
 }

@@ -39,7 +39,7 @@ function validation(tls: ClientTls, name: string | null): Init<typeof CommonTlsC
   // A certificate that anybody may have says nothing: it must name whom we meant.
   const names = tls.subjectAltNames.length > 0 ? tls.subjectAltNames : name === null ? [] : [name];
   const value = {
-    trustedCa: file(tls.roots ?? systemRoots),
+    trustedCa: tls.rootsPem === undefined ? file(tls.roots ?? systemRoots) : inline(tls.rootsPem),
     matchTypedSubjectAltNames: names.flatMap((exact) =>
       [SanType.DNS, SanType.URI].map((sanType) => ({
         sanType,
@@ -48,6 +48,10 @@ function validation(tls: ClientTls, name: string | null): Init<typeof CommonTlsC
     ),
   };
   return { validationContextType: { case: 'validationContext', value } };
+}
+
+function inline(value: string) {
+  return { specifier: { case: 'inlineString' as const, value } };
 }
 
 function file(value: string) {

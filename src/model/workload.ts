@@ -200,4 +200,6 @@ export interface Condition {
   readonly type: string;
   readonly reason: string;
   readonly message: string;
+  /** Of a route's parents the one of which alone it is so: `Gateway default/web`, with the listener and the port that it names. */
+  readonly parent?: string;
 }

@@ -8,6 +8,7 @@ import type { ServiceSource } from '../../derive/service-sources.ts';
 import { contribution } from '../../derive/staged-map.ts';
 import type { Part } from '../../derive/staged-map.ts';
 import type { ConnectionRule } from '../../envoy/model.ts';
+import type { AttachableRoute } from '../../envoy/routes/attachable-route.ts';
 import { convertGrpcRoute } from '../../envoy/routes/grpc-route.ts';
 import { convertHttpRoute } from '../../envoy/routes/http-route.ts';
 import type { RouteLookups } from '../../envoy/routes/lookups.ts';
@@ -20,13 +21,7 @@ import type { Condition } from '../../model/workload.ts';
 import { parentConditions } from './route-parents.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
 
-/** A route of the Gateway API with where it wants to be attached. */
-export interface AttachableRoute<Rule> {
-  readonly parents: readonly ParentReference[];
-  readonly route: ConvertedRoute<Rule>;
-}
-
-/** What routes a service may have, whatever their port. */
+/** What routes may name, whatever the port. */
 export type ParentService = Pick<ParentPort, 'group' | 'kind' | 'namespace' | 'name'>;
 
 interface RouteDocument {
@@ -85,6 +80,16 @@ export class AttachedRoutes {
     return [...this.#requests.map(conditionsOfRoutes), ...this.#connections.map(conditionsOfRoutes)];
   }
 
+  /** Those of requests that name a parent, whatever of it they mean. */
+  requestsNaming(parent: ParentService, read: Read): readonly AttachableRoute<RankedRule>[] {
+    return naming(this.#requests, parent, read);
+  }
+
+  /** Those of whole connections, likewise. */
+  connectionsNaming(parent: ParentService, read: Read): readonly AttachableRoute<ConnectionRule>[] {
+    return naming(this.#connections, parent, read);
+  }
+
   /** Those of requests that are attached to a port. */
   requestsOn(port: ParentPort, read: Read): readonly ConvertedRoute[] {
     return attachedTo(this.#requests, port, read);
@@ -94,6 +99,14 @@ export class AttachedRoutes {
   connectionsOn(port: ParentPort, read: Read): readonly ConvertedRoute<ConnectionRule>[] {
     return attachedTo(this.#connections, port, read);
   }
+}
+
+function naming<Rule>(
+  kinds: readonly RouteKind<Rule>[],
+  parent: ParentService,
+  read: Read,
+): readonly AttachableRoute<Rule>[] {
+  return kinds.flatMap(({ byParent }) => read.byIndex(byParent, parentKey(parent)));
 }
 
 function conditionsOfRoutes<Rule>({ collection }: RouteKind<Rule>): Part<Condition> {

@@ -7,6 +7,7 @@ import type { AnyCollection, Collection } from '../../derive/collections/collect
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
 import { condition, resourceText } from '../../derive/context.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
+import { isExportedTo } from '../../envoy/routes/exports.ts';
 import { fullHostname } from '../../envoy/routes/hosts.ts';
 import { appliesToMesh } from '../../envoy/routes/mesh-gateway.ts';
 import { virtualHosts } from '../../envoy/routes/virtual-service.ts';
@@ -130,7 +131,7 @@ class HostedKind<Document extends HostedDocument> {
     const heard = asking
       .flatMap((documents) => documents.toSorted(byAge))
       .filter(({ metadata }) => namespaces.includes(metadata.namespace))
-      .filter((document) => isExported(document, namespace))
+      .filter(({ metadata, spec }) => isExportedTo(namespace, spec.exportTo, metadata.namespace))
       .toSorted(
         (left, right) => namespaces.indexOf(left.metadata.namespace) - namespaces.indexOf(right.metadata.namespace),
       );
@@ -182,10 +183,4 @@ class HostedKind<Document extends HostedDocument> {
 function namesOf(hostname: string): readonly string[] {
   const labels = hostname.split('.');
   return [hostname, ...labels.slice(1).map((_, index) => `*.${labels.slice(index + 1).join('.')}`), '*'];
-}
-
-function isExported({ metadata, spec: { exportTo } }: HostedDocument, namespace: string): boolean {
-  if (exportTo.length === 0) return true;
-  const isOwn = metadata.namespace === namespace;
-  return exportTo.some((word) => word === '*' || word === namespace || (word === '.' && isOwn));
 }

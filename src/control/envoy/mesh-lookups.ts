@@ -17,8 +17,8 @@ export class MeshLookups {
 
   /** What whoever converts routes has to name among what it reads. */
   get collections(): readonly AnyCollection[] {
-    const { contexts, services } = this.#parts;
-    return [...this.#grants.collections, contexts.settings, services.hostnames];
+    const { contexts, services, sources } = this.#parts;
+    return [...this.#grants.collections, contexts.settings, services.hostnames, sources.VirtualService];
   }
 
   lookupsFor(read: Read): RouteLookups {
@@ -30,6 +30,7 @@ export class MeshLookups {
       },
       granted: (from, to) => this.#grants.granted(from, to, read),
       permitted: (from, service) => this.#grants.permitted(from, service, read),
+      virtualService: (namespace, name) => read.get(this.#parts.sources.VirtualService, `${namespace}/${name}`),
     };
   }
 
@@ -45,10 +46,16 @@ export class MeshLookups {
   }
 }
 
-export function knownService({ kind, metadata, service }: ServiceSource): KnownService {
-  const { namespace, hostname, ports } = service;
-  const described = kind === 'ServiceEntry' ? kind : 'Service';
-  return { kind: described, name: metadata.name, namespace, hostname, ports: new Set(ports.keys()) };
+export function knownService({ kind, metadata, service, ports }: ServiceSource): KnownService {
+  const { namespace, hostname } = service;
+  return {
+    kind: kind === 'ServiceEntry' ? kind : 'Service',
+    name: metadata.name,
+    namespace,
+    hostname,
+    ports: new Set(service.ports.keys()),
+    namedPorts: new Map(ports.flatMap(({ name, port }) => (name === '' ? [] : [[name, port] as const]))),
+  };
 }
 
 /** That of the namespace itself, else the one that everybody sees. */

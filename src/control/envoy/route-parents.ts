@@ -1,13 +1,9 @@
 import type { ParentReference } from '../../config/manifests/schemas/gateway-common.ts';
 import { condition } from '../../derive/context.ts';
 import type { ServiceSource } from '../../derive/service-sources.ts';
+import { isServiceParent, parentText } from '../../envoy/routes/parents.ts';
 import type { ConvertedRoute } from '../../envoy/routes/precedence.ts';
 import type { Condition } from '../../model/workload.ts';
-
-const groups: ReadonlyMap<string, string> = new Map([
-  ['Service', ''],
-  ['ServiceEntry', 'networking.istio.io'],
-]);
 
 /**
  * Services that a route names as its parents and where it has no effect. Gateways are others' affair.
@@ -19,10 +15,12 @@ export function parentConditions(
   parents: readonly ParentReference[],
   found: (text: string) => readonly ServiceSource[],
 ): readonly Condition[] {
-  return parents.filter(isService).flatMap((parent) => {
+  return parents.filter(isServiceParent).flatMap((parent) => {
     const text = `${parent.kind} ${parent.namespace ?? namespace}/${parent.name}`;
     const problem = problemOf(parent, text, found(text));
-    return problem === null ? [] : [condition(`${kind} ${name}`, 'Accepted', problem.reason, problem.message)];
+    if (problem === null) return [];
+    const told = condition(`${kind} ${name}`, 'Accepted', problem.reason, problem.message);
+    return [{ ...told, parent: parentText(parent, namespace) }];
   });
 }
 
@@ -39,8 +37,4 @@ function problemOf(
   if (!sources.some(isPort)) return { reason: 'NoMatchingParent', message: `${text} has no such port` };
   if (sources.some(({ service }) => service.waypoint !== null)) return null;
   return { reason: 'NoWaypoint', message: `${text} has no waypoint, which is where routes have their effect` };
-}
-
-function isService({ group, kind }: ParentReference): boolean {
-  return groups.get(kind) === (group === 'core' ? '' : group);
 }

@@ -1,16 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
+import { gatewayGroup } from '../../envoy/routes/groups.ts';
+import { isServiceParent, parentText } from '../../envoy/routes/parents.ts';
 import type { ApiCondition } from './status-writer.ts';
 
 /** Kinds whose conditions stand with each of their parents. */
 export const routeKinds: readonly string[] = ['HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute'];
 
-/** Ours among those who write about parents. */
-const controllerName = 'istio.io/mesh-controller';
+/** Ours among those who write about parents: of services, and of gateways. */
+const meshController = 'istio.io/mesh-controller';
+const gatewayController = 'istio.io/gateway-controller';
 
 interface ParentReference {
   readonly group?: string;
   readonly kind?: string;
+  readonly namespace?: string;
   readonly name: string;
+  readonly sectionName?: string;
+  readonly port?: number;
 }
 
 export interface ParentStatus {
@@ -20,7 +26,7 @@ export interface ParentStatus {
 }
 
 export interface RouteObject {
-  readonly metadata: { readonly generation?: number };
+  readonly metadata: { readonly generation?: number; readonly namespace?: string };
   readonly spec?: { readonly parentRefs?: readonly ParentReference[] | null } | null;
   readonly status?: { readonly parents?: readonly ParentStatus[] | null } | null;
 }
@@ -39,10 +45,11 @@ const resolved: ApiCondition = {
 };
 
 /**
- * All that is said of a route's parents: what others say of theirs, and of each service the same. The list is one field to the API
- * server, so it is written as a whole. null: nothing is to be written.
+ * All that is said of a route's parents: what others say of theirs, of each service the same, and of each gateway of which something
+ * is to be said; others' gateways are theirs. The list is one field to the API server, so it is written as a whole. null: nothing is
+ * to be written.
  *
- * @param wanted what is not honoured of the route. @param now milliseconds since the epoch
+ * @param wanted what is not honoured of the route, and what became of it at single parents. @param now milliseconds since the epoch
  */
 export function routeParents(
   { metadata, spec, status }: RouteObject,
@@ -50,19 +57,50 @@ export function routeParents(
   now: number,
 ): readonly ParentStatus[] | null {
   const former = status?.parents ?? [];
-  const own = former.filter((parent) => parent.controllerName === controllerName);
-  const said = [accepted, resolved].filter(({ type }) => wanted.every((condition) => condition.type !== type));
-  const parents = (spec?.parentRefs ?? []).filter(isService).map((parentRef): ParentStatus => {
+  const own = former.filter(isOurs);
+  const parents = (spec?.parentRefs ?? []).flatMap((parentRef): readonly ParentStatus[] => {
+    const at = textOf(parentRef, metadata.namespace ?? '');
+    const controllerName = controllerOf(
+      parentRef,
+      wanted.some(({ parent }) => parent === at),
+    );
+    if (controllerName === null) return [];
     const before = own.find((parent) => isDeepStrictEqual(parent.parentRef, parentRef))?.conditions ?? [];
-    const conditions = [...said, ...wanted].map((condition) => dated(condition, before, metadata.generation, now));
-    return { parentRef, controllerName, conditions };
+    const conditions = conditionsAt(at, wanted).map((condition) => dated(condition, before, metadata.generation, now));
+    return [{ parentRef, controllerName, conditions }];
   });
   if (isDeepStrictEqual(own, parents)) return null;
-  return [...former.filter((parent) => parent.controllerName !== controllerName), ...parents];
+  return [...former.filter((parent) => !isOurs(parent)), ...parents];
 }
 
-function isService({ group = 'gateway.networking.k8s.io', kind = 'Gateway' }: ParentReference): boolean {
-  return kind === 'Service' ? group === '' || group === 'core' : kind === 'ServiceEntry';
+function isOurs({ controllerName }: ParentStatus): boolean {
+  return controllerName === meshController || controllerName === gatewayController;
+}
+
+/** null: whatever becomes of it is not ours to say. */
+function controllerOf({ group = gatewayGroup, kind = 'Gateway' }: ParentReference, isSpokenOf: boolean): string | null {
+  if (isServiceParent({ group, kind })) return meshController;
+  return isSpokenOf ? gatewayController : null;
+}
+
+function textOf({ kind = 'Gateway', namespace, name, sectionName, port }: ParentReference, own: string): string {
+  const asked = { kind, namespace: namespace ?? null, name, sectionName: sectionName ?? null, port: port ?? null };
+  return parentText(asked, own);
+}
+
+/** What is said of the route anywhere, and what is of that parent alone: of each type once, and false where anything is. */
+function conditionsAt(parent: string, wanted: readonly ApiCondition[]): readonly ApiCondition[] {
+  const here = wanted.filter((condition) => condition.parent === undefined || condition.parent === parent);
+  const types = [...new Set([accepted.type, resolved.type, ...here.map(({ type }) => type)])];
+  return types.flatMap((type) => {
+    const said = here.filter((condition) => condition.type === type);
+    const refused = said.filter(({ status }) => status === 'False');
+    const [first] = refused.length > 0 ? refused : said.toReversed();
+    if (first === undefined) return [accepted, resolved].filter((usual) => usual.type === type);
+    const { type: of, status, reason } = first;
+    const message = refused.length > 0 ? refused.map((condition) => condition.message).join('; ') : first.message;
+    return [{ type: of, status, reason, message }];
+  });
 }
 
 function dated(

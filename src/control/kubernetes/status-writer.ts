@@ -28,6 +28,8 @@ export interface ApiCondition {
   readonly message: string;
   readonly observedGeneration?: number;
   readonly lastTransitionTime?: string;
+  /** Of a route, where it is so of that parent alone; the API does not have it here. */
+  readonly parent?: string;
 }
 
 type ListedObject = ApiObject & { readonly metadata: { readonly name: string; readonly namespace?: string } };
@@ -179,7 +181,8 @@ export class StatusWriter {
 }
 
 /**
- * From what is not honoured to what each object says: one condition of a type for each object, true where there is nothing to say.
+ * From what is not honoured to what each object says: one condition of a type for each object and each parent of which something is
+ * said by itself, true where there is nothing to say.
  *
  * @param accepted objects that are in force, each with the type of condition that says so
  * @param met what is so, of objects that have asked for it
@@ -198,17 +201,27 @@ export function apiConditions(
   for (const [resource, type] of accepted) {
     of(resource).set(type, { type, status: 'True', reason: 'Accepted', message: 'in force as it is written' });
   }
-  for (const { resource, type, reason, message } of met) {
-    if (isWritten(resource)) of(resource).set(type, { type, status: 'True', reason, message });
-  }
-  for (const { resource, type, reason, message } of notes) {
+  for (const { resource, type, reason, message, parent } of met) {
     if (!isWritten(resource)) continue;
-    const known = of(resource).get(type);
+    of(resource).set(keyOf(type, parent), { type, status: 'True', reason, message, ...at(parent) });
+  }
+  for (const { resource, type, reason, message, parent } of notes) {
+    if (!isWritten(resource)) continue;
+    const known = of(resource).get(keyOf(type, parent));
     const text = known?.status === 'False' ? `${known.message}; ${message}` : message;
     const first = known?.status === 'False' ? known.reason : reason;
-    of(resource).set(type, { type, status: 'False', reason: first, message: text.slice(0, LONGEST_MESSAGE) });
+    const told = { type, status: 'False' as const, reason: first, message: text.slice(0, LONGEST_MESSAGE) };
+    of(resource).set(keyOf(type, parent), { ...told, ...at(parent) });
   }
   return new Map([...byResource].map(([resource, conditions]) => [resource, [...conditions.values()]]));
+}
+
+function keyOf(type: string, parent: string | undefined): string {
+  return parent === undefined ? type : `${type} ${parent}`;
+}
+
+function at(parent: string | undefined): Pick<ApiCondition, 'parent'> {
+  return parent === undefined ? {} : { parent };
 }
 
 interface Target {

@@ -12,7 +12,7 @@ import type { Conversion } from './route-conversion.ts';
 export function convertGrpcRoute(document: GrpcRouteDocument, lookups: RouteLookups): ConvertedRoute {
   const { spec } = document;
   return convertRoute('GRPCRoute', document, lookups, (routeName, conversion) => {
-    noteHostnames(spec.hostnames, conversion.notes);
+    noteHostnames(document, conversion.notes);
     return spec.rules.flatMap((rule, index) =>
       convertRule(rule, `spec.rules[${index}]`, `${routeName}/${rule.name ?? index}`, conversion),
     );

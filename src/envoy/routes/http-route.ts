@@ -18,7 +18,7 @@ import type { Conversion } from './route-conversion.ts';
 export function convertHttpRoute(document: HttpRouteDocument, lookups: RouteLookups): ConvertedRoute {
   const { spec } = document;
   return convertRoute('HTTPRoute', document, lookups, (routeName, conversion) => {
-    noteHostnames(spec.hostnames, conversion.notes);
+    noteHostnames(document, conversion.notes);
     return spec.rules.flatMap((rule, index) =>
       new RuleConversion(rule, `spec.rules[${index}]`, conversion).run(`${routeName}/${rule.name ?? index}`),
     );

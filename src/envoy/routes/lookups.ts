@@ -1,6 +1,8 @@
 import type { ParentReference } from '../../config/manifests/schemas/gateway-common.ts';
+import type { VirtualServiceDocument } from '../../config/manifests/schemas/virtual-service.ts';
 import type { DestinationName } from '../model.ts';
 import type { Notes } from './notes.ts';
+import { istioGroup } from './groups.ts';
 import { isParent } from './parents.ts';
 
 /** What a conversion may ask of the rest of the mesh. */
@@ -12,6 +14,8 @@ export interface RouteLookups {
   readonly granted: (from: GrantedFrom, to: GrantedTo) => boolean;
   /** The service's own namespace lets manifests of that kind and namespace send to it, or it leads out of the mesh. */
   readonly permitted: (from: GrantedFrom, service: KnownService) => boolean;
+  /** To which another may delegate. */
+  readonly virtualService: (namespace: string, name: string) => VirtualServiceDocument | undefined;
 }
 
 export interface KnownService {
@@ -21,6 +25,8 @@ export interface KnownService {
   readonly namespace: string;
   readonly hostname: string;
   readonly ports: ReadonlySet<number>;
+  /** Those that have a name. */
+  readonly namedPorts: ReadonlyMap<string, number>;
 }
 
 export interface GrantedFrom {
@@ -35,9 +41,6 @@ export interface GrantedTo {
   readonly namespace: string;
   readonly name: string;
 }
-
-export const gatewayGroup = 'gateway.networking.k8s.io';
-export const istioGroup = 'networking.istio.io';
 
 /** Of the document that describes a service. */
 export function groupOfService({ kind }: Pick<KnownService, 'kind'>): string {

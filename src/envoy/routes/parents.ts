@@ -1,4 +1,5 @@
 import type { ParentReference } from '../../config/manifests/schemas/gateway-common.ts';
+import { istioGroup } from './groups.ts';
 
 /** A port that routes may be attached to. */
 export interface ParentPort {
@@ -33,6 +34,20 @@ export function isParent(
     name === to.name &&
     (namespace ?? routeNamespace) === to.namespace
   );
+}
+
+/** Whether it is a service, which has its effect at a waypoint. */
+export function isServiceParent({ group, kind }: Pick<ParentReference, 'group' | 'kind'>): boolean {
+  return (kind === 'Service' && coreGroup(group) === '') || (kind === 'ServiceEntry' && group === istioGroup);
+}
+
+/** A parent as conditions name it: `Gateway shop/web`, with `#listener` and `:port` where it says them. */
+export function parentText(
+  { kind, namespace, name, sectionName, port }: Omit<ParentReference, 'group'>,
+  routeNamespace: string,
+): string {
+  const section = sectionName === null ? '' : `#${sectionName}`;
+  return `${kind} ${namespace ?? routeNamespace}/${name}${section}${port === null ? '' : `:${port}`}`;
 }
 
 /** Some write the name of the core group, which has none. */

@@ -11,6 +11,8 @@ export interface ConvertedRoute<Rule = RankedRule> {
   readonly namespace: string;
   /** RFC 3339; null: nobody says when it was made. */
   readonly created: string | null;
+  /** At gateways: `example.com` or `*.example.com`, in lower case; none: every host. Services do not look at them. */
+  readonly hostnames: readonly string[];
   readonly rules: readonly Rule[];
   readonly conditions: readonly Condition[];
   /** Of its parent's, without a grant: what may be sent there depends on the port; see `atPort`. */
@@ -56,6 +58,12 @@ export function mergeRoutes(
   };
 }
 
+/** Likewise of one host of a gateway, where whoever may be attached has the same to say. */
+export function mergeHostRoutes(routes: readonly ConvertedRoute[]): MergedRules {
+  const { kept, conditions } = ofOneKind(routes.toSorted(olderFirst));
+  return { rules: sorted(kept), conditions };
+}
+
 /** The rules of all TLSRoutes and TCPRoutes of one port: the most exact name first, what asks for none last. */
 export function mergeConnectionRoutes(
   routes: readonly ConvertedRoute<ConnectionRule>[],
@@ -72,8 +80,13 @@ export function mergeConnectionRoutes(
     message: 'is not used: of connections only routes of the service’s own namespace count',
   }));
   if (own.length === 0) return { rules: null, conditions };
-  const rules = own.toSorted(olderFirst).flatMap((route) => route.rules.flatMap(oneNameEach));
-  return { rules: rules.toSorted((left, right) => nameRank(right) - nameRank(left)), conditions };
+  const rules = own.toSorted(olderFirst).flatMap((route) => route.rules);
+  return { rules: byServerName(rules), conditions };
+}
+
+/** The most exact name first, what asks for none last; rules of one name stay in their order. */
+export function byServerName(rules: readonly ConnectionRule[]): readonly ConnectionRule[] {
+  return rules.flatMap(oneNameEach).toSorted((left, right) => nameRank(right) - nameRank(left));
 }
 
 function isOf(namespace: string): (route: { readonly namespace: string }) => boolean {
@@ -88,6 +101,7 @@ function oneNameEach(rule: ConnectionRule): readonly ConnectionRule[] {
 /** Exact names, then wildcards, the longer first; no DNS name is as long as what sets them apart. */
 function nameRank({ serverNames: [name] }: ConnectionRule): number {
   if (name === undefined) return 0;
+  if (name === '*') return 1;
   return name.startsWith('*.') ? name.length : 1000 + name.length;
 }
 
@@ -112,12 +126,13 @@ function ofOneKind(routes: readonly ConvertedRoute[]): OneKind {
     resource: `${kind} ${name}`,
     type: 'Accepted',
     reason: 'RouteConflict',
-    message: `is not used: ${oldest?.kind ?? ''} ${oldest?.name ?? ''} is attached to the same port and is older`,
+    message: `is not used: ${oldest?.kind ?? ''} ${oldest?.name ?? ''} is attached to the same place and is older`,
   }));
   return { kept: routes.filter(({ kind }) => kind === oldest?.kind), conditions };
 }
 
-function olderFirst(left: ConvertedRoute<unknown>, right: ConvertedRoute<unknown>): number {
+/** The order of routes among each other: by age, then by name. */
+export function olderFirst(left: ConvertedRoute<unknown>, right: ConvertedRoute<unknown>): number {
   const made = compareTexts(left.created ?? '', right.created ?? '');
   return made === 0 ? compareTexts(left.name, right.name) : made;
 }

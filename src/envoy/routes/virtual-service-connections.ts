@@ -6,12 +6,15 @@ import type {
 } from '../../config/manifests/schemas/virtual-service.ts';
 import { parseCidr } from '../../model/address.ts';
 import type { ConnectionRule, ConnectionSource, ConnectionTarget, DestinationName } from '../model.ts';
-import { appliesToMesh } from './mesh-gateway.ts';
-import type { VirtualPort } from './mesh-gateway.ts';
+import { matchAppliesTo } from './mesh-gateway.ts';
+import type { VirtualPlace } from './mesh-gateway.ts';
+import type { Notes } from './notes.ts';
+import { isFromMesh, noteUnheardSource } from './virtual-service-match.ts';
 
 export interface ConnectionsConversion {
   readonly document: VirtualServiceDocument;
-  readonly port: VirtualPort;
+  readonly place: VirtualPlace;
+  readonly notes: Notes;
   readonly resolve: (destination: DestinationDocument, field: string) => DestinationName | null;
 }
 
@@ -48,12 +51,20 @@ function rulesOf(
   field: string,
   conversion: ConnectionsConversion,
 ): readonly ConnectionRule[] {
-  const { number } = conversion.port;
-  const asked = matches.filter(({ gateways, port }) => appliesToMesh(gateways) && (port === null || port === number));
+  const asked = matches.filter((match, index) => concerns(match, `${field}.match[${index}]`, conversion));
   if (asked.length === 0) return [];
   const targets = targetsOf(route, field, conversion);
   const name = nameOf(field, conversion);
   return asked.map((match) => ({ name, serverNames: namesOf(match), from: sourceOf(match), targets }));
+}
+
+function concerns(match: ConnectionMatch, field: string, { document, place, notes }: ConnectionsConversion): boolean {
+  const { gateways, port } = match;
+  if (!matchAppliesTo(place, gateways, document.metadata.namespace)) return false;
+  if (port !== null && port !== place.number) return false;
+  if (place.gateway === undefined || !isFromMesh(match)) return true;
+  noteUnheardSource(gateways.length === 0 ? document.spec.gateways : gateways, field, notes);
+  return false;
 }
 
 function namesOf(match: ConnectionMatch): readonly string[] {

@@ -1,6 +1,7 @@
 import type { StringMatchDocument, VirtualHttpMatch } from '../../config/manifests/schemas/virtual-service.ts';
 import { anyRequest } from '../http-rules.ts';
 import type { HttpMatch, NamedMatch, PathMatch, TextMatch } from '../http-rules.ts';
+import { appliesToMesh } from './mesh-gateway.ts';
 import type { Notes } from './notes.ts';
 
 /** Istio names these four beside headers, and as headers they mean nothing. */
@@ -25,6 +26,26 @@ export function matchOf(asked: VirtualHttpMatch | null, field: string, notes: No
     sourceLabels: new Map(Object.entries(asked.sourceLabels)),
     grpc: false,
   };
+}
+
+interface SourceMatch {
+  readonly sourceLabels: Readonly<Record<string, string>>;
+  readonly sourceNamespace: string | null;
+}
+
+/** Whether it asks for a client whose workload is known: of those who come to a gateway from outside nobody knows any. */
+export function isFromMesh({ sourceLabels, sourceNamespace }: SourceMatch): boolean {
+  return sourceNamespace !== null || Object.keys(sourceLabels).length > 0;
+}
+
+/** Only where nothing but gateways can be meant: what is for the mesh, too, has its effect there. */
+export function noteUnheardSource(gateways: readonly string[], field: string, notes: Notes): void {
+  if (appliesToMesh(gateways)) return;
+  notes.add(
+    'Accepted',
+    'UnsupportedValue',
+    `${field}: of clients from outside neither labels nor namespace are known: at gateways this match never comes true`,
+  );
 }
 
 function pathOf({ uri, ignoreUriCase }: VirtualHttpMatch): PathMatch {

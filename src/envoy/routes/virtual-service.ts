@@ -8,13 +8,16 @@ import type { Condition } from '../../model/workload.ts';
 import { noChanges } from '../http-rules.ts';
 import type { ForwardAction, HeaderChanges, HttpAction, HttpRule, HttpTarget, Mirror } from '../http-rules.ts';
 import type { ConnectionRule, DestinationName } from '../model.ts';
+import { writtenRules } from './delegates.ts';
+import type { WrittenRule } from './delegates.ts';
 import { expressible } from './expressible.ts';
 import type { ExpressibleMatch } from './expressible.ts';
+import { istioGroup } from './groups.ts';
 import { fullHostname } from './hosts.ts';
-import { istioGroup, mayLeadTo, notPermitted } from './lookups.ts';
+import { mayLeadTo, notPermitted } from './lookups.ts';
 import type { RouteLookups } from './lookups.ts';
-import { appliesToMesh } from './mesh-gateway.ts';
-import type { VirtualPort } from './mesh-gateway.ts';
+import { appliesTo, matchAppliesTo } from './mesh-gateway.ts';
+import type { VirtualPlace } from './mesh-gateway.ts';
 import { Notes } from './notes.ts';
 import { convertConnections } from './virtual-service-connections.ts';
 import {
@@ -27,7 +30,7 @@ import {
   rewriteOf,
   rewriteProblem,
 } from './virtual-service-actions.ts';
-import { matchOf } from './virtual-service-match.ts';
+import { isFromMesh, matchOf, noteUnheardSource } from './virtual-service-match.ts';
 
 /** What a VirtualService says of one port of one of its hosts. */
 export interface ConvertedVirtualService {
@@ -44,64 +47,93 @@ export function virtualHosts({ spec, metadata }: VirtualServiceDocument, cluster
   return spec.hosts.map((host) => fullHostname(host, metadata.namespace, clusterDomain));
 }
 
+/** What of it is for the place: a waypoint's port, or a port of a gateway that it names. */
 export function convertVirtualService(
   document: VirtualServiceDocument,
-  port: VirtualPort,
+  place: VirtualPlace,
   lookups: RouteLookups,
 ): ConvertedVirtualService {
-  const notes = new Notes(kind, document);
-  if (!appliesToMesh(document.spec.gateways)) return { rules: null, connections: null, conditions: [] };
-  const conversion = new Conversion(document, port, lookups, notes);
-  const { http, tls, tcp } = document.spec;
+  const { metadata, spec } = document;
+  if (!appliesTo(place, spec.gateways, metadata.namespace)) return { rules: null, connections: null, conditions: [] };
+  const conversions = new Conversions(place, lookups);
   // A port of which no rule speaks is left to itself, as in Istio.
-  const rules = orNull(http.flatMap((rule, index) => conversion.http(rule, index)));
-  const resolve = (destination: DestinationDocument, field: string) => conversion.resolve(destination, field);
-  const connections = convertConnections({ tls, tcp }, { document, port, resolve });
-  return { rules, connections, conditions: notes.conditions };
+  const rules = orNull(writtenRules(document, lookups).flatMap((written) => conversions.http(written)));
+  const own = conversions.of(document);
+  const resolve = (destination: DestinationDocument, field: string) => own.resolve(destination, field);
+  const connections = convertConnections(spec, { document, place, notes: own.notes, resolve });
+  return { rules, connections, conditions: conversions.conditions };
 }
 
 function orNull<Item>(items: readonly Item[]): readonly Item[] | null {
   return items.length === 0 ? null : items;
 }
 
-class Conversion {
-  readonly #document: VirtualServiceDocument;
-  readonly #port: VirtualPort;
+/** One for each document: the VirtualService's own, and those that it delegates to. */
+class Conversions {
+  readonly #place: VirtualPlace;
   readonly #lookups: RouteLookups;
-  readonly #notes: Notes;
+  readonly #known = new Map<VirtualServiceDocument, Conversion>();
 
-  constructor(document: VirtualServiceDocument, port: VirtualPort, lookups: RouteLookups, notes: Notes) {
-    this.#document = document;
-    this.#port = port;
+  constructor(place: VirtualPlace, lookups: RouteLookups) {
+    this.#place = place;
     this.#lookups = lookups;
-    this.#notes = notes;
   }
 
-  http(rule: VirtualHttpRoute, index: number): readonly HttpRule[] {
-    const field = `spec.http[${index}]`;
+  get conditions(): readonly Condition[] {
+    return [...this.#known.values()].flatMap(({ notes }) => notes.conditions);
+  }
+
+  of(document: VirtualServiceDocument): Conversion {
+    const known = this.#known.get(document) ?? new Conversion(document, this.#place, this.#lookups);
+    this.#known.set(document, known);
+    return known;
+  }
+
+  http(written: WrittenRule): readonly HttpRule[] {
+    for (const { document, field, reason } of written.omitted)
+      this.of(document).notes.add('Accepted', 'UnsupportedValue', `${field}: ${reason}`);
+    return this.of(written.document).http(written);
+  }
+}
+
+class Conversion {
+  readonly notes: Notes;
+  readonly #document: VirtualServiceDocument;
+  readonly #place: VirtualPlace;
+  readonly #lookups: RouteLookups;
+
+  constructor(document: VirtualServiceDocument, place: VirtualPlace, lookups: RouteLookups) {
+    this.#document = document;
+    this.#place = place;
+    this.#lookups = lookups;
+    this.notes = new Notes(kind, document);
+  }
+
+  http(written: WrittenRule): readonly HttpRule[] {
+    const { rule, field, name } = written;
     const matches = this.#matches(rule, `${field}.match`);
     if (matches.length === 0) return [];
-    const request = readChanges(rule.headers?.request ?? null, `${field}.headers.request`, this.#notes);
-    const response = readChanges(rule.headers?.response ?? null, `${field}.headers.response`, this.#notes);
-    const action = this.#action(rule, field, request.authority);
-    const { namespace, name } = this.#document.metadata;
+    const request = readChanges(rule.headers?.request ?? null, `${field}.headers.request`, this.notes);
+    const response = readChanges(rule.headers?.response ?? null, `${field}.headers.response`, this.notes);
     const common = {
-      name: `${namespace}/${name}/${rule.name ?? index}`,
-      action,
+      name,
+      action: this.#action(written, request.authority),
       requestHeaders: request.changes,
       responseHeaders: response.changes,
-      fault: faultOf(rule.fault, `${field}.fault`, this.#notes),
-      cors: corsOf(rule.corsPolicy, `${field}.corsPolicy`, this.#notes),
+      fault: faultOf(rule.fault, `${field}.fault`, this.notes),
+      cors: corsOf(rule.corsPolicy, `${field}.corsPolicy`, this.notes),
     };
     return matches.map(({ asked, match }) => ({ ...common, match, statPrefix: asked?.statPrefix ?? null }));
   }
 
   /** Those that may come true on this port; where none are written any request is meant. */
   #matches({ match }: VirtualHttpRoute, field: string): readonly ExpressibleMatch<VirtualHttpMatch | null>[] {
-    const notes = this.#notes;
+    const { notes } = this;
     const readMatch = (asked: VirtualHttpMatch | null, at: string) => matchOf(asked, at, notes);
+    const concerning = match.filter((asked, index) => this.#concerns(asked, `${field}[${index}]`));
+    if (match.length > 0 && concerning.length === 0) return [];
     const read = expressible(match.length === 0 ? [null] : match, readMatch, { field, path: 'uri', notes });
-    return read.filter(({ asked }) => asked === null || this.#concerns(asked));
+    return read.filter(({ asked }) => asked === null || concerning.includes(asked));
   }
 
   /** null: it does not exist or may not be sent to, which has been told. */
@@ -115,26 +147,33 @@ class Conversion {
       return this.#refused('RefNotPermitted', field, notPermitted(service, from));
     // Where nobody says: the only one that there is, or the one that was asked for.
     const [only] = service.ports.size === 1 ? service.ports : [];
-    const number = port?.number ?? only ?? this.#port.number;
+    const number = port?.number ?? only ?? this.#place.number;
     if (!service.ports.has(number)) return this.#missing(field, `${hostname} has no port ${number}`);
     return { namespace: service.namespace, hostname: service.hostname, port: number, subset };
   }
 
-  #concerns({ gateways, port }: VirtualHttpMatch): boolean {
-    return appliesToMesh(gateways) && (port === null || port === this.#port.number);
+  #concerns(match: VirtualHttpMatch, field: string): boolean {
+    const { gateways, port } = match;
+    const { metadata, spec } = this.#document;
+    if (!matchAppliesTo(this.#place, gateways, metadata.namespace)) return false;
+    if (port !== null && port !== this.#place.number) return false;
+    if (this.#place.gateway === undefined || !isFromMesh(match)) return true;
+    noteUnheardSource(gateways.length === 0 ? spec.gateways : gateways, field, this.notes);
+    return false;
   }
 
-  #action(rule: VirtualHttpRoute, field: string, authority: string | null): HttpAction {
-    if (rule.redirect !== null) return redirectOf(rule.redirect, this.#port.number);
-    if (rule.directResponse !== null) return respondOf(rule.directResponse);
-    if (rule.delegate !== null) {
-      this.#notes.unsupported(`${field}.delegate`, 'it is not supported: what it would route is answered 500');
+  #action({ rule, field, problem: broken }: WrittenRule, authority: string | null): HttpAction {
+    if (broken !== null) {
+      const message = `${field}.delegate: ${broken}: what it matches is answered 500`;
+      this.notes.add('ResolvedRefs', 'DelegateNotFound', message);
       return { kind: 'respond', status: 500, body: null };
     }
+    if (rule.redirect !== null) return redirectOf(rule.redirect, this.#place.number);
+    if (rule.directResponse !== null) return respondOf(rule.directResponse);
     const problem = rewriteProblem(rule.rewrite);
     if (problem !== null) {
       const message = `${field}.rewrite.${problem}: what it would rewrite is answered 500`;
-      this.#notes.add('Accepted', 'UnsupportedValue', message);
+      this.notes.add('Accepted', 'UnsupportedValue', message);
       return { kind: 'respond', status: 500, body: null };
     }
     return this.#forward(rule, field, authority);
@@ -151,7 +190,7 @@ class Conversion {
       path: rewriteOf(rule.rewrite),
       authority: rule.rewrite?.authority ?? authority,
       timeout: rule.timeout === 0 ? null : rule.timeout,
-      retries: retriesOf(rule.retries, `${field}.retries`, this.#notes),
+      retries: retriesOf(rule.retries, `${field}.retries`, this.notes),
       mirrors: this.#mirrors(rule, field),
       missing: 500,
     };
@@ -161,9 +200,9 @@ class Conversion {
     const read = (which: 'request' | 'response'): HeaderChanges => {
       const operations = headers?.[which] ?? null;
       if (operations === null) return noChanges;
-      const { changes, authority } = readChanges(operations, `${field}.headers.${which}`, this.#notes);
+      const { changes, authority } = readChanges(operations, `${field}.headers.${which}`, this.notes);
       if (authority !== null) {
-        this.#notes.unsupported(
+        this.notes.unsupported(
           `${field}.headers.${which}`,
           'the host of one destination cannot be set: it stays as it is',
         );
@@ -193,7 +232,7 @@ class Conversion {
   }
 
   #refused(reason: string, field: string, what: string): null {
-    this.#notes.add('ResolvedRefs', reason, `${field}: ${what}: its share is refused`);
+    this.notes.add('ResolvedRefs', reason, `${field}: ${what}: its share is refused`);
     return null;
   }
 }

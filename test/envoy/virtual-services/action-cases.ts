@@ -220,7 +220,7 @@ const cases: readonly EchoCase[] = [
     ),
   },
   {
-    name: 'what is not honoured is told: a delegate, a growing delay',
+    name: 'what is not honoured is told: a delegate that is not there, a growing delay',
     documents: (space) => [
       virtualService(space, {
         http: [
@@ -233,7 +233,7 @@ const cases: readonly EchoCase[] = [
       }),
     ],
     checks: [check({ path: '/d' }, { status: 500 }), check({}, { server: 'v1' })],
-    conditions: ['Accepted/UnsupportedValue'],
+    conditions: ['Accepted/UnsupportedValue', 'ResolvedRefs/DelegateNotFound'],
   },
 ];
 

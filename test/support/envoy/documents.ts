@@ -27,7 +27,8 @@ export function lookups(services: Readonly<Record<string, readonly number[]>>, g
       const [namespace, name] = written.includes('/') ? written.split('/') : ['default', written];
       const hostname = `${name ?? ''}.${namespace ?? ''}.svc.cluster.local`;
       const service = { kind: 'Service' as const, name: name ?? '', namespace: namespace ?? '', hostname };
-      return [hostname, { ...service, ports: new Set(ports) }];
+      const namedPorts = new Map(ports.map((port) => [`port-${port}`, port]));
+      return [hostname, { ...service, ports: new Set(ports), namedPorts }];
     }),
   );
   const isGranted = (): boolean => granted;
@@ -36,6 +37,7 @@ export function lookups(services: Readonly<Record<string, readonly number[]>>, g
     service: (hostname) => known.get(hostname),
     granted: isGranted,
     permitted: isGranted,
+    virtualService: () => undefined,
   };
 }
 

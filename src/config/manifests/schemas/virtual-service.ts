@@ -164,7 +164,8 @@ const connectionRoute = z
   .min(1, { error: 'must have at least one destination' });
 
 const spec = closed({
-  hosts: z.array(host).min(1, { error: 'must name at least one host' }),
+  /** None: others may delegate to it. */
+  hosts: list(host),
   gateways: list(text),
   http: list(httpRoute),
   tls: list(

@@ -331,10 +331,16 @@ void describe('an HTTPRoute', () => {
   });
 
   test('tells that hostnames and session persistence mean nothing here', () => {
-    const route = convert({ hostnames: ['a.example.com'], rules: [{ sessionPersistence: {}, backendRefs: [web] }] });
+    const rules = [{ sessionPersistence: {}, backendRefs: [web] }];
+    const parentRefs = [{ group: '', kind: 'Service', name: 'web' }, { name: 'front' }];
+    const route = convert({ parentRefs, hostnames: ['a.example.com'], rules });
     assert.deepEqual(
       messages(route).map((message) => message.split(':')[0]),
       ['Accepted/UnsupportedValue spec.hostnames', 'Accepted/UnsupportedValue spec.rules[0].sessionPersistence'],
+    );
+    assert.deepEqual(
+      route.conditions.map(({ parent }) => parent),
+      ['Service default/web', undefined],
     );
   });
 

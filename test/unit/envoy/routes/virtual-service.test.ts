@@ -165,7 +165,6 @@ void describe('a VirtualService', () => {
       { match: [{ headers: { method: { exact: 'GET' } } }] },
       'match\\[0\\].headers.method',
     ],
-    ['a delegate', { route: [], delegate: { name: 'more' } }, 'delegate'],
   ] as const) {
     test(`tells that ${what} cannot be had`, () => {
       assert.match(
@@ -214,7 +213,6 @@ void describe('a VirtualService', () => {
   });
 
   for (const [what, spec] of [
-    ['no hosts', { hosts: [] }],
     ['two actions', { http: [{ route: toWeb, directResponse: { status: 200 } }] }],
     ['a match of two kinds', { http: [{ route: toWeb, match: [{ uri: { exact: '/', prefix: '/' } }] }] }],
     ['a field that is mistyped', { http: [{ route: toWeb, timeuot: '1s' }] }],
