@@ -23,7 +23,7 @@ export interface Claims<Rule> {
 }
 
 export interface RefusedClaim {
-  readonly route: Pick<ConvertedRoute<unknown>, 'kind' | 'name'>;
+  readonly route: Pick<ConvertedRoute<unknown>, 'kind' | 'name' | 'namespace'>;
   /** Of the server, which is older than the one that the route is attached to. */
   readonly name: HostPattern;
   readonly owner: GatewayServer;

@@ -51,6 +51,7 @@ export class Attachments {
     switch (server.kind) {
       case 'Gateway':
       case 'ListenerSet':
+      case 'XListenerSet':
         return this.#ofParent(this.#requests, server);
       case 'IstioGateway':
         return this.#virtualAt(server).map(({ requests: route }) => ({ server, route, except: [] }));
@@ -60,12 +61,18 @@ export class Attachments {
   }
 
   connectionsOf(server: GatewayServer): readonly Attached<ConnectionRule>[] {
-    if (server.kind === 'Gateway' || server.kind === 'ListenerSet') return this.#ofParent(this.#connections, server);
-    if (server.kind === 'Ingress') return [];
-    const isPassedThrough = server.tls === 'passthrough';
-    return this.#virtualAt(server).map(({ byName, connections }) => {
-      return { server, route: isPassedThrough ? byName : connections, except: [] };
-    });
+    switch (server.kind) {
+      case 'Gateway':
+      case 'ListenerSet':
+      case 'XListenerSet':
+        return this.#ofParent(this.#connections, server);
+      case 'IstioGateway':
+        return this.#virtualAt(server).map(({ byName, connections }) => {
+          return { server, route: server.tls === 'passthrough' ? byName : connections, except: [] };
+        });
+      case 'Ingress':
+        return [];
+    }
   }
 
   /** Of what has been converted here: routes of the Gateway API are told of where they are converted. */

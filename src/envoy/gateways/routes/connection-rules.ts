@@ -87,11 +87,13 @@ function keyOf({ serverNames, from }: ConnectionRule): string {
 
 function hidden({ route, rule }: PlacedRule, older: PlacedRule): Condition {
   const [name = 'any name'] = rule.serverNames;
+  const isSeen = older.route.namespace === route.namespace;
+  const who = isSeen ? textOf(older.route) : `a ${older.route.kind} of another namespace`;
   return {
     resource: textOf(route),
     type: 'Accepted',
     reason: 'RouteConflict',
-    message: `${rule.name} has no effect on ${name}: ${textOf(older.route)}, which is older, takes those connections`,
+    message: `${rule.name} has no effect on ${name}: ${who}, which is older, takes those connections`,
   };
 }
 

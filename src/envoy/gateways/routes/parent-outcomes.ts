@@ -1,6 +1,6 @@
 import type { ParentReference } from '../../../config/manifests/schemas/gateway-common.ts';
 import type { Condition } from '../../../model/workload.ts';
-import { gatewayGroup } from '../../routes/groups.ts';
+import { experimentalGroup, gatewayGroup } from '../../routes/groups.ts';
 import { parentText } from '../../routes/parents.ts';
 import type { ConvertedRoute } from '../../routes/precedence.ts';
 import type { GatewayServer } from '../server.ts';
@@ -30,7 +30,8 @@ export function gatewayNamed(
   routeNamespace: string,
 ): string | null {
   const isGateway = group === gatewayGroup && (kind === 'Gateway' || kind === 'ListenerSet');
-  return isGateway ? `${kind} ${namespace ?? routeNamespace}/${name}` : null;
+  const isExperiment = group === experimentalGroup && kind === 'XListenerSet';
+  return isGateway || isExperiment ? `${kind} ${namespace ?? routeNamespace}/${name}` : null;
 }
 
 /** @param serversOf all servers of a Gateway or ListenerSet, on whatever port; null: it is not ours to speak for */

@@ -131,11 +131,16 @@ const misdirected: HttpRule = {
   statPrefix: null,
 };
 
+/** Whoever cannot see a namespace is not told what is in it. */
+function seenFrom({ namespace }: Pick<ConvertedRoute, 'namespace'>, owner: GatewayServer): string {
+  return owner.namespace === namespace ? owner.resource : 'a document of another namespace';
+}
+
 export function refusedConditions(refused: readonly RefusedClaim[]): readonly Condition[] {
   return refused.map(({ route, name, owner }) => ({
     resource: `${route.kind} ${route.name}`,
     type: 'Accepted',
     reason: 'HostConflict',
-    message: `has no effect on ${name}: ${owner.resource} is older, has that host, and takes no routes of this namespace for it`,
+    message: `has no effect on ${name}: ${seenFrom(route, owner)} is older, has that host, and takes no routes of this namespace for it`,
   }));
 }

@@ -1,10 +1,12 @@
 import type { Condition } from '../../../model/workload.ts';
 import type { GatewayServer } from '../server.ts';
+import type { SettledPort } from '../servers/settle-ports.ts';
+import type { TlsSite } from '../servers/settle-tls.ts';
 import { Attachments } from './attachments.ts';
 import type { GatewayRoutes } from './attachments.ts';
 import { connectionRules } from './connection-rules.ts';
 import type { ConnectionRules } from './connection-rules.ts';
-import { HostOwners, olderServerFirst } from './host-owners.ts';
+import { HostOwners } from './host-owners.ts';
 import type { GatewayLookups } from './lookups.ts';
 import { requestHosts } from './request-hosts.ts';
 import type { RequestHosts } from './request-hosts.ts';
@@ -18,67 +20,81 @@ export interface RoutedPort {
 export type RoutedService =
   | ({ readonly kind: 'http' } & RequestHosts)
   /** Each by its own chain. */
-  | { readonly kind: 'tls'; readonly servers: readonly RoutedTlsServer[] }
+  | { readonly kind: 'tls'; readonly sites: readonly RoutedTlsSite[] }
   | ({ readonly kind: 'tcp' } & ConnectionRules);
 
-export interface RoutedTlsServer {
-  readonly server: GatewayServer;
-  /** Each once. */
-  readonly serverNames: readonly string[];
+export interface RoutedTlsSite {
+  readonly site: TlsSite;
   readonly serves: ({ readonly kind: 'http' } & RequestHosts) | ({ readonly kind: 'tcp' } & ConnectionRules);
 }
 
 export interface PortQuestion {
-  /** All of one port that are in force: of one protocol, where that is `https` or `tls` of either; by TLS no name twice. */
-  readonly servers: readonly GatewayServer[];
+  readonly port: SettledPort;
   readonly routes: GatewayRoutes;
   /** Of the gateway's pods. */
   readonly namespace: string;
 }
 
-/** What it gives does not depend on the order in which servers and routes are given. */
-export function routedPort({ servers, routes, namespace }: PortQuestion, lookups: GatewayLookups): RoutedPort {
-  const sorted = servers.toSorted(olderServerFirst);
+/** What it gives does not depend on the order in which routes are given. */
+export function routedPort({ port, routes, namespace }: PortQuestion, lookups: GatewayLookups): RoutedPort {
   const attachments = new Attachments(routes, namespace, lookups);
-  const serves = routedService(sorted, attachments, new HostOwners(sorted, lookups));
+  const serves = new PortRouting(port, attachments, lookups).serves();
   return { serves, conditions: distinct([...conditionsOf(serves), ...attachments.conditions]) };
 }
 
-function routedService(servers: readonly GatewayServer[], attachments: Attachments, owners: HostOwners): RoutedService {
-  const requests = (of: readonly GatewayServer[]) => {
-    const attached = of.flatMap((server) => attachments.requestsOf(server));
-    return { kind: 'http' as const, ...requestHosts(of, attached, owners) };
-  };
-  const connections = (of: readonly GatewayServer[], named: boolean) => {
-    const attached = of.flatMap((server) => attachments.connectionsOf(server));
-    return { kind: 'tcp' as const, ...connectionRules(attached, owners, named) };
-  };
-  switch (servers[0]?.protocol) {
-    case 'https':
-    case 'tls':
-      return {
-        kind: 'tls',
-        servers: servers.map((server) => ({
-          server,
-          serverNames: [...new Set(server.hosts.map(({ name }) => name))].sort(),
-          serves: servesRequests(server) ? requests([server]) : connections([server], true),
-        })),
-      };
-    case 'tcp':
-      return connections(servers, false);
-    case 'http':
-    case undefined:
-      return requests(servers);
+class PortRouting {
+  readonly #port: SettledPort;
+  readonly #attachments: Attachments;
+  readonly #owners: HostOwners;
+
+  constructor(port: SettledPort, attachments: Attachments, lookups: GatewayLookups) {
+    this.#port = port;
+    this.#attachments = attachments;
+    this.#owners = new HostOwners(serversOf(port), lookups);
+  }
+
+  serves(): RoutedService {
+    const { serves } = this.#port;
+    switch (serves.kind) {
+      case 'http':
+        return this.#requests(serves.servers);
+      case 'tls':
+        return { kind: 'tls', sites: serves.sites.map((site) => ({ site, serves: this.#siteServes(site) })) };
+      case 'tcp':
+        return this.#connections([serves.server], false);
+    }
+  }
+
+  /** TLS that is passed through hides what is in it. */
+  #siteServes({ protocol, tls, servers }: TlsSite): RoutedTlsSite['serves'] {
+    const isRead = protocol === 'https' && tls !== 'passthrough';
+    return isRead ? this.#requests(servers) : this.#connections(servers, true);
+  }
+
+  #requests(servers: readonly GatewayServer[]): { readonly kind: 'http' } & RequestHosts {
+    const attached = servers.flatMap((server) => this.#attachments.requestsOf(server));
+    return { kind: 'http', ...requestHosts(servers, attached, this.#owners) };
+  }
+
+  #connections(servers: readonly GatewayServer[], named: boolean): { readonly kind: 'tcp' } & ConnectionRules {
+    const attached = servers.flatMap((server) => this.#attachments.connectionsOf(server));
+    return { kind: 'tcp', ...connectionRules(attached, this.#owners, named) };
   }
 }
 
-/** TLS that is passed through hides what is in it. */
-function servesRequests({ protocol, tls }: GatewayServer): boolean {
-  return protocol === 'https' && tls !== 'passthrough';
+function serversOf({ serves }: SettledPort): readonly GatewayServer[] {
+  switch (serves.kind) {
+    case 'http':
+      return serves.servers;
+    case 'tls':
+      return serves.sites.flatMap(({ servers }) => servers);
+    case 'tcp':
+      return [serves.server];
+  }
 }
 
 function conditionsOf(serves: RoutedService): readonly Condition[] {
-  return serves.kind === 'tls' ? serves.servers.flatMap((server) => server.serves.conditions) : serves.conditions;
+  return serves.kind === 'tls' ? serves.sites.flatMap((site) => site.serves.conditions) : serves.conditions;
 }
 
 function distinct(conditions: readonly Condition[]): readonly Condition[] {

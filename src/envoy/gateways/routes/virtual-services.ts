@@ -121,12 +121,14 @@ function matchKey({ sourceLabels, ...match }: HttpMatch): string {
 }
 
 function hidden(route: ConvertedRoute, rule: HttpRule, older: ConvertedRoute, host: string): Condition {
+  // Whoever cannot see a namespace is not told what is in it.
+  const who = older.namespace === route.namespace ? `${kind} ${older.name}` : `a ${kind} of another namespace`;
   const what = isCatchAll(rule) ? 'for all other requests' : 'with the same match';
   return {
     resource: `${kind} ${route.name}`,
     type: 'Accepted',
     reason: 'HostConflict',
-    message: `its rule ${rule.name} has no effect on ${host}: ${kind} ${older.name}, which is older, has one ${what}`,
+    message: `its rule ${rule.name} has no effect on ${host}: ${who}, which is older, has one ${what}`,
   };
 }
 

@@ -2,7 +2,7 @@ import type { LabelSelector } from '../../../config/manifests/schemas/common.ts'
 import type { ListenerDocument } from '../../../config/manifests/schemas/gateway-listener.ts';
 import type { GatewayDocument } from '../../../config/manifests/schemas/gateway.ts';
 import type { ListenerSetDocument } from '../../../config/manifests/schemas/listener-set.ts';
-import { gatewayGroup } from '../../routes/lookups.ts';
+import { gatewayGroup } from '../../routes/groups.ts';
 import { Notes } from '../../routes/notes.ts';
 import type { ListenerFindings, ServersOf } from './findings.ts';
 import { readListener } from './listener.ts';

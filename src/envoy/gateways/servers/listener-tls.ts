@@ -2,7 +2,7 @@ import type {
   ClientValidationDocument,
   ListenerTlsDocument,
 } from '../../../config/manifests/schemas/gateway-listener.ts';
-import { gatewayGroup } from '../../routes/lookups.ts';
+import { experimentalGroup, gatewayGroup } from '../../routes/groups.ts';
 import type { GrantedFrom, RouteLookups } from '../../routes/lookups.ts';
 import type { Notes } from '../../routes/notes.ts';
 import type { SecretReference, ServerTlsTerms } from '../server.ts';
@@ -36,7 +36,6 @@ export interface ListenerTerms {
   readonly problems: readonly ListenerProblem[];
 }
 
-const experimentalGroup = 'gateway.networking.x-k8s.io';
 const modeOption = 'gateway.istio.io/tls-terminate-mode';
 const suitesOption = 'gateway.istio.io/tls-cipher-suites';
 /** Where somebody asks for certificates of clients by the option alone, the roots are found as those of an Istio Gateway. */

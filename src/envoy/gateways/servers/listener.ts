@@ -1,5 +1,5 @@
 import type { FromNamespacesDocument, ListenerDocument } from '../../../config/manifests/schemas/gateway-listener.ts';
-import { gatewayGroup } from '../../routes/lookups.ts';
+import { gatewayGroup } from '../../routes/groups.ts';
 import type { AllowedRoutes, GatewayServer } from '../server.ts';
 import type { ListenerFindings, ListenerProblem } from './findings.ts';
 import { listenerTerms } from './listener-tls.ts';
