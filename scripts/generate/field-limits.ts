@@ -2,8 +2,8 @@
 
 type Limits = Readonly<Record<string, string>>;
 
-const noGateways = 'no effect: routes are attached to services, by `parentRefs`';
-const hostnames = 'no effect: the address that was asked for counts';
+const noGateways = 'no effect: routes are attached to what their `parentRefs` name';
+const hostnames = 'at gateways; on a service no effect: the address that was asked for counts';
 const sessions = 'no effect: any endpoint is chosen';
 const filtered = 'what it filters is answered 500';
 const unseen = 'the match never holds';
