@@ -94,7 +94,7 @@ export const fieldLimits: Readonly<Record<string, Limits>> = {
     'spec.servers[].tls.caCertificates': files,
     'spec.servers[].tls.caCrl': files,
     'spec.servers[].tls.tlsCertificates': files,
-    'spec.servers[].tls.cipherSuites': 'what Envoy does not know is left out',
+    'spec.servers[].tls.cipherSuites': 'what gateways do not speak is left out: [gateways.md](gateways.md)',
   },
   ListenerSet: { ...ofListeners },
   RequestAuthentication: {

@@ -1,27 +1,14 @@
-/** What the TLS library of Envoy can be told to use up to TLS 1.2; those of TLS 1.3 are its own choice. */
-const known: ReadonlySet<string> = new Set([
-  'ECDHE-ECDSA-AES128-GCM-SHA256',
-  'ECDHE-RSA-AES128-GCM-SHA256',
-  'ECDHE-ECDSA-AES256-GCM-SHA384',
-  'ECDHE-RSA-AES256-GCM-SHA384',
-  'ECDHE-ECDSA-CHACHA20-POLY1305',
-  'ECDHE-RSA-CHACHA20-POLY1305',
-  'ECDHE-ECDSA-AES128-SHA',
-  'ECDHE-RSA-AES128-SHA',
-  'ECDHE-ECDSA-AES256-SHA',
-  'ECDHE-RSA-AES256-SHA',
-  'AES128-GCM-SHA256',
-  'AES256-GCM-SHA384',
-  'AES128-SHA',
-  'AES256-SHA',
-]);
+import { cipherSuites } from '../tls-problem.ts';
+
+const known = new Set(cipherSuites);
 
 export interface ChosenSuites {
   readonly suites: readonly string[];
-  /** What Envoy does not know: it would refuse the whole server. */
+  /** Of these Envoy would refuse the whole server, or nobody should speak them. */
   readonly unknown: readonly string[];
 }
 
+/** @param asked names as OpenSSL has them, for TLS up to 1.2; those of TLS 1.3 are the library's own choice */
 export function chooseCipherSuites(asked: readonly string[]): ChosenSuites {
   const suites = [...new Set(asked.map((name) => name.trim()))];
   return {

@@ -109,9 +109,14 @@ function closest(host: string, secured: readonly SecuredHost[]): readonly (reado
   for (const entry of secured) {
     const name = common(host, entry.host);
     const known = name === null ? undefined : names.get(name);
-    if (name !== null && (known === undefined || entry.host.length > known.host.length)) names.set(name, entry);
+    if (name !== null && (known === undefined || isCloser(entry.host, known.host, name))) names.set(name, entry);
   }
   return [...names].map(([name, { terms }]) => [name, terms]);
+}
+
+/** Both are for the name. */
+function isCloser(host: string, other: string, name: string): boolean {
+  return host === name || (other !== name && host.length > other.length);
 }
 
 /** The hosts that both are for; null: none. */

@@ -112,6 +112,6 @@ function clientsOf(
 function suitesOf({ cipherSuites }: IstioServerTlsDocument, field: string, notes: Notes): readonly string[] {
   const { suites, unknown } = chooseCipherSuites(cipherSuites);
   if (unknown.length > 0)
-    notes.unsupported(`${field}.cipherSuites`, `${unknown.join(', ')} is nothing that Envoy knows, and is left out`);
+    notes.unsupported(`${field}.cipherSuites`, `${unknown.join(', ')} is none that gateways speak, and is left out`);
   return suites;
 }

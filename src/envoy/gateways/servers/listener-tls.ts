@@ -179,7 +179,10 @@ function asking(roots: SecretReference, required: boolean): ServerTlsTerms['clie
 function suitesOf({ options }: ListenerTlsDocument, { field, notes }: TlsContext): readonly string[] {
   const { suites, unknown } = chooseCipherSuites((options[suitesOption] ?? '').split(','));
   if (unknown.length > 0)
-    notes.unsupported(`${field}.options`, `${suitesOption}: ${unknown.join(', ')} is nothing that Envoy knows`);
+    notes.unsupported(
+      `${field}.options`,
+      `${suitesOption}: ${unknown.join(', ')} is none that gateways speak, and is left out`,
+    );
   const others = Object.keys(options).filter((name) => name !== modeOption && name !== suitesOption);
   if (others.length > 0) notes.unsupported(`${field}.options`, `${others.join(', ')} has no effect`);
   return suites;
