@@ -20,8 +20,8 @@ export interface NamedObjectDependencies {
   readonly observe: (plural: string) => ReflectorObserver;
   readonly controlNamespace: string;
   readonly deliver: (changes: DocumentChanges) => void;
-  /** The API server has said something of it, whatever that was. */
-  readonly onAnswer: () => void;
+  /** Each time that it was asked for, however that went. */
+  readonly onAsked: () => void;
 }
 
 /** What there is under the name. */
@@ -35,6 +35,9 @@ export class NamedObject {
   readonly #dependencies: NamedObjectDependencies;
   readonly #definition: KindDefinition;
   readonly #reflector: Reflector<Found>;
+  /** Resolves when the API server has said whether it is there, or that it may not be read. */
+  readonly answered: Promise<void>;
+  #announceAnswer: () => void = () => undefined;
   #found: Found | null = null;
   #listed = false;
   #forbidden = false;
@@ -42,6 +45,7 @@ export class NamedObject {
 
   constructor(dependencies: NamedObjectDependencies) {
     this.#dependencies = dependencies;
+    this.answered = new Promise((resolve) => (this.#announceAnswer = resolve));
     const { reference, client, timers, random } = dependencies;
     this.#definition = definitionOfNamed(reference);
     this.#reflector = new Reflector<Found>({
@@ -82,7 +86,8 @@ export class NamedObject {
       this.#listed = true;
       this.#forbidden = false;
       this.#review();
-      this.#dependencies.onAnswer();
+      this.#announceAnswer();
+      this.#dependencies.onAsked();
     };
     return {
       ...below,
@@ -98,7 +103,8 @@ export class NamedObject {
         below.failed(error, repeated);
         if (isForbidden(error)) this.#forbidden = true;
         this.#review();
-        this.#dependencies.onAnswer();
+        if (this.#forbidden) this.#announceAnswer();
+        this.#dependencies.onAsked();
       },
     };
   }

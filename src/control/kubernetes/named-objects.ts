@@ -1,7 +1,9 @@
+import { setMaxListeners } from 'node:events';
 import type { UnreadableObject } from '../../config/manifests/resources.ts';
 import type { DocumentChange, DocumentChanges, MeshInput } from '../../config/mesh-input.ts';
 import type { WatchingClient } from '../../kube/kube-client.ts';
 import type { ReflectorObserver } from '../../kube/reflector.ts';
+import { linkedController, pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { NamedObject } from './named-object.ts';
 import { parseReference } from './object-reference.ts';
@@ -51,6 +53,8 @@ export class NamedObjects implements MeshInput {
   async start(deliver: (changes: DocumentChanges) => void, signal: AbortSignal): Promise<DocumentChanges> {
     const first = await this.#dependencies.input.start(deliver, signal);
     this.#site = { deliver, signal };
+    // Each object that is followed listens, and Node takes more than ten for a leak.
+    setMaxListeners(0, signal);
     this.#review();
     return first;
   }
@@ -70,6 +74,20 @@ export class NamedObjects implements MeshInput {
     this.#review();
   }
 
+  /**
+   * Resolves when something is known of each that is followed now, or after so long: whoever begins to serve knows then what is there.
+   *
+   * @param limit milliseconds
+   */
+  async answered(limit: number, signal: AbortSignal): Promise<void> {
+    const { controller, release } = linkedController(signal);
+    const waited = pause(limit, this.#dependencies.timers, controller.signal);
+    const all = Promise.all([...this.#followed.values()].map(({ object }) => object.answered));
+    await Promise.race([all, waited]);
+    controller.abort();
+    release();
+  }
+
   /** Resolves when nothing is asked of the API server any more; after the signal given to `start`. */
   async stopped(): Promise<void> {
     await Promise.all(this.#running);
@@ -80,9 +98,10 @@ export class NamedObjects implements MeshInput {
     if (this.#site === null || this.#site.signal.aborted) return;
     const { within, beyond } = bounded(this.#wanted, this.#followed, bounds);
     const { deliver } = this.#site;
-    const changes = [...this.#followed].flatMap(([text, { stop, object }]): DocumentChanges => {
+    const changes = [...this.#followed].flatMap(([text, { stop, release, object }]): DocumentChanges => {
       if (within.has(text)) return [];
       stop.abort();
+      release();
       this.#followed.delete(text);
       this.#waiting.delete(text);
       this.#started(text);
@@ -110,19 +129,19 @@ export class NamedObjects implements MeshInput {
   }
 
   #add(text: string, reference: ObjectReference, { deliver, signal }: Site): void {
-    const stop = new AbortController();
+    const { controller: stop, release } = linkedController(signal);
     const object = new NamedObject({
       ...this.#dependencies,
       reference,
       deliver: (changes) => {
         if (!stop.signal.aborted) deliver(changes);
       },
-      onAnswer: () => {
+      onAsked: () => {
         this.#started(text);
         this.#startWaiting();
       },
     });
-    this.#followed.set(text, { object, stop, signal: AbortSignal.any([signal, stop.signal]) });
+    this.#followed.set(text, { object, stop, release });
     this.#waiting.add(text);
   }
 
@@ -133,7 +152,7 @@ export class NamedObjects implements MeshInput {
       const followed = this.#followed.get(text);
       if (followed === undefined) continue;
       this.#starting.add(text);
-      const running = followed.object.run(followed.signal).finally(() => this.#running.delete(running));
+      const running = followed.object.run(followed.stop.signal).finally(() => this.#running.delete(running));
       this.#running.add(running);
     }
   }
@@ -151,7 +170,8 @@ interface Site {
 interface Followed {
   readonly object: NamedObject;
   readonly stop: AbortController;
-  readonly signal: AbortSignal;
+  /** To be called at its end. */
+  readonly release: () => void;
 }
 
 /** Those that are followed already keep their place; what is no reference is nobody's. */

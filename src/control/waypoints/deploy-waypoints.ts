@@ -1,6 +1,7 @@
 import { LiveWaypoints } from './live-waypoints.ts';
 import type { LiveWaypointsDependencies } from './live-waypoints.ts';
 import { keepGatewayClasses } from './gateway-class.ts';
+import { ListenerSetWriter } from './listener-set-writer.ts';
 import { GatewayDeployer } from './gateway-deployer.ts';
 import type { GatewayDeployerDependencies } from './gateway-deployer.ts';
 
@@ -13,5 +14,6 @@ export async function deployWaypoints(dependencies: WaypointsDependencies, signa
     live.run(signal),
     keepGatewayClasses({ ...dependencies, classes: live.classes }, signal),
     new GatewayDeployer({ ...dependencies, live }).run(signal),
+    new ListenerSetWriter({ ...dependencies, live }).run(signal),
   ]);
 }

@@ -22,6 +22,9 @@ const listenerStatus = z.object({
   conditions: list(condition),
 });
 
+/** Said of listeners. */
+const listenersStatus = { conditions: list(condition), listeners: list(listenerStatus) };
+
 const address = z.object({ type: maybe(text), value: maybe(text) });
 
 /** A Gateway as whoever deploys it needs it: more than what the mesh is derived from. */
@@ -43,17 +46,29 @@ const gatewayObject = z.object({
       z.object({ labels: stringMap, annotations: stringMap, parametersRef: maybe(parametersRef) }),
     ),
   }),
-  status: optionalObject(
-    z.object({ addresses: list(address), conditions: list(condition), listeners: list(listenerStatus) }),
-  ),
+  status: optionalObject(z.object({ addresses: list(address), ...listenersStatus })),
 });
 
+const listenerSetObject = z.object({
+  metadata: z.object({ name: text, namespace: text, generation: maybe(z.number()), deletionTimestamp: maybe(text) }),
+  spec: z.object({ parentRef: z.object({ name: text, namespace: maybe(text) }), listeners: list(listener) }),
+  status: optionalObject(z.object(listenersStatus)),
+});
+
+/** A ListenerSet as whoever writes its status needs it. */
+export type ListenerSetObject = z.output<typeof listenerSetObject>;
 export type GatewayObject = z.output<typeof gatewayObject>;
 export type GatewayCondition = z.output<typeof condition>;
 
 /** Null where it cannot be read: then nothing is deployed for it. */
 export function readGateway(object: KubeObject): GatewayObject | null {
   const reading = gatewayObject.safeParse(object);
+  return reading.success ? reading.data : null;
+}
+
+/** Null where it cannot be read: then nothing is said of it. */
+export function readListenerSet(object: KubeObject): ListenerSetObject | null {
+  const reading = listenerSetObject.safeParse(object);
   return reading.success ? reading.data : null;
 }
 

@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { GatewayReport, ReportedCondition, RouteKind } from '../gateway-report.ts';
 import type { Condition } from '../../model/workload.ts';
-import type { GatewayCondition, GatewayObject } from './gateway-object.ts';
+import { dated, holdsAlready } from './dated-status.ts';
+import type { DatedStatus } from './dated-status.ts';
+import type { GatewayObject } from './gateway-object.ts';
 import type { GatewayRole } from './gateway-role.ts';
 import { sayOfGateway } from './say-of-gateway.ts';
 import { sayOfWaypoint } from './say-of-waypoint.ts';
@@ -46,64 +48,20 @@ export interface SaidOfListener {
   readonly conditions: readonly ReportedCondition[];
 }
 
-export interface GatewayStatus {
+export interface GatewayStatus extends DatedStatus {
   readonly addresses: readonly GatewayAddress[];
-  readonly conditions: readonly StatusCondition[];
-  readonly listeners: readonly ListenerStatus[];
 }
 
-type ListenerStatus = Omit<SaidOfListener, 'conditions'> & { readonly conditions: readonly StatusCondition[] };
-
-interface StatusCondition extends ReportedCondition {
-  readonly observedGeneration: number;
-  readonly lastTransitionTime: string;
-}
-
-const longestMessage = 32_768;
 /** As the Gateway API has it. */
 const mostAddresses = 16;
 
 /** Pure: the status of a Gateway; times are kept where a condition's status stays. @param now milliseconds since the epoch */
 export function gatewayStatus(gateway: GatewayObject, outcome: GatewayOutcome, now: number): GatewayStatus {
-  const dated = (former: readonly GatewayCondition[], said: ReportedCondition): StatusCondition => {
-    const before = former.find(({ type }) => type === said.type);
-    const since = before?.status === said.status ? before.lastTransitionTime : null;
-    return {
-      ...said,
-      message: said.message.slice(0, longestMessage),
-      observedGeneration: gateway.metadata.generation ?? 0,
-      lastTransitionTime: since ?? `${new Date(now).toISOString().slice(0, 19)}Z`,
-    };
-  };
   const said = outcome.role === 'waypoint' ? sayOfWaypoint(gateway, outcome) : sayOfGateway(gateway, outcome);
-  const { listeners, conditions } = gateway.status;
-  return {
-    addresses: outcome.addresses.slice(0, mostAddresses),
-    conditions: said.conditions.map((condition) => dated(conditions, condition)),
-    listeners: said.listeners.map((listener) => {
-      const former = listeners.find(({ name }) => name === listener.name)?.conditions ?? [];
-      return { ...listener, conditions: listener.conditions.map((condition) => dated(former, condition)) };
-    }),
-  };
+  return { addresses: outcome.addresses.slice(0, mostAddresses), ...dated(gateway, said, now) };
 }
 
 /** Whether the Gateway says so already. */
-export function saysAlready({ status }: GatewayObject, wanted: GatewayStatus): boolean {
-  const known = new Map(status.conditions.map((condition) => [condition.type, plain(condition)]));
-  return (
-    isDeepStrictEqual(status.addresses, wanted.addresses) &&
-    wanted.conditions.every((condition) => isDeepStrictEqual(known.get(condition.type), plain(condition))) &&
-    isDeepStrictEqual(status.listeners.map(plainListener), wanted.listeners.map(plainListener))
-  );
-}
-
-function plainListener(listener: GatewayObject['status']['listeners'][number] | ListenerStatus): object {
-  const { name, supportedKinds, attachedRoutes, conditions } = listener;
-  const kinds = supportedKinds.map(({ group, kind }) => `${group ?? ''}/${kind}`);
-  const sorted = [...conditions].toSorted((left, right) => left.type.localeCompare(right.type)).map(plain);
-  return { name, kinds, attachedRoutes: attachedRoutes ?? 0, conditions: sorted };
-}
-
-function plain({ type, status, reason, message, observedGeneration }: GatewayCondition | StatusCondition): object {
-  return { type, status, reason, message, observedGeneration };
+export function saysAlready(gateway: GatewayObject, wanted: GatewayStatus): boolean {
+  return isDeepStrictEqual(gateway.status.addresses, wanted.addresses) && holdsAlready(gateway, wanted);
 }

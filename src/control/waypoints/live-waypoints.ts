@@ -6,8 +6,8 @@ import { Reflector } from '../../kube/reflector.ts';
 import type { ReflectorObserver } from '../../kube/reflector.ts';
 import { pathOfKind } from '../../kube/watched-kind.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
-import { readGateway } from './gateway-object.ts';
-import type { GatewayObject } from './gateway-object.ts';
+import { readGateway, readListenerSet } from './gateway-object.ts';
+import type { GatewayObject, ListenerSetObject } from './gateway-object.ts';
 import { gatewayApi, waypointKinds } from './waypoint-kinds.ts';
 import { managedBy, managedLabel } from './object-metadata.ts';
 import type { WaypointObject, WaypointObjectKind } from './object-metadata.ts';
@@ -31,6 +31,7 @@ export interface GatewayClassObject {
 export class LiveWaypoints {
   readonly gateways: Reflector<GatewayObject>;
   readonly classes: Reflector<GatewayClassObject>;
+  readonly listenerSets: Reflector<ListenerSetObject>;
   readonly #objects: ReadonlyMap<WaypointObjectKind, Reflector<KubeObject>>;
   readonly #dependencies: LiveWaypointsDependencies;
 
@@ -38,6 +39,7 @@ export class LiveWaypoints {
     this.#dependencies = dependencies;
     this.gateways = this.#reflect(gatewayApi, 'gateways', { mayBeAbsent: true, read: readGateway });
     this.classes = this.#reflect(gatewayApi, 'gatewayclasses', { mayBeAbsent: true, read: readClass });
+    this.listenerSets = this.#reflect(gatewayApi, 'listenersets', { mayBeAbsent: true, read: readListenerSet });
     const watched = Object.entries(waypointKinds).filter(([, { always }]) => always);
     this.#objects = new Map(
       watched.map(([kind, { apiVersion, plural }]) => {
@@ -82,7 +84,7 @@ export class LiveWaypoints {
   }
 
   get #all(): readonly Pick<Reflector<unknown>, 'synced' | 'run'>[] {
-    return [this.gateways, this.classes, ...this.#objects.values()];
+    return [this.gateways, this.classes, this.listenerSets, ...this.#objects.values()];
   }
 
   #reflect<T>(

@@ -1,21 +1,45 @@
-import type { ListenerReport, ReportedCondition } from '../gateway-report.ts';
-import type { GatewayObject } from './gateway-object.ts';
+import type { GatewayReport, ListenerReport, ReportedCondition } from '../gateway-report.ts';
+import type { GatewayObject, ListenerSetObject } from './gateway-object.ts';
 import type { GatewayOutcome, SaidOfGateway, SaidOfListener } from './gateway-status.ts';
 import { reservedPorts } from './reserved-ports.ts';
 import { conditionsOfGateway } from './say-conditions.ts';
 
 /** Pure: of a gateway, from what the mesh makes of its listeners. */
 export function sayOfGateway({ spec }: GatewayObject, outcome: GatewayOutcome): SaidOfGateway {
-  const reports = new Map((outcome.report?.listeners ?? []).map((listener) => [listener.name, listener]));
-  const listeners = spec.listeners.map((listener) => sayOfListener(listener, reports.get(listener.name), outcome));
+  const listeners = sayOfListeners(spec.listeners, outcome);
   const reported = [...ofListeners(listeners), ...(outcome.report?.conditions ?? [])];
   return { conditions: conditionsOfGateway(outcome, reported), listeners };
 }
 
+/** Pure: of a ListenerSet. @param serves whether a pod of its Gateway is available */
+export function sayOfListenerSet({ spec }: ListenerSetObject, report: GatewayReport, serves: boolean): SaidOfGateway {
+  const listeners = sayOfListeners(spec.listeners, { report, serves });
+  const said = new Map<string, ReportedCondition>(
+    [
+      ...usual(serves).filter(({ type }) => ownTypes.includes(type)),
+      ...ofListeners(listeners),
+      ...report.conditions,
+    ].map((condition) => [condition.type, condition]),
+  );
+  const { status = 'True', message = '' } = said.get('Accepted') ?? {};
+  if (status === 'False') said.set('Programmed', { type: 'Programmed', status, reason: 'Invalid', message });
+  return { conditions: [...said.values()], listeners };
+}
+
+const ownTypes = ['Accepted', 'Programmed'];
+
+type Listeners = GatewayObject['spec']['listeners'];
+type Seen = Pick<GatewayOutcome, 'report' | 'serves'>;
+
+function sayOfListeners(listeners: Listeners, { report, serves }: Seen): readonly SaidOfListener[] {
+  const reports = new Map((report?.listeners ?? []).map((listener) => [listener.name, listener]));
+  return listeners.map((listener) => sayOfListener(listener, reports.get(listener.name), serves));
+}
+
 function sayOfListener(
-  { name, port }: GatewayObject['spec']['listeners'][number],
+  { name, port }: Listeners[number],
   report: ListenerReport | undefined,
-  { serves }: GatewayOutcome,
+  serves: boolean,
 ): SaidOfListener {
   return {
     name,

@@ -91,7 +91,11 @@ function controlRules({ namespace }: Site): readonly Rule[] {
       resourceNames: [validatorNameIn(namespace)],
     },
     ...waypointRules(true, [...watch, 'create', 'patch']),
-    { apiGroups: [gatewayGroup], resources: ['gateways/status', 'gatewayclasses/status'], verbs: ['patch'] },
+    {
+      apiGroups: [gatewayGroup],
+      resources: ['gateways/status', 'gatewayclasses/status', 'listenersets/status'],
+      verbs: ['patch'],
+    },
     // Applied by its name, which is looked at when it is created, too.
     {
       apiGroups: [gatewayGroup],

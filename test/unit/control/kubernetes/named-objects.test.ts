@@ -252,6 +252,21 @@ describe('objects that are read by their names', () => {
     });
   }
 
+  it('are waited for until each was asked for, and no longer than so', async (context) => {
+    const rig = await start(context);
+    rig.put('certificate');
+    rig.server.fault('list', { kind: 'status', status: 403, reason: 'Forbidden' });
+    rig.follow(certificate, 'Secret shop/forbidden');
+    await rig.named.answered(60_000, rig.abort.signal);
+    assert.equal([...rig.held().values()].length, 2);
+    rig.server.fault('list', { kind: 'silence' });
+    rig.follow('Secret shop/silent');
+    const waited = rig.named.answered(1000, rig.abort.signal);
+    rig.timers.advance(1000);
+    await waited;
+    assert.equal(rig.problem('Secret shop/silent'), '');
+  });
+
   it('are followed no more after the end', async (context) => {
     const rig = await start(context);
     rig.put('certificate');

@@ -72,8 +72,8 @@ export async function startDeployer(context: TestContext): Promise<DeployerRig> 
   const cluster = await startFakeCluster(context);
   const { server } = cluster;
   const objects = new Map<string, StoredObject>();
-  for (const collection of [...collections, `${gatewayApi}/gateways`, `${gatewayApi}/gatewayclasses`])
-    server.define(collection);
+  const plurals = ['gateways', 'gatewayclasses', 'listenersets'].map((plural) => `${gatewayApi}/${plural}`);
+  for (const collection of [...collections, ...plurals]) server.define(collection);
   server.onRead = (path) => objects.get(path) ?? null;
   server.onWrite = (request) => store(server, objects, request);
   const abort = new AbortController();
