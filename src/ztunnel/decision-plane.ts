@@ -164,6 +164,11 @@ export class DecisionPlane {
     return view.unresolvedNames();
   }
 
+  /** Of a pod of this node; empty where nobody knows it. */
+  namespaceOf(pod: string): string {
+    return this.#store.localPod(pod)?.namespace ?? '';
+  }
+
   /** What a name stands for is known, or that it stands for nothing. */
   isSettled(name: DemandedName): boolean {
     return this.#store.isSettledName(name);

@@ -7,6 +7,8 @@ export interface NameGateDependencies {
   readonly plane: {
     /** Names that the decision would have to know the addresses of, and does not. */
     unresolvedNames(question: Question): readonly string[];
+    /** Of a pod of this node; empty where nobody knows it. */
+    namespaceOf(pod: string): string;
   };
   readonly resolver: Pick<NameResolver, 'want'>;
   readonly next: Pick<QuestionAnswerer, 'submit' | 'refuse'>;
@@ -36,6 +38,7 @@ export class NameGate {
     const { plane, resolver, timers, patience } = this.#dependencies;
     const names = namesOf(plane, question);
     if (names.length === 0) return false;
+    const namespace = plane.namespaceOf(question.pod);
     const missing = new Set(names);
     let held = false;
     let cancel: () => void = () => undefined;
@@ -46,7 +49,7 @@ export class NameGate {
       this.#dependencies.next.submit([question]);
     };
     for (const name of names) {
-      resolver.want(name, () => {
+      resolver.want(name, namespace, () => {
         missing.delete(name);
         if (missing.size === 0) release();
       });

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { backOffDelay } from '../../timing/back-off.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
+import { LookupTurns } from './lookup-turns.ts';
 
 /** What is known of a name. */
 export interface NameAnswer {
@@ -31,8 +32,11 @@ export interface NameResolverDependencies {
 /** Times in milliseconds. */
 export interface NameLimits {
   readonly names: number;
+  /** Of those that pods of one namespace have asked for. */
+  readonly namesOfOne: number;
   /** Lookups at once. */
   readonly lookups: number;
+  readonly lookupsOfOne: number;
   readonly shortestTtl: number;
   readonly longestTtl: number;
   /** What was found last is used for so long after it should have been asked anew, while nobody answers. */
@@ -43,7 +47,9 @@ export interface NameLimits {
 
 export const nameLimits: NameLimits = {
   names: 4096,
+  namesOfOne: 1024,
   lookups: 16,
+  lookupsOfOne: 4,
   shortestTtl: 5_000,
   longestTtl: 300_000,
   stale: 3_600_000,
@@ -54,12 +60,18 @@ const retry = { first: 1_000, longest: 30_000, jitter: 0.2 };
 
 interface Known {
   readonly name: string;
+  /** Who has asked for it last. */
+  namespace: string;
   answer: NameAnswer | null;
   answeredAt: number;
   failures: number;
   /** The first lookup, which questions wait for; null once it has ended. */
   readonly waiting: (() => void)[];
   pending: boolean;
+  /** It is looked up now. */
+  running: boolean;
+  /** Namespaces whose turns it waits for. */
+  readonly queued: Set<string>;
   wanted: boolean;
   idleSince: number;
   cancel: () => void;
@@ -73,13 +85,13 @@ export class NameResolver {
   readonly #dependencies: NameResolverDependencies;
   readonly #limits: NameLimits;
   readonly #known = new Map<string, Known>();
-  readonly #queue: Known[] = [];
+  readonly #turns: LookupTurns<Known>;
   readonly #stopping = new AbortController();
-  #running = 0;
 
   constructor(dependencies: NameResolverDependencies) {
     this.#dependencies = dependencies;
     this.#limits = dependencies.limits ?? nameLimits;
+    this.#turns = new LookupTurns(this.#limits.lookups, this.#limits.lookupsOfOne);
   }
 
   get size(): number {
@@ -88,15 +100,16 @@ export class NameResolver {
 
   /**
    * A connection asks for the name.
-   * @param done called once there is an answer, or a failure; at once where nothing is to be waited for
+   * @param namespace of the pod that makes it; @param done called once there is an answer, or a failure; at once where nothing is to be waited for
    */
-  want(name: string, done: () => void): void {
-    const known = this.#known.get(name) ?? this.#add(name);
+  want(name: string, namespace: string, done: () => void): void {
+    const known = this.#known.get(name) ?? this.#add(name, namespace);
     if (known === null) {
       done();
       return;
     }
     known.wanted = true;
+    if (known.namespace !== namespace) this.#askFor(known, namespace);
     if (known.pending && known.answer === null && known.failures === 0) known.waiting.push(done);
     else done();
   }
@@ -108,20 +121,22 @@ export class NameResolver {
       release(known);
     }
     this.#known.clear();
-    this.#queue.length = 0;
+    this.#turns.clear();
   }
 
   /** Null where there are too many already. */
-  #add(name: string): Known | null {
-    if (this.#stopping.signal.aborted) return null;
-    if (this.#known.size >= this.#limits.names && !this.#evict()) return null;
+  #add(name: string, namespace: string): Known | null {
+    if (this.#stopping.signal.aborted || !this.#hasRoom(namespace)) return null;
     const known: Known = {
       name,
+      namespace,
       answer: null,
       answeredAt: 0,
       failures: 0,
       waiting: [],
       pending: true,
+      running: false,
+      queued: new Set(),
       wanted: true,
       idleSince: this.#dependencies.timers.now(),
       cancel: () => undefined,
@@ -131,9 +146,17 @@ export class NameResolver {
     return known;
   }
 
+  /** Whoever has asked for more than his share makes room of his own. */
+  #hasRoom(namespace: string): boolean {
+    const { names, namesOfOne } = this.#limits;
+    const own = [...this.#known.values()].filter((known) => known.namespace === namespace);
+    if (own.length >= namesOfOne) return this.#evict(own);
+    return this.#known.size < names || this.#evict(this.#known.values());
+  }
+
   /** Makes room by what nobody has asked for since it was last looked at. */
-  #evict(): boolean {
-    for (const known of this.#known.values()) {
+  #evict(among: Iterable<Known>): boolean {
+    for (const known of among) {
       if (known.wanted || known.pending) continue;
       this.#forget(known);
       return true;
@@ -149,21 +172,38 @@ export class NameResolver {
 
   #ask(known: Known): void {
     known.pending = true;
-    this.#queue.push(known);
+    this.#queue(known);
+  }
+
+  /** Nobody waits for the turns of somebody else who has asked for the name before. */
+  #askFor(known: Known, namespace: string): void {
+    known.namespace = namespace;
+    if (known.pending && !known.running && !known.queued.has(namespace)) this.#queue(known);
+  }
+
+  #queue(known: Known): void {
+    known.queued.add(known.namespace);
+    this.#turns.add(known.namespace, known);
     this.#pump();
   }
 
   #pump(): void {
-    while (this.#running < this.#limits.lookups) {
-      const next = this.#queue.shift();
-      if (next === undefined) return;
-      this.#running++;
-      void this.#lookUp(next);
+    for (let next = this.#turns.take(); next !== null; next = this.#turns.take()) {
+      const { item, namespace } = next;
+      if (this.#isDue(item)) void this.#lookUp(item, namespace);
+      else this.#turns.end(namespace);
     }
   }
 
-  async #lookUp(known: Known): Promise<void> {
+  /** It has had no other turn meanwhile, and was not let go of. */
+  #isDue(known: Known): boolean {
+    return known.pending && !known.running && this.#known.get(known.name) === known;
+  }
+
+  async #lookUp(known: Known, namespace: string): Promise<void> {
     const { lookUp, onLookup } = this.#dependencies;
+    known.running = true;
+    known.queued.clear();
     try {
       const answer = await lookUp(known.name, this.#stopping.signal);
       if (this.#known.get(known.name) === known) this.#answered(known, answer);
@@ -172,7 +212,8 @@ export class NameResolver {
       if (this.#known.get(known.name) === known) this.#failed(known, error);
       onLookup('failed');
     } finally {
-      this.#running--;
+      known.running = false;
+      this.#turns.end(namespace);
       this.#pump();
     }
   }

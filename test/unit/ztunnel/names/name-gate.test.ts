@@ -11,9 +11,9 @@ function createRig(unresolved: (question: Question) => readonly string[]) {
   const waiting = new Map<string, (() => void)[]>();
   const timers = new ManualTimers();
   const gate = new NameGate({
-    plane: { unresolvedNames: unresolved },
+    plane: { unresolvedNames: unresolved, namespaceOf: () => 'shop' },
     resolver: {
-      want: (name, done) => {
+      want: (name, _namespace, done) => {
         if (name === 'known') done();
         else waiting.set(name, [...(waiting.get(name) ?? []), done]);
       },

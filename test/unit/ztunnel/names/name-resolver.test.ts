@@ -37,9 +37,9 @@ function createRig(limits: Partial<NameLimits> = {}) {
     random: () => 0.5,
     limits: { ...nameLimits, ...limits },
   });
-  const want = (name: string): { done: boolean } => {
+  const want = (name: string, namespace = 'shop'): { done: boolean } => {
     const wish = { done: false };
-    resolver.want(name, () => {
+    resolver.want(name, namespace, () => {
       wish.done = true;
     });
     return wish;
@@ -174,10 +174,51 @@ void describe('names', () => {
   test('are looked up a few at a time', async () => {
     const { answers, want, rest, rig } = createRig({ lookups: 2 });
     for (const name of ['a', 'b', 'c']) answers.set(name, found('192.0.2.1'));
-    const wishes = ['a', 'b', 'c'].map(want);
+    const wishes = ['a', 'b', 'c'].map((name) => want(name));
     await rest();
     await rest();
     assert.deepEqual([rig.most, wishes.every(({ done }) => done)], [2, true]);
+  });
+
+  test('of one namespace that nobody answers for keep those of others waiting no longer', async () => {
+    const { answers, want, rest, rig } = createRig({ lookups: 3, lookupsOfOne: 2 });
+    for (let index = 0; index < 10; index++) want(`silent-${index}`, 'bad');
+    answers.set('a', found('192.0.2.1'));
+    const wish = want('a');
+    await rest();
+    assert.equal(wish.done, true);
+    assert.deepEqual(rig.lookups, ['silent-0', 'silent-1', 'a']);
+  });
+
+  test('of a namespace are asked for by turns with those of others', async () => {
+    const { answers, want, rest, lookups } = createRig({ lookups: 1 });
+    for (const name of ['a', 'b', 'c', 'd']) answers.set(name, found('192.0.2.1'));
+    for (const name of ['a', 'b', 'c']) want(name, 'first');
+    want('d', 'second');
+    for (let round = 0; round < 4; round++) await rest();
+    assert.deepEqual(lookups, ['a', 'b', 'd', 'c']);
+  });
+
+  test('that another namespace has asked for before need not wait for the turns of that', async () => {
+    const { answers, want, rest, lookups } = createRig({ lookups: 3, lookupsOfOne: 1 });
+    for (const name of ['silent', 'more', 'a']) want(name, 'bad');
+    answers.set('a', found('192.0.2.1'));
+    const wish = want('a');
+    await rest();
+    assert.deepEqual([wish.done, lookups], [true, ['silent', 'a']]);
+  });
+
+  test('of one namespace leave room for those of others', async () => {
+    const { answers, want, rest, resolver } = createRig({ namesOfOne: 2 });
+    for (const name of ['a', 'b', 'c', 'd']) answers.set(name, found('192.0.2.1'));
+    const wishes = ['a', 'b', 'c'].map((name) => want(name, 'greedy'));
+    assert.deepEqual(
+      wishes.map(({ done }) => done),
+      [false, false, true],
+    );
+    assert.equal(want('d').done, false);
+    await rest();
+    assert.equal(resolver.size, 3);
   });
 
   test('wait for nobody after the end', async () => {
