@@ -48,6 +48,10 @@ export class AddressIndex {
     return workload === null && service === null ? null : { workload, service };
   }
 
+  workloadsAt(address: IpAddress): readonly Workload[] {
+    return [...(this.#owners.get(address.text)?.workloads.values() ?? [])];
+  }
+
   /** Somebody answers to the address, if only for those who see him. */
   isKnown(address: IpAddress): boolean {
     return this.#owners.has(address.text);

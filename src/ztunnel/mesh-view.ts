@@ -33,6 +33,8 @@ export interface MeshView {
    * sees is nobody elsewhere, and of several services that of the namespace comes first.
    */
   ownerOf(address: IpAddress, namespace: string): AddressOwner | null;
+  /** Everything that says it has the address, whoever is reached there. */
+  workloadsAt(address: IpAddress): readonly Workload[];
   /**
    * All that there is to know of the address is known. Always, unless `onDemand`: then once the control plane has said who
    * has it, or that nobody does; and for the pods of this node, which it tells unasked.

@@ -7,11 +7,19 @@ import { CONTROL_PORT } from './control-address.ts';
 import { serviceEndpoints, workloadEndpoint } from './endpoint-selection.ts';
 import type { CandidateTrace, EndpointSetDraft, ServiceEndpoints } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
-import { leadsThroughWaypoint, nobodysBlock, refusedBlock, whyNotOutside, whyNotStraight } from './outside.ts';
+import {
+  leadsThroughWaypoint,
+  nobodysBlock,
+  refusedBlock,
+  whyNotInClear,
+  whyNotOutside,
+  whyNotStraight,
+} from './outside.ts';
 import type { OutsideReason } from './outside.ts';
 import { RecordingView } from './recording-view.ts';
 import { mayJoinLocally } from './same-node.ts';
 import { hasToGoThrough, throughWaypoints } from './through-waypoints.ts';
+import type { WaysDraft } from './through-waypoints.ts';
 import { isPodOf, isSettledWaypoint, waypointEndpoints } from './waypoints.ts';
 
 interface Target {
@@ -112,7 +120,7 @@ function toWorkload(view: MeshView, source: Workload, workload: Workload, asked:
 
 function straight(view: MeshView, source: Workload, workload: Workload, asked: Asked): OutboundDecision {
   const mask = maskOf(asked, 'any port');
-  const reason = whyNotStraight(view, source, workload);
+  const reason = whyNotStraight(view, source, workload, asked.address);
   if (reason !== null) return deny(reason, mask);
   if (workload.protocol === 'tcp') return { action: 'passthrough', workload, service: null, mask };
   const target = recordTarget(view, (part) => {
@@ -132,21 +140,29 @@ function toService(view: MeshView, source: Workload, service: Service, asked: As
 }
 
 function toEndpoints(view: MeshView, source: Workload, service: Service, asked: Asked): OutboundDecision {
-  if (service.loadBalancing.mode === 'passthrough') {
-    return { action: 'passthrough', workload: null, service, mask: maskOf(asked, 'any port') };
-  }
+  if (service.loadBalancing.mode === 'passthrough') return asItIs(view, source, service, asked);
   const { family } = asked.address;
   const mask = maskOf(asked, 'this port');
   let found: ServiceEndpoints | null = null;
+  let ways: WaysDraft | null = null;
   const target = recordTarget(view, (part) => {
     found = serviceEndpoints(part, source, service, asked.port, family, asked.trace);
-    return throughWaypoints(part, source, found, family);
+    return (ways = throughWaypoints(part, source, found, family));
   });
   if (target.set.endpoints.length > 0) return connect(view, source, target, { service, authority: null, mask });
-  return { action: 'deny', reason: whyNoEndpoint(found), service, mask };
+  return { action: 'deny', reason: whyNoEndpoint(found, ways), service, mask };
 }
 
-function whyNoEndpoint(found: ServiceEndpoints | null): OutboundDenyReason {
+/** To the very address. */
+function asItIs(view: MeshView, source: Workload, service: Service, asked: Asked): OutboundDecision {
+  const mask = maskOf(asked, 'any port');
+  const reason = whyNotInClear(view, source, null, asked.address);
+  if (reason !== null) return { action: 'deny', reason, service, mask };
+  return { action: 'passthrough', workload: null, service, mask };
+}
+
+function whyNoEndpoint(found: ServiceEndpoints | null, ways: WaysDraft | null): OutboundDenyReason {
+  if (ways !== null && ways.refused !== null) return ways.refused;
   if (found !== null && found.endpoints.length > 0) return 'waypoint_not_ready';
   return found?.unresolved === true ? 'unresolved_name' : 'no_healthy_upstream';
 }

@@ -7,7 +7,7 @@ import { lengthOutsideControl } from './control-address.ts';
 import type { MeshView } from './mesh-view.ts';
 import { nodeLength, outboundPolicyOf } from './outbound-policy.ts';
 import type { OutboundPolicy } from './outbound-policy.ts';
-import { isPodOf, waypointsBefore } from './waypoints.ts';
+import { isPodOf, mayGoPast, waypointsBefore } from './waypoints.ts';
 
 export type OutsideReason =
   /** Nobody in the mesh has the address, and `outboundTrafficPolicy` is REGISTRY_ONLY for the source. */
@@ -53,18 +53,57 @@ export function leadsThroughWaypoint(source: Workload, { podUid, namespace }: Wo
   return podUid !== null || namespace === source.namespace;
 }
 
+/** Why a workload is not to be reached by its own address; null: it is. */
+export function whyNotStraight(
+  view: MeshView,
+  source: Workload,
+  workload: Workload,
+  address: IpAddress,
+): OutsideReason | null {
+  if (!isOutside(workload)) return null;
+  const reason = whyNotInClear(view, source, workload, address);
+  if (reason !== null || isWaypoint(source)) return reason;
+  const isStrict = policyOf(view).isRegistryOnly(source.namespace) && !isOurs(view, source, workload);
+  return isStrict && !isRegistered(view, source, workload) ? 'not_in_registry' : null;
+}
+
 /**
- * Why a workload is not to be reached by its own address; null: it is. What lies outside of the mesh has no node proxy that could ask
- * who comes, so the source's has to: what shall be reached through the waypoint of its service is not reached past it.
+ * Why nothing of the source may go to an address outside of the mesh by itself; null: it may. There is no node proxy that could ask who
+ * comes, so the source's has to: what shall be reached through the waypoint of its service is not reached past it, by whichever other
+ * name somebody has written down for the address. And nobody who chooses endpoints leads a waypoint to whoever takes it for the node.
+ *
+ * @param workload by which the address was found; null: by none
  */
-export function whyNotStraight(view: MeshView, source: Workload, workload: Workload): OutsideReason | null {
-  if (workload.podUid !== null || workload.protocol === 'hbone' || isWaypoint(source)) return null;
-  const registryOnly = policyOf(view).isRegistryOnly(source.namespace);
-  const ours = [source.namespace, view.settings().rootNamespace].includes(workload.namespace);
-  const before = waypointsBefore(view, workload);
-  const guarded = before.some(({ required }) => registryOnly || (required && ours));
-  if (guarded && !before.some((waypoint) => isPodOf(view, source, waypoint))) return 'waypoint_required';
-  return registryOnly && !ours && !isRegistered(view, source, workload) ? 'not_in_registry' : null;
+export function whyNotInClear(
+  view: MeshView,
+  source: Workload,
+  workload: Workload | null,
+  address: IpAddress,
+): OutsideReason | null {
+  const policy = policyOf(view);
+  if (isWaypoint(source)) return isOfTheNode(address) && !policy.allows(address) ? 'refused_address' : null;
+  const registryOnly = policy.isRegistryOnly(source.namespace);
+  const others = view.workloadsAt(address).filter((other) => isOutside(other) && isOurs(view, source, other));
+  const there = workload === null ? others : [workload, ...others.filter(({ uid }) => uid !== workload.uid)];
+  const before = there.map((place) => ({
+    ours: isOurs(view, source, place),
+    waypoints: waypointsBefore(view, place),
+  }));
+  const guards = before.flatMap(({ ours, waypoints }) =>
+    waypoints.filter((waypoint) => (registryOnly || (waypoint.required && ours)) && !mayGoPast(view, waypoint)),
+  );
+  const through = before.flatMap(({ waypoints }) => waypoints);
+  return guards.length > 0 && !through.some((waypoint) => isPodOf(view, source, waypoint)) ? 'waypoint_required' : null;
+}
+
+/** Nothing of the mesh is there that could ask who comes. */
+function isOutside({ podUid, protocol }: Workload): boolean {
+  return podUid === null && protocol !== 'hbone';
+}
+
+/** Written where the source is, or where the mesh's own documents are: nobody else's word closes an address. */
+function isOurs(view: MeshView, source: Workload, { namespace }: Workload): boolean {
+  return namespace === source.namespace || namespace === view.settings().rootNamespace;
 }
 
 /** By a service that the source sees. */

@@ -83,6 +83,13 @@ export class RecordingView implements MeshView {
     return owner;
   }
 
+  workloadsAt(address: IpAddress): readonly Workload[] {
+    const workloads = this.#view.workloadsAt(address);
+    this.#read.add(keys.address(address));
+    for (const { uid } of workloads) this.#read.add(keys.workload(uid));
+    return workloads;
+  }
+
   isSettled(address: IpAddress): boolean {
     this.#read.add(keys.address(address));
     this.#demands.add(address.text);

@@ -1,9 +1,12 @@
+import { parseAddress } from '../model/address.ts';
 import type { Family } from '../model/address.ts';
 import type { Workload } from '../model/workload.ts';
 import type { Endpoint } from '../native/binding.ts';
 import type { EndpointSetDraft } from './endpoint-selection.ts';
 import type { MeshView } from './mesh-view.ts';
-import { asking, isPodOf, isSettledWaypoint, waypointEndpoints, waypointsBefore } from './waypoints.ts';
+import { whyNotStraight } from './outside.ts';
+import type { OutsideReason } from './outside.ts';
+import { asking, isPodOf, mayGoPast, waypointEndpoints, waypointsBefore } from './waypoints.ts';
 
 /** Beyond it shares are rounded: they need not be exact to many digits. */
 const LARGEST_SCALE = 1000;
@@ -14,23 +17,27 @@ interface Stretch {
   readonly ways: readonly Endpoint[];
   /** What the ways depend on beside the endpoint. */
   readonly by: string;
+  /** Why there is none; null: nobody is refused the endpoint. */
+  readonly refused: OutsideReason | null;
+}
+
+export interface WaysDraft extends EndpointSetDraft {
+  /** Why an endpoint was left out; null: none was. */
+  readonly refused: OutsideReason | null;
 }
 
 /**
  * The endpoints of a service that has no waypoint of its own, each by way of the waypoint that it has itself and takes
  * nothing past. A stock client goes straight there, and is refused: see `required`.
  */
-export function throughWaypoints(
-  view: MeshView,
-  source: Workload,
-  draft: EndpointSetDraft,
-  family: Family,
-): EndpointSetDraft {
+export function throughWaypoints(view: MeshView, source: Workload, draft: EndpointSetDraft, family: Family): WaysDraft {
   const stretches = draft.endpoints.map((endpoint) => stretchOf(view, source, endpoint, family));
   const by = [...new Set(stretches.map((stretch) => stretch.by))].filter((part) => part !== '').sort();
-  if (by.length === 0) return draft;
+  const refused = stretches.find((stretch) => stretch.refused !== null)?.refused ?? null;
+  if (by.length === 0) return { ...draft, refused };
   const scale = Math.min(LARGEST_SCALE, stretches.map(({ ways }) => ways.length).reduce(leastCommonMultiple, 1));
-  return { id: [draft.id, ...by].join('/through/'), endpoints: stretches.flatMap((stretch) => shared(stretch, scale)) };
+  const endpoints = stretches.flatMap((stretch) => shared(stretch, scale));
+  return { id: [draft.id, ...by].join('/through/'), endpoints, refused };
 }
 
 /** The workload takes nothing past its waypoint, and the source is none that stands before it. */
@@ -40,15 +47,20 @@ export function hasToGoThrough(view: MeshView, source: Workload, workload: Workl
 }
 
 function stretchOf(view: MeshView, source: Workload, endpoint: Endpoint, family: Family): Stretch {
+  const open = { endpoint, ways: [endpoint], by: '', refused: null };
   const workload = view.workload(endpoint.workload);
-  const waypoint = workload?.waypoint ?? null;
-  if (workload === null || waypoint?.required !== true) return { endpoint, ways: [endpoint], by: '' };
-  if (!hasToGoThrough(view, source, workload)) return { endpoint, ways: [endpoint], by: `from/${source.uid}` };
-  const { id, endpoints } = waypointEndpoints(view, source, waypoint, family);
-  const mayGoPast = waypoint.whenUnready === 'direct' && isSettledWaypoint(view, waypoint);
-  if (endpoints.length === 0 && mayGoPast) return { endpoint, ways: [endpoint], by: id };
-  const { address, port } = endpoint;
-  return { endpoint, ways: asking(endpoints, { address, port }), by: id };
+  if (workload === null) return open;
+  const address = parseAddress(endpoint.address);
+  const refused = address === null ? null : whyNotStraight(view, source, workload, address);
+  const { waypoint } = workload;
+  if (waypoint !== null && (waypoint.required || refused === 'waypoint_required')) {
+    if (!hasToGoThrough(view, source, workload)) return { ...open, by: `from/${source.uid}` };
+    const { id, endpoints } = waypointEndpoints(view, source, waypoint, family);
+    const goesPast = endpoints.length === 0 && refused === null && mayGoPast(view, waypoint);
+    const authority = { address: endpoint.address, port: endpoint.port };
+    return { ...open, ways: goesPast ? [endpoint] : asking(endpoints, authority), by: id };
+  }
+  return refused === null ? open : { ...open, ways: [], by: `from/${source.uid}`, refused };
 }
 
 /** The replicas of its waypoint share what would go to the endpoint. */

@@ -67,6 +67,12 @@ export function isReadyWaypoint(view: MeshView, waypoint: WaypointReference): bo
   return placeOf(view, waypoint).workloads.some(canTake);
 }
 
+/** It is not ready, and says that it may then be left out. */
+export function mayGoPast(view: MeshView, waypoint: WaypointReference): boolean {
+  if (waypoint.whenUnready !== 'direct') return false;
+  return isSettledWaypoint(view, waypoint) && !isReadyWaypoint(view, waypoint);
+}
+
 /**
  * The waypoints that stand before a workload: its own, and those of the services that it is an endpoint of; of these only
  * what is told.

@@ -197,6 +197,10 @@ export class WorkloadStore implements MeshView {
     return this.#addresses.ownerOf(address, namespace);
   }
 
+  workloadsAt(address: IpAddress): readonly Workload[] {
+    return this.#addresses.workloadsAt(address);
+  }
+
   isSettled(address: IpAddress): boolean {
     if (!this.onDemand || this.#settled.has(address.text)) return true;
     // No service hides a pod, so it does not matter from where it is seen.

@@ -202,6 +202,77 @@ suite('a place outside of the mesh that is reached through a waypoint', () => {
   });
 });
 
+suite('what is reached through a waypoint alone', () => {
+  const entry = service('db', { namespace: 'istio-system', waypoint: reference(gateway, { required: true }) });
+  const guarded = external('db', { namespace: 'istio-system', services: endpointOf(entry) });
+  const own = service('own', { vips: ['10.97.0.2'] });
+
+  test('is not reached by what the source’s namespace has written for the same address', async () => {
+    const given = { services: [entry, gateway], workloads: [guarded, external('own')] };
+    assert.equal(refusal(await outbound('192.0.2.7', given)), 'waypoint_required');
+  });
+
+  test('is not reached as the endpoint of another service, whose other endpoints are', async () => {
+    const endpoint = external('own', { services: endpointOf(own) });
+    const given = { services: [entry, gateway, own], workloads: [guarded, endpoint] };
+    assert.equal(refusal(await outbound('10.97.0.2', given)), 'waypoint_required');
+    const open = external('open', { addresses: ['192.0.2.8'], services: endpointOf(own) });
+    const decision = await outbound('10.97.0.2', { ...given, workloads: [...given.workloads, open] });
+    assert.ok(decision.action === 'connect');
+    assert.deepEqual(
+      decision.target.set.endpoints.map(({ address }) => address),
+      ['192.0.2.8'],
+    );
+  });
+
+  test('is not reached as the endpoint of another service by those whom it is closed to, and is by others', async () => {
+    const theirs = service('theirs', { namespace: 'other', waypoint: reference(gateway, { required: true }) });
+    const closed = external('theirs', { namespace: 'other', services: endpointOf(theirs) });
+    const given = {
+      services: [theirs, gateway, own],
+      workloads: [closed, external('own', { services: endpointOf(own) })],
+    };
+    assert.equal((await outbound('10.97.0.2', given)).action, 'connect');
+    const source = workload('neighbour', { namespace: 'other', node: NODE });
+    assert.equal(refusal(await outbound('10.97.0.2', { ...given, source })), 'waypoint_required');
+  });
+
+  test('is not reached by an entry that sends everything where its clients meant it to go', async () => {
+    const any = service('any', { vips: ['192.0.2.7'], loadBalancing: passthrough });
+    const given = { services: [entry, gateway, any], workloads: [guarded] };
+    assert.equal(refusal(await outbound('192.0.2.7', given)), 'waypoint_required');
+  });
+
+  test('is reached past a waypoint that is not ready and says so', async () => {
+    const direct = service('db', {
+      vips: ['10.97.0.1'],
+      waypoint: reference(gateway, { required: true, whenUnready: 'direct' }),
+    });
+    const given = { services: [direct, gateway], workloads: [external('db', { services: endpointOf(direct) })] };
+    assert.equal((await outbound('10.97.0.1', { ...given, policy: registryOnly })).action, 'connect');
+  });
+});
+
+suite('an address of the node or its cloud', () => {
+  const source = { ...envoy, node: NODE };
+  const written = external('metadata', { addresses: [metadata] });
+
+  test('is not reached by a waypoint because somebody has written it down', async () => {
+    assert.equal(refusal(await outbound(metadata, { source, workloads: [written] })), 'refused_address');
+    const any = service('any', { vips: [metadata], loadBalancing: passthrough });
+    assert.equal(refusal(await outbound(metadata, { source, services: [any] })), 'refused_address');
+    const entry = service('entry', { vips: ['10.97.0.1'] });
+    const workloads = [{ ...written, services: endpointOf(entry) }];
+    assert.equal(refusal(await outbound('10.97.0.1', { source, services: [entry], workloads })), 'refused_address');
+  });
+
+  test('is where the settings allow it, and by pods, whose own affair it is', async () => {
+    const policy = { allow: [metadata] };
+    assert.equal((await outbound(metadata, { source, workloads: [written], policy })).action, 'passthrough');
+    assert.equal((await outbound(metadata, { workloads: [written] })).action, 'passthrough');
+  });
+});
+
 suite('what another namespace has written for an address', () => {
   const theirs = { namespace: 'other' } as const;
 
