@@ -5,8 +5,10 @@ import type { Listener } from '../proto/gen/envoy-api/envoy/config/listener/v3/l
 import type { RouteConfiguration } from '../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import { buildClusters } from './clusters.ts';
 import { buildEndpoints } from './endpoints.ts';
+import { withinLimits } from './entrance-limits.ts';
+import { entranceOf, workloadEntrances } from './entrances.ts';
 import { buildFilterChains } from './filter-chains.ts';
-import { buildListener, entranceOf } from './listener.ts';
+import { buildListener } from './listener.ts';
 import type { WaypointInput } from './model.ts';
 import { buildRoutes } from './routes.ts';
 
@@ -21,7 +23,8 @@ export interface EnvoyResources {
 
 /** Pure: equal inputs give equal resources, whatever their order of making. */
 export function buildWaypoint(input: WaypointInput): EnvoyResources {
-  const listener = buildListener({ services: input.services.map(entranceOf), workloads: input.workloads });
+  const { entrances } = withinLimits([...input.services.map(entranceOf), ...workloadEntrances(input.workloads)]);
+  const listener = buildListener(entrances);
   return {
     listeners: listener === null ? [] : [listener],
     filterChains: buildFilterChains(input),

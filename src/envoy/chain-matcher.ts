@@ -15,7 +15,7 @@ import type {
 import type { TextMatch } from './http-rules.ts';
 import type { ConnectionRule } from './model.ts';
 import { labelPattern, namespacePattern, peerLabels, peerPrincipal } from './peer.ts';
-import { allOf, anyOf, byDestinationBlock, byPeer, bySourceBlock, ofText } from './predicates.ts';
+import { allOf, anyOf, atPlace, byDestinationBlock, byPeer, bySourceBlock, ofText } from './predicates.ts';
 import type { Predicate } from './predicates.ts';
 import { packed } from './values.ts';
 import type { Init } from './values.ts';
@@ -35,8 +35,48 @@ export function toChain(name: string): Branch {
   return { onMatch: { case: 'action', value: { name, typedConfig: packed(StringValueSchema, { value: name }) } } };
 }
 
-export function byDestination(branches: ReadonlyMap<string, Branch>): Tree {
-  return tree(destinationIpInput, branches);
+/** Where connections to some addresses go. */
+export interface Place {
+  /** Canonical texts. */
+  readonly addresses: readonly string[];
+  readonly branch: Branch;
+  /** How much there is of the branch: single things that are asked, and ports. */
+  readonly size: number;
+}
+
+/** So often, or as long as it is small, a branch may be written for each of its addresses. */
+const mostCopies = 4;
+const smallBranch = 16;
+
+/**
+ * By the address that was asked for, which a map finds at once. What is long is written once, however many addresses it has, and so is
+ * what shares one: these are looked at one after the other, and of several at one address the first counts that leads anywhere.
+ */
+export function byAddress(places: readonly Place[]): Tree {
+  const isListed = listed(places);
+  const matchers = places
+    .filter(isListed)
+    .map(({ addresses, branch }) => ({ predicate: atPlace(addresses), onMatch: branch }));
+  const copied = places.filter((place) => !isListed(place) && place.addresses.length > 0);
+  const map = new Map(
+    copied.flatMap(({ addresses, branch }) => addresses.map((address) => [address, branch] as const)),
+  );
+  if (matchers.length === 0) return tree(destinationIpInput, map);
+  const rest = map.size === 0 ? {} : { onNoMatch: nested(tree(destinationIpInput, map)) };
+  return { matcherType: { case: 'matcherList', value: { matchers } }, ...rest };
+}
+
+function listed(places: readonly Place[]): (place: Place) => boolean {
+  const seen = new Set<string>();
+  const shared = new Set<string>();
+  for (const { addresses } of places) {
+    for (const address of new Set(addresses)) {
+      if (seen.has(address)) shared.add(address);
+      seen.add(address);
+    }
+  }
+  return ({ addresses, size }) =>
+    (addresses.length > mostCopies && size > smallBranch) || addresses.some((address) => shared.has(address));
 }
 
 /** Whatever is connected. */
@@ -138,7 +178,8 @@ function fallback(otherwise: Branch | undefined): { onNoMatch?: Branch } {
   return otherwise === undefined ? {} : { onNoMatch: otherwise };
 }
 
-function nested(matcher: Tree): Branch {
+/** A tree within another one. */
+export function nested(matcher: Tree): Branch {
   return { onMatch: { case: 'matcher', value: matcher } };
 }
 

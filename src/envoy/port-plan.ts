@@ -4,12 +4,13 @@ import type { Branch } from './chain-matcher.ts';
 import { choose, named, tcpTargets } from './connection-plan.ts';
 import { httpChain } from './http-chain.ts';
 import type { BoundPort, BoundService, ConnectionTarget, DestinationName, HttpSettings } from './model.ts';
-import { chainName } from './names.ts';
+import { chainName, refusedChain } from './names.ts';
 import type { PolicyLookup } from './policies.ts';
-import { asksForServerName, connectionFilters } from './security/connection-rules.ts';
+import { connectionFilters } from './security/connection-rules.ts';
 import type { Security } from './security/model.ts';
 import { requestFilters } from './security/request-filters.ts';
-import { gateTcp, refusingChains, tcpChain } from './tcp-chain.ts';
+import { asksForServerName } from './security/server-names.ts';
+import { refusingChains, tcpChain } from './tcp-chain.ts';
 import { serviceTelemetry } from './metrics/chain.ts';
 import type { Init } from './values.ts';
 
@@ -19,6 +20,8 @@ export type Inspection = 'http' | 'tls';
 /** How the chain of a connection to one port of a service is found. */
 export interface PortPlan {
   readonly branch: Branch;
+  /** The same for those who may not connect: rules for requests have their own answer. */
+  readonly refused: Branch;
   readonly inspections: readonly Inspection[];
 }
 
@@ -53,25 +56,30 @@ export function planPort(service: BoundService, port: BoundPort): PortPlan {
   const http = toChain(chainName(service, port, 'http'));
   switch (carriedBy(service, port)) {
     case 'http':
-      return { branch: http, inspections: [] };
+      return { branch: http, refused: http, inspections: [] };
     case 'tcp':
       return planTcp(service, port);
     case 'unknown': {
       const tcp = planTcp(service, port);
-      return { branch: byFirstBytes(http, tcp.branch), inspections: ['http', ...tcp.inspections] };
+      return {
+        branch: byFirstBytes(http, tcp.branch),
+        refused: byFirstBytes(http, tcp.refused),
+        inspections: ['http', ...tcp.inspections],
+      };
     }
   }
 }
 
 function planTcp(service: BoundService, port: BoundPort): PortPlan {
   const base = chainName(service, port, 'tcp');
-  const { policies } = service.security;
-  const plan = planConnections(port, base, policies.some(asksForServerName) ? ['tls'] : []);
-  return { ...plan, branch: gateTcp(base, plan.branch, policies) };
+  const inspections: readonly Inspection[] = service.security.policies.some(asksForServerName) ? ['tls'] : [];
+  return { ...planConnections(port, base, inspections), refused: toChain(refusedChain(base)) };
 }
 
+type OpenPlan = Omit<PortPlan, 'refused'>;
+
 /** Of those who may connect. */
-function planConnections({ connections }: BoundPort, base: string, inspections: readonly Inspection[]): PortPlan {
+function planConnections({ connections }: BoundPort, base: string, inspections: readonly Inspection[]): OpenPlan {
   if (connections === null || connections.length === 0) return { branch: toChain(base), inspections };
   const { branch, readsNames } = choose(named(connections, base));
   return { branch, inspections: readsNames ? ['tls'] : inspections };

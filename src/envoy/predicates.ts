@@ -1,3 +1,4 @@
+import type { MessageShape } from '@bufbuild/protobuf';
 import {
   DestinationIPInputSchema,
   DestinationPortInputSchema,
@@ -24,6 +25,8 @@ export interface Input {
 
 const sourceInput: Input = { name: 'source-ip', typedConfig: packed(SourceIPInputSchema) };
 const addressInput: Input = { name: 'destination-ip', typedConfig: packed(DestinationIPInputSchema) };
+/** By its name what finds a place is told from what is asked there. */
+const placeInput: Input = { ...addressInput, name: 'place' };
 const portInput: Input = { name: 'destination-port', typedConfig: packed(DestinationPortInputSchema) };
 
 export function allOf(parts: readonly (Predicate | boolean)[]): Predicate | boolean {
@@ -51,11 +54,24 @@ export function byPeer({ filterState }: PeerFact, match: TextMatch): Predicate {
 
 /** @param block CIDR text */
 export function bySourceBlock(block: string): Predicate {
-  return inBlock(sourceInput, block);
+  return inBlocks(sourceInput, [block]);
 }
 
 export function byDestinationBlock(block: string): Predicate {
-  return inBlock(addressInput, block);
+  return inBlocks(addressInput, [block]);
+}
+
+/** @param addresses one at least */
+export function atPlace(addresses: readonly string[]): Predicate {
+  return inBlocks(
+    placeInput,
+    addresses.map((address) => `${address}/${address.includes(':') ? 128 : 32}`),
+  );
+}
+
+/** @returns whether it is `atPlace` */
+export function isAtPlace({ matchType }: MessageShape<typeof Matcher_MatcherList_PredicateSchema>): boolean {
+  return matchType.case === 'singlePredicate' && matchType.value.input?.name === placeInput.name;
 }
 
 export function byDestinationPort(port: number): Predicate {
@@ -76,9 +92,11 @@ function combined(
   return predicates.length === 1 ? first : join(predicates);
 }
 
-function inBlock(input: Input, block: string): Predicate {
-  const [addressPrefix = '', length = ''] = block.split('/');
-  const cidrRanges = [{ addressPrefix, prefixLen: Number(length) }];
+function inBlocks(input: Input, blocks: readonly string[]): Predicate {
+  const cidrRanges = blocks.map((block) => {
+    const [addressPrefix = '', length = ''] = block.split('/');
+    return { addressPrefix, prefixLen: Number(length) };
+  });
   const typedConfig = packed(IpSchema, { cidrRanges, statPrefix: input.name });
   return single(input, { case: 'customMatch', value: { name: 'envoy.matching.matchers.ip', typedConfig } });
 }

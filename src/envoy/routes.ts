@@ -7,6 +7,7 @@ import { requestHeaders, responseHeaders } from './header-changes.ts';
 import { routeFilters } from './http-filters.ts';
 import { anyRequest, defaultRetries, noChanges } from './http-rules.ts';
 import type { ForwardAction, HttpRule } from './http-rules.ts';
+import { limitedBy } from './limited-routes.ts';
 import type { BoundPort, BoundService, DestinationName, WaypointInput } from './model.ts';
 import { chainName, directCluster } from './names.ts';
 import { policyLookup } from './policies.ts';
@@ -15,7 +16,7 @@ import { carriedBy } from './port-plan.ts';
 import { forwardAction, redirectAction, respondAction } from './route-action.ts';
 import { routeMatch } from './route-match.ts';
 import { retryPolicy } from './retries.ts';
-import { limitedRoute, routeMetadata } from './security/limit-rules.ts';
+import { limitedRoute } from './security/limit-rules.ts';
 import type { Security } from './security/model.ts';
 import { requestRules } from './security/request-filters.ts';
 import { duration } from './values.ts';
@@ -75,13 +76,6 @@ export function ruleRoutes(
 ): Route[] {
   const limited = new Set(limits.flatMap((limit) => limitedRoute(limit) ?? []));
   return rules.map((rule) => ({ ...route(rule, policies), ...limitedBy(rule, limited) }));
-}
-
-/** By what a limit of a route knows its requests. */
-function limitedBy({ name }: HttpRule, limited: ReadonlySet<string>): Pick<Route, 'metadata'> {
-  const found = [...limited].find((of) => name.startsWith(`${of}/`));
-  if (found === undefined) return {};
-  return { metadata: { filterMetadata: { [routeMetadata.namespace]: { [routeMetadata.key]: found } } } };
 }
 
 /** Every request to one place. */

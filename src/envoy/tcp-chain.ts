@@ -64,16 +64,16 @@ export function tcpChain(
   };
 }
 
-/**
- * The way to a chain where some may not come: those go to a chain that leads nowhere, so that they are counted and ended before
- * the server has said a word.
- */
+/** The way to a chain where some may not come: those go to the one that leads nowhere. */
 export function gateTcp(name: string, branch: Branch, policies: readonly AccessPolicy[]): Branch {
   const gate = connectionGate(policies);
   return gate === true ? branch : guarded(gate, branch, toChain(refusedChain(name)));
 }
 
-/** The chain of those who may not come; none where all may. */
+/**
+ * The chain of those who may not come; none where all may. It leads nowhere, so they are counted and ended before the server has said
+ * a word.
+ */
 export function refusingChains(
   name: string,
   policies: readonly AccessPolicy[],

@@ -7,6 +7,7 @@ import type { AppProtocol, Workload } from '../../model/workload.ts';
 import type { HostChoice } from './host-choice.ts';
 import { isMeantBy, securityWithMeantOnly } from './meant-destinations.ts';
 import type { MeshLookups } from './mesh-lookups.ts';
+import type { OwnAddresses } from './own-addresses.ts';
 import type { SecurityParts } from './security-parts.ts';
 import { placeKey, waypointKey } from './waypoint-places.ts';
 import type { WaypointPlaces } from './waypoint-places.ts';
@@ -23,12 +24,13 @@ interface BoundWorkloadInputs {
   readonly choice: HostChoice;
   readonly places: WaypointPlaces;
   readonly security: SecurityParts;
+  readonly own: OwnAddresses;
 }
 
 /** By the place of the waypoint. */
 export function createBoundWorkloads(
   { graph, services, workloads: { pods, external } }: DerivationParts,
-  { lookups, choice, places, security }: BoundWorkloadInputs,
+  { lookups, choice, places, security, own }: BoundWorkloadInputs,
 ): DerivedCollection<WorkloadsAtWaypoint> {
   const podsAt = pods.index(({ workload }) => placesOf([workload]));
   const externalAt = external.map((collection) => collection.index(({ workloads }) => placesOf(workloads)));
@@ -36,7 +38,7 @@ export function createBoundWorkloads(
     name: 'workloads at waypoints',
     from: [podsAt, ...externalAt],
     ofMembers: true,
-    reads: [...choice.collections, ...security.collections, services.hostnames],
+    reads: [...choice.collections, ...security.collections, ...own.collections, services.hostnames],
     compute: (place, read) => {
       const here = [
         ...read.byIndex(podsAt, place).map(({ workload }) => workload),
@@ -53,6 +55,7 @@ export function createBoundWorkloads(
         waypoint: waypointKey(waypoint),
         workloads: here.map((workload) => ({
           ...bound(workload, lookups, read),
+          addresses: own.ofWorkload(waypointKey(waypoint), workload, read),
           security: securityWithMeantOnly(security.ofWorkload(workload, waypoint, read), isMeant),
         })),
       };
@@ -73,7 +76,7 @@ function placesOf(workloads: readonly Workload[]): readonly string[] {
 }
 
 /** A port speaks what a service that leads to it says. */
-function bound(workload: Workload, lookups: MeshLookups, read: Read): Omit<BoundWorkload, 'security'> {
+function bound(workload: Workload, lookups: MeshLookups, read: Read): Pick<BoundWorkload, 'protocols' | 'labels'> {
   const protocols = new Map<number, AppProtocol>();
   for (const [key, ports] of [...workload.services].sort(([left], [right]) => (left < right ? -1 : 1))) {
     const [namespace = '', hostname = ''] = key.split('/');
@@ -83,5 +86,5 @@ function bound(workload: Workload, lookups: MeshLookups, read: Read): Omit<Bound
       if (spoken !== undefined && !protocols.has(target)) protocols.set(target, spoken);
     }
   }
-  return { addresses: workload.addresses, protocols, labels: workloadLabels(workload) };
+  return { protocols, labels: workloadLabels(workload) };
 }

@@ -1,21 +1,16 @@
 import { wildcard } from '../../wds/names.ts';
 import type { TypeStatus } from '../discovery/delta-stream.ts';
-import type { DiscoveryRequest, HeldVersions } from '../discovery/request.ts';
+import type { DiscoveryRequest } from '../discovery/request.ts';
+import type { Answer, LaneBatch, LaneOptions } from './lane-messages.ts';
 import { RefusedResources } from './refused-resources.ts';
 import { rejectionText } from './rejection-text.ts';
 import type { Refusal } from './refused-resources.ts';
 import { resourceTypes } from './resource-types.ts';
 import type { ResourceType } from './resource-types.ts';
-import { standInsFor } from './routes-resource.ts';
+import { standInsFor } from './stand-ins.ts';
 import { Suspects } from './suspects.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
-
-/** Resources of one type that go into one response. */
-export interface LaneBatch {
-  readonly resources: readonly WaypointResource[];
-  readonly removed: readonly string[];
-}
 
 interface InFlight {
   readonly nonce: string;
@@ -25,13 +20,6 @@ interface InFlight {
   /** Names of which it was said that there is nothing. */
   readonly absent: readonly string[];
 }
-
-/** How a client has answered. */
-export type Answer =
-  | { readonly kind: 'stale' }
-  | { readonly kind: 'acknowledged'; readonly seconds: number }
-  /** Of the names what is refused is not known yet: they are sent anew in smaller groups. */
-  | { readonly kind: 'doubted' | 'rejected'; readonly names: readonly string[]; readonly message: string };
 
 /** No resource has it: what is in force is none that we know. */
 const unknownVersion = '';
@@ -232,8 +220,7 @@ export class EnvoyLane {
     if (doubted !== undefined && doubted !== version) this.#held.set(name, unknownVersion);
     this.#doubted.delete(name);
     const accepted = this.#store.accepted(this.#waypoint, name);
-    const standIns = () =>
-      this.type === resourceTypes.routes ? standInsFor(resource, this.#held.get(name), accepted) : [];
+    const standIns = () => standInsFor(resource, this.#held.get(name), accepted);
     if (this.#refused.add(resource, message, standIns)) this.#suspects.accuseAlone(name);
   }
 
@@ -287,10 +274,4 @@ export class EnvoyLane {
     else if (refused === undefined) this.#changed.add(name);
     else if (version !== refused || again) this.#suspects.accuseAlone(name);
   }
-}
-
-export interface LaneOptions {
-  /** Everything of the type, not only what is named. */
-  readonly all: boolean;
-  readonly held: HeldVersions;
 }

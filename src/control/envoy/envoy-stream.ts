@@ -11,7 +11,7 @@ import type { DiscoveryRequest } from '../discovery/request.ts';
 import { GrpcError } from '../grpc-error.ts';
 import { joinEntries } from '../resources/encoded-resource.ts';
 import { EnvoyLane } from './envoy-lane.ts';
-import type { LaneBatch } from './envoy-lane.ts';
+import type { LaneBatch } from './lane-messages.ts';
 import { isResourceType, resourceTypes, sendingOrder } from './resource-types.ts';
 import type { ResourceType } from './resource-types.ts';
 import { refusedBy } from './refusals.ts';

@@ -1,4 +1,4 @@
-import type { StandIn } from './routes-resource.ts';
+import type { StandIn } from './stand-ins.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 
 /** What Envoy says no to. */

@@ -8,23 +8,19 @@ import { contribution, StagedMap } from '../../derive/staged-map.ts';
 import type { Part } from '../../derive/staged-map.ts';
 import { buildClusters } from '../../envoy/clusters.ts';
 import { buildFilterChains } from '../../envoy/filter-chains.ts';
-import { buildListener, entranceOf } from '../../envoy/listener.ts';
-import type { ServiceEntrance } from '../../envoy/listener.ts';
 import { httpSettings } from '../../envoy/http-settings.ts';
 import { defaultHttpSettings } from '../../envoy/model.ts';
 import type { BoundService, HttpSettings } from '../../envoy/model.ts';
 import { buildRoutes } from '../../envoy/routes.ts';
 import type { Condition } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
-import { FilterChainSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
-import type { FilterChain } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
-import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { AddressOwners } from './address-owners.ts';
 import { AttachedRoutes } from './attached-routes.ts';
 import { BoundServices } from './bound-services.ts';
 import type { ServiceAtWaypoint } from './bound-services.ts';
 import { createBoundWorkloads } from './bound-workloads.ts';
 import type { WorkloadsAtWaypoint } from './bound-workloads.ts';
+import { chainResource } from './chain-resource.ts';
 import { Destinations, hostKeys } from './destinations.ts';
 import type { WaypointResources } from './destinations.ts';
 import { emptyWaypoint } from './empty-waypoint.ts';
@@ -35,6 +31,7 @@ import { IngressWaypoints } from './gateways/ingress-waypoints.ts';
 import { Grants } from './grants.ts';
 import { HostChoice } from './host-choice.ts';
 import { HostedRules } from './hosted-rules.ts';
+import { createListeners } from './listener-collection.ts';
 import { MeshLookups } from './mesh-lookups.ts';
 import { hostnamesNamed } from './named-destinations.ts';
 import { OwnAddresses } from './own-addresses.ts';
@@ -48,11 +45,6 @@ import type { WaypointPods } from './waypoint-places.ts';
 import { resourceKey, waypointResource } from './waypoint-resource.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
-
-interface ServiceOfListener {
-  readonly waypoint: string;
-  readonly entrance: ServiceEntrance;
-}
 
 /**
  * What the Envoys of all waypoints are told, part by part: a change makes anew the resources that depend on it and no other. What
@@ -77,7 +69,9 @@ export class WaypointDerivation implements DerivationExtension {
     const endpoints = new EndpointSource(parts);
     const security = new SecurityParts(parts, endpoints, groups);
     const bound = new BoundServices(parts, { lookups, choice, routes, hosted, places, security }).collection;
-    const workloads = createBoundWorkloads(parts, { lookups, choice, places, security });
+    const connected = connectedServices(parts.graph, bound);
+    const own = new OwnAddresses(parts, owners, connected);
+    const workloads = createBoundWorkloads(parts, { lookups, choice, places, security, own });
     const tenants = new WaypointTenants(parts);
     const guard = new EndpointGuard(parts, { owners, grants });
     const destinations = new Destinations(parts, {
@@ -86,14 +80,13 @@ export class WaypointDerivation implements DerivationExtension {
       gateways: groups,
       ingress: new IngressWaypoints(parts, places),
     });
-    const connected = connectedServices(parts.graph, bound);
     const http = new WaypointHttp(parts);
     const made = [
       destinations.resources,
       createRoutes(parts.graph, bound, destinations),
       createDirect(parts.graph, { workloads, destinations, http }),
       createChains(parts.graph, { connected, destinations, http }),
-      createListeners(parts.graph, { connected, workloads, own: new OwnAddresses(parts, owners, connected) }),
+      createListeners(parts.graph, { connected, workloads, own }),
     ];
     this.#resources = new StagedMap(made.map(resourcesOf));
     this.#pods = new StagedMap([podsOf(places.pods), podsOf(groups)]);
@@ -233,49 +226,6 @@ function createChains(
       return { waypoint, resources: built.map((chain) => chainResource(chain, origins)), conditions: [] };
     },
   });
-}
-
-interface ListenerInputs {
-  readonly connected: DerivedCollection<ConnectedService>;
-  readonly workloads: DerivedCollection<WorkloadsAtWaypoint>;
-  readonly own: OwnAddresses;
-}
-
-/** One for each waypoint, made anew for services and workloads that come and go. */
-function createListeners(
-  graph: CollectionGraph,
-  { connected, workloads, own }: ListenerInputs,
-): DerivedCollection<WaypointResources> {
-  const services = graph.derive<ConnectedService, ServiceOfListener>({
-    name: 'services of listeners',
-    from: connected,
-    reads: own.collections,
-    compute: ({ waypoint, service }, read) => {
-      const addresses = own.of(waypoint, service.namespace, service.addresses, read);
-      return { waypoint, entrance: entranceOf({ ...service, addresses }) };
-    },
-  });
-  const servicesAt = services.index(({ waypoint }) => [waypoint]);
-  const workloadsAt = workloads.index(({ waypoint }) => [waypoint]);
-  return graph.group<WaypointResources>({
-    name: 'listeners of waypoints',
-    from: [servicesAt, workloadsAt],
-    ofMembers: true,
-    compute: (waypoint, read) => {
-      const listener = buildListener({
-        services: read.byIndex(servicesAt, waypoint).map(({ entrance }) => entrance),
-        workloads: read.byIndex(workloadsAt, waypoint).flatMap((item) => item.workloads),
-      });
-      if (listener === null) return undefined;
-      const origins = [`Gateway ${waypoint}`];
-      const resource = waypointResource(resourceTypes.listeners, ListenerSchema, listener.name, listener, origins);
-      return { waypoint, resources: [resource], conditions: [] };
-    },
-  });
-}
-
-function chainResource(chain: FilterChain, origins: readonly string[]): WaypointResource {
-  return waypointResource(resourceTypes.filterChains, FilterChainSchema, chain.name, chain, origins);
 }
 
 function withoutRules(service: BoundService): BoundService {

@@ -5,6 +5,7 @@ import type { SecurityContext } from './context.ts';
 import { noSecurity } from './model.ts';
 import type { AccessPolicy, AccessRule } from './model.ts';
 import type { LeftPolicy, SecurityPart, SelectedSecurity } from './part.ts';
+import { withServerName } from './server-names.ts';
 import { conditionType, readTargets, targetReferences } from './targets.ts';
 
 const dryRunAnnotation = 'istio.io/dry-run';
@@ -106,8 +107,8 @@ class Conversion {
       settings,
       namespace: this.#document.metadata.namespace,
     });
-    if (beyond.length === 0) return { source, operation };
     const allows = this.#document.spec.action === 'ALLOW';
+    if (beyond.length === 0) return { source, operation: allows ? withServerName(operation) : operation };
     for (const field of beyond) {
       const instead = allows ? 'the rule never matches, so it allows nothing' : 'the rule is as wide as without it';
       this.#note(`spec.rules[${index}].${field}`, instead);

@@ -21,6 +21,21 @@ export function connectionGate(policies: readonly AccessPolicy[]): Predicate | b
   return allOf([negation(denied), allowed]);
 }
 
+/** How much a gate asks, in single facts. */
+export function gateSize(gate: Predicate | boolean): number {
+  if (typeof gate === 'boolean') return 0;
+  const type = gate.matchType;
+  switch (type?.case) {
+    case 'andMatcher':
+    case 'orMatcher':
+      return (type.value.predicate ?? []).reduce((sum, part) => sum + gateSize(part as Predicate), 0);
+    case 'notMatcher':
+      return gateSize(type.value as Predicate);
+    default:
+      return 1;
+  }
+}
+
 /** @param otherwise what a fact is taken for that is not there yet, whichever way it is asked */
 function ruleOf({ source, operation }: AccessRule, otherwise: boolean): Predicate | boolean {
   return allOf([predicateOf(source, otherwise), predicateOf(operation, otherwise)]);

@@ -10,6 +10,7 @@ import type { Action } from './access-rules.ts';
 import { asking, authorizersOf, reachable } from './asked-policies.ts';
 import { grpcServiceOf, toBeAsked } from './authorizer-filters.ts';
 import { askedPrefix } from './filter-names.ts';
+import { mentions } from './mentions.ts';
 import { always } from './model.ts';
 import type { AccessPolicy, AccessRule, ExternalAuthorizer, OperationFact, SourceFact, Test } from './model.ts';
 
@@ -81,25 +82,8 @@ export function asksForRequests({ source, operation }: AccessRule): boolean {
   return mentionsRequests(source) || mentionsRequests(operation);
 }
 
-/** @returns whether a policy asks for the name that a client of TLS asks for, which somebody has to read first */
-export function asksForServerName({ rules }: AccessPolicy): boolean {
-  return rules.some(({ operation }) => mentions(operation, (kind) => kind === 'server-name'));
-}
-
 function mentionsRequests(test: Test<SourceFact | OperationFact>): boolean {
   return mentions(test, (kind) => ofRequests.has(kind));
-}
-
-function mentions(test: Test<SourceFact | OperationFact>, wanted: (kind: string) => boolean): boolean {
-  switch (test.kind) {
-    case 'all':
-    case 'any':
-      return test.of.some((part) => mentions(part, wanted));
-    case 'not':
-      return mentions(test.of, wanted);
-    default:
-      return wanted(test.kind);
-  }
 }
 
 function widened({ source, operation }: AccessRule): AccessRule {

@@ -3,9 +3,12 @@ import { describe, test } from 'node:test';
 import {
   a,
   b,
+  chainOf,
   clusters,
   endpoints,
+  filterChains,
   listener,
+  readChain,
   readRoutes,
   resource,
   routes,
@@ -208,6 +211,57 @@ describe('routes that an Envoy refuses', () => {
     await harness.say({ typeUrl: routes, resourceNamesSubscribe: ['a'] });
     await harness.news();
     await harness.answer(routes, 'bad');
+    assert.deepEqual(await harness.news(), []);
+  });
+});
+
+describe('a chain that an Envoy refuses', () => {
+  async function begun(): Promise<StreamHarness> {
+    const harness = new StreamHarness(...a, listener, chainOf('a', 'one', 'open'), chainOf('b', 'one', 'open'));
+    await harness.begin();
+    await harness.say({ typeUrl: filterChains, resourceNamesSubscribe: ['a', 'b'] });
+    await harness.answer(filterChains);
+    await harness.news();
+    return harness;
+  }
+
+  test('stays as it was where it asks the same of those who come', async () => {
+    const harness = await begun();
+    harness.set(chainOf('a', 'bad', 'open'));
+    await harness.answer(filterChains, 'bad');
+    assert.deepEqual(await harness.news(), ['chains +a']);
+    assert.match(harness.stream.conditions()[0]?.message ?? '', /what was in force before stays so: bad/);
+  });
+
+  test('is closed where it asks something else, and the others are as they should be', async () => {
+    const harness = await begun();
+    harness.set(chainOf('a', 'two', 'bad'), chainOf('b', 'two', 'strict'));
+    const news = await harness.answerAll(
+      filterChains,
+      (name) => name === 'a' && readChain(harness.sent.at(-1)) !== 'closed',
+    );
+    assert.deepEqual(news, ['chains +a +b', 'chains +a', 'chains +b', 'chains +a']);
+    assert.equal(readChain(harness.sent.at(-1)), 'closed');
+    assert.match(harness.stream.conditions()[0]?.message ?? '', /connections there are closed: no/);
+  });
+
+  test('is open again once it was mended', async () => {
+    const harness = await begun();
+    harness.set(chainOf('a', 'two', 'bad'));
+    for (const refusal of ['bad', undefined]) await harness.answer(filterChains, refusal);
+    harness.set(chainOf('a', 'two', 'mended'));
+    await settled();
+    assert.equal(readChain(harness.sent.at(-1)), 'two mended');
+    await harness.answer(filterChains);
+    assert.deepEqual(harness.stream.conditions(), []);
+  });
+
+  test('is not stood in for where nothing is in force', async () => {
+    const harness = new StreamHarness(...a, listener, chainOf('a', 'one', 'bad'));
+    await harness.begin();
+    await harness.say({ typeUrl: filterChains, resourceNamesSubscribe: ['a'] });
+    await harness.news();
+    await harness.answer(filterChains, 'bad');
     assert.deepEqual(await harness.news(), []);
   });
 });

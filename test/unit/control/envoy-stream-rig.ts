@@ -6,10 +6,12 @@ import { EnvoyStream } from '../../../src/control/envoy/envoy-stream.ts';
 import { resourceTypes } from '../../../src/control/envoy/resource-types.ts';
 import type { ResourceType } from '../../../src/control/envoy/resource-types.ts';
 import { resourceKey } from '../../../src/control/envoy/waypoint-resource.ts';
+import { chainResource } from '../../../src/control/envoy/chain-resource.ts';
 import { routesResource } from '../../../src/control/envoy/routes-resource.ts';
 import type { WaypointResource } from '../../../src/control/envoy/waypoint-resource.ts';
 import { WaypointStore } from '../../../src/control/envoy/waypoint-store.ts';
 import { encodeResource } from '../../../src/control/resources/encoded-resource.ts';
+import { FilterChainSchema } from '../../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { RouteConfigurationSchema } from '../../../src/proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import {
   DeltaDiscoveryRequestSchema,
@@ -40,6 +42,30 @@ export function routesOf(name: string, route: string, security: string): Waypoin
   const typedPerFilterConfig = { rules: { typeUrl: 'type.googleapis.com/rules', value: Buffer.from(security) } };
   const virtualHosts = [{ name, domains: ['*'], routes: [{ name: route }], typedPerFilterConfig }];
   return routesResource(create(RouteConfigurationSchema, { name, virtualHosts }), [`HTTPRoute shop/${name}`]);
+}
+
+/** A chain that differs by where it leads, with a filter that differs by its bytes. */
+export function chainOf(name: string, target: string, security: string): WaypointResource {
+  const filter = (of: string, value: string) => ({
+    name: of,
+    configType: {
+      case: 'typedConfig' as const,
+      value: { typeUrl: 'type.googleapis.com/x', value: Buffer.from(value) },
+    },
+  });
+  const filters = [filter('rules', security), filter('envoy.filters.network.tcp_proxy', target)];
+  return chainResource(create(FilterChainSchema, { name, filters }), [`Service shop/${name}`]);
+}
+
+/** `target security` of a chain as it was sent; what leads nowhere is `closed`. */
+export function readChain(response: DeltaDiscoveryResponse | undefined): string {
+  const { filters } = fromBinary(FilterChainSchema, response?.resources[0]?.resource?.value ?? new Uint8Array());
+  const texts = filters.map(({ configType: { value } }) => (value === undefined ? '' : Buffer.from(valueOf(value))));
+  return filters.length === 1 ? 'closed' : `${String(texts[1])} ${String(texts[0])}`;
+}
+
+function valueOf(value: object): Uint8Array {
+  return 'value' in value && value.value instanceof Uint8Array ? value.value : new Uint8Array();
 }
 
 /** `route security` of routes as they were sent; a filter for nobody is an empty text. */

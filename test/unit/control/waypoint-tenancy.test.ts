@@ -354,6 +354,38 @@ describe('an address that another namespace has, too', () => {
     assert.doesNotMatch(entranceAt(rig, address), /a\.example\.com/);
   });
 
+  const workloadEntry = (space: string, year: number, at: string): Manifest => {
+    const made = document('networking.istio.io/v1', 'WorkloadEntry', space, `at-${at.replaceAll('.', '-')}`, {
+      address: at,
+      labels: { app: `entry-of-${space}` },
+    });
+    return aged(made, year);
+  };
+
+  for (const [whose, taken] of [
+    ['Service', '10.2.0.1'],
+    ['pod', '10.0.2.1'],
+  ] as const) {
+    test(`stays that of another’s ${whose} on all ports, whatever a WorkloadEntry says`, () => {
+      const rig = new WaypointRig(...mesh, ...useAll, workloadEntry('a', 2000, taken));
+      assert.match(entranceAt(rig, taken), /books/);
+      assert.doesNotMatch(entranceAt(rig, taken), /entry-of-a/);
+    });
+  }
+
+  test('stays that of the older of an entry and a WorkloadEntry', () => {
+    for (const [year, expected, other] of [
+      [2000, /entry-of-a/, /shop\.example\.com/],
+      [2030, /shop\.example\.com/, /entry-of-a/],
+    ] as const) {
+      const place = '192.0.2.77';
+      const entries = [claim('shop', 2020, { addresses: [place] }), workloadEntry('a', year, place)];
+      const rig = new WaypointRig(...mesh, ...useAll, ...entries);
+      assert.match(entranceAt(rig, place), expected);
+      assert.doesNotMatch(entranceAt(rig, place), other);
+    }
+  });
+
   test('stays the pod’s whose it is, as soon as there is one', () => {
     const pod = appPod('shop', 'late', '10.0.0.7');
     const rig = new WaypointRig(...mesh, ...useAll, claim('a', 2019, { addresses: ['10.0.0.7', '10.0.2.1', address] }));
@@ -377,8 +409,17 @@ describe('an address that another namespace has, too', () => {
 /** Where the listener leads connections to the address; `none`: nowhere. */
 function entranceAt(rig: WaypointRig, address: string): string {
   const [name = ''] = rig.names(shared, 'listeners');
-  const found = valuesOf(rig.json(shared, 'listeners', name), address);
+  const listener = rig.json(shared, 'listeners', name);
+  const listed = (valuesOf(listener, 'matchers').flat() as readonly FieldMatcher[]).filter(({ predicate }) =>
+    valuesOf(predicate, 'address_prefix').includes(address),
+  );
+  const found = [...valuesOf(listener, address), ...listed.map(({ on_match }) => on_match)];
   return found.length === 0 ? 'none' : JSON.stringify(found);
+}
+
+interface FieldMatcher {
+  readonly predicate: unknown;
+  readonly on_match: unknown;
 }
 
 function valuesOf(value: unknown, name: string): readonly unknown[] {

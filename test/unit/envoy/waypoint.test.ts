@@ -5,6 +5,7 @@ import { buildWaypoint } from '../../../src/envoy/build.ts';
 import { noSecurity } from '../../../src/envoy/security/model.ts';
 import { carriedBy } from '../../../src/envoy/port-plan.ts';
 import { assertGolden, goldenOfMetrics } from '../../support/envoy/goldens.ts';
+import { resourcesJson } from '../../support/envoy/static-bootstrap.ts';
 import { destination, endpoint, input, labels, policy, port, rule, service } from '../../support/envoy/inputs.ts';
 
 void describe('the resources of a waypoint', () => {
@@ -148,11 +149,10 @@ void describe('the resources of a waypoint', () => {
     const claims = input({
       services: [service('a', '10.96.0.1', port(80, 'http1')), service('b', '10.96.0.1', port(80, 'http1'))],
     });
-    const text = JSON.stringify(buildWaypoint(claims).listeners[0]?.filterChainMatcher, (_, value: unknown) =>
-      typeof value === 'bigint' ? String(value) : value instanceof Uint8Array ? Buffer.from(value).toString() : value,
-    );
-    assert.match(text, /inbound-vip\|80\|http\|a\.default/);
-    assert.doesNotMatch(text, /inbound-vip\|80\|http\|b\.default/);
+    // Envoy takes the first that leads anywhere.
+    const text = JSON.stringify(resourcesJson(buildWaypoint(claims)).listeners[0]?.['filterChainMatcher']);
+    const [first, second] = ['a', 'b'].map((name) => text.indexOf(`inbound-vip|80|http|${name}.default`));
+    assert.ok(first !== undefined && second !== undefined && first > 0 && first < second);
   });
 
   test('know limits, outliers, keepalive and how one endpoint of many is chosen', () => {

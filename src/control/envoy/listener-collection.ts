@@ -1,0 +1,74 @@
+import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
+import type { DerivedCollection } from '../../derive/collections/derived-collection.ts';
+import { condition } from '../../derive/context.ts';
+import { limited } from '../../derive/limited.ts';
+import { entranceLimits, withinLimits } from '../../envoy/entrance-limits.ts';
+import { entranceOf, workloadEntrances } from '../../envoy/entrances.ts';
+import type { Entrance } from '../../envoy/entrances.ts';
+import { buildListener } from '../../envoy/listener.ts';
+import type { Condition } from '../../model/workload.ts';
+import type { WorkloadsAtWaypoint } from './bound-workloads.ts';
+import type { WaypointResources } from './destinations.ts';
+import { listenerResource } from './listener-resource.ts';
+import type { ConnectedService, OwnAddresses } from './own-addresses.ts';
+
+export interface ListenerInputs {
+  readonly connected: DerivedCollection<ConnectedService>;
+  readonly workloads: DerivedCollection<WorkloadsAtWaypoint>;
+  readonly own: OwnAddresses;
+}
+
+interface EntranceAtWaypoint {
+  readonly waypoint: string;
+  readonly entrance: Entrance;
+  /** Whose it is, as conditions name it. */
+  readonly resource: string;
+}
+
+/** One for each waypoint, made anew for services and workloads that come and go. */
+export function createListeners(
+  graph: CollectionGraph,
+  { connected, workloads, own }: ListenerInputs,
+): DerivedCollection<WaypointResources> {
+  const services = graph.derive<ConnectedService, EntranceAtWaypoint>({
+    name: 'services of listeners',
+    from: connected,
+    reads: own.collections,
+    compute: ({ waypoint, service, origins }, read) => {
+      const addresses = own.ofService(waypoint, service, read);
+      const [resource = ''] = origins;
+      return { waypoint, entrance: entranceOf({ ...service, addresses }), resource };
+    },
+  });
+  const servicesAt = services.index(({ waypoint }) => [waypoint]);
+  const workloadsAt = workloads.index(({ waypoint }) => [waypoint]);
+  return graph.group<WaypointResources>({
+    name: 'listeners of waypoints',
+    from: [servicesAt, workloadsAt],
+    ofMembers: true,
+    compute: (waypoint, read) => {
+      const direct = workloadEntrances(read.byIndex(workloadsAt, waypoint).flatMap((item) => item.workloads));
+      return listenerOf(waypoint, [
+        ...read.byIndex(servicesAt, waypoint),
+        ...direct.map((entrance) => ({ waypoint, entrance, resource: `Gateway ${waypoint}` })),
+      ]);
+    },
+  });
+}
+
+function listenerOf(waypoint: string, all: readonly EntranceAtWaypoint[]): WaypointResources | undefined {
+  const { entrances, closed } = withinLimits(all.map(({ entrance }) => entrance));
+  const listener = buildListener(entrances);
+  if (listener === null) return undefined;
+  return {
+    waypoint,
+    resources: [listenerResource(listener, [`Gateway ${waypoint}`])],
+    conditions: limited(all.filter(({ entrance }) => closed.has(entrance)).map(tooMuch)),
+  };
+}
+
+function tooMuch({ waypoint, entrance, resource }: EntranceAtWaypoint): Condition {
+  const { each, all } = entranceLimits;
+  const message = `its policies ask ${entrance.asked} things of those who connect, and the waypoint ${waypoint} has room for ${each} of each and ${all} in all: connections there that carry no requests are refused`;
+  return condition(resource, 'Accepted', 'TooManyRules', message);
+}
