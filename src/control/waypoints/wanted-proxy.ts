@@ -36,8 +36,10 @@ export function wantedPorts({ spec }: GatewayObject, report: GatewayReport | nul
     const protocol = protocolOf(word);
     return protocol === null ? [] : [{ number: port, protocol, http3: false }];
   });
-  const ports = new Map<number, ReportedPort>();
-  for (const port of [...(report?.ports ?? []), ...own])
-    if (!ports.has(port.number) && !reservedPorts.has(port.number)) ports.set(port.number, port);
-  return [...ports.values()].toSorted((left, right) => left.number - right.number);
+  const ports = new Map(own.map((port) => [port.number, port]));
+  for (const port of report?.ports ?? [])
+    ports.set(port.number, { ...(ports.get(port.number) ?? port), http3: port.http3 });
+  return [...ports.values()]
+    .filter(({ number }) => !reservedPorts.has(number))
+    .toSorted((left, right) => left.number - right.number);
 }

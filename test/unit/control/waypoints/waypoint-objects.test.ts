@@ -182,6 +182,16 @@ describe('the objects of a gateway', () => {
     ]);
   });
 
+  it('have ports of the same names before and after the mesh has looked at them', () => {
+    const listeners = [{ name: 'names', port: 8443, protocol: 'TLS' }];
+    const report: GatewayReport = {
+      ports: [{ number: 8443, protocol: 'https', http3: false }],
+      listeners: [],
+      conditions: [],
+    };
+    assert.deepEqual(portsOf(doorOf({}, { listeners }, report)), portsOf(doorOf({}, { listeners })));
+  });
+
   it('have pods of the mesh that clients reach directly, on every port', () => {
     const { template } = deploymentOf(doorOf());
     assert.equal(template.metadata.labels['istio.io/dataplane-mode'], 'ambient');
