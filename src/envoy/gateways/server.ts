@@ -40,6 +40,7 @@ export interface AllowedRoutes {
 
 /** As in `ServerTls` of `model.ts`, with references in place of names of secrets. */
 export interface ServerTlsTerms {
+  /** None: the server is closed. It keeps its hosts, so that no server of a whole domain is a way around what it asks of clients. */
   readonly certificates: readonly SecretReference[];
   readonly clients: (Omit<ClientCertificates, 'roots'> & { readonly roots: SecretReference }) | null;
   readonly minimumVersion: TlsVersion | null;

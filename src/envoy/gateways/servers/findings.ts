@@ -3,7 +3,7 @@ import type { GatewayServer } from '../server.ts';
 
 /** What is made of one document that asks for servers. */
 export interface ServersOf {
-  /** In the document's order; none for what cannot be served. */
+  /** In the document's order. What was to end TLS and cannot be served is among them, without a certificate; else only what can be. */
   readonly servers: readonly GatewayServer[];
   /** One for each listener of the document, whatever has become of it; of an Ingress none. */
   readonly listeners: readonly ListenerFindings[];

@@ -5,7 +5,7 @@ import { Notes } from '../../routes/notes.ts';
 import type { GatewayServer, ServerHost } from '../server.ts';
 import type { ListenerFindings, ListenerProblem, ServersOf } from './findings.ts';
 import { istioTerms } from './istio-tls.ts';
-import { ownerOf, reservedPorts } from './owner.ts';
+import { closedTerms, ownerOf, reservedPorts } from './owner.ts';
 
 /** Pods that serve what names no others: where Ingresses go, and what most Gateways select. */
 export const ingressGatewayLabels: Readonly<Record<string, string>> = { istio: 'ingressgateway' };
@@ -46,27 +46,29 @@ function readServer(
 ): ReadServer {
   const field = `spec.servers[${index}]`;
   const section = server.port.name ?? server.name ?? String(index);
-  const found = serve(server, field, notes);
-  if ('problem' in found) {
-    notes.add(found.problem.type, found.problem.reason, `${found.problem.message}: this server is closed`);
-    return { server: null, findings: { section, supportedKinds: [], problems: [found.problem] } };
-  }
-  tellUnused(server, field, notes);
+  const { served, problem } = serve(server, field, notes);
+  if (problem === null) tellUnused(server, field, notes);
+  else notes.add(problem.type, problem.reason, `${problem.message}: this server is closed`);
+  const findings = { section, supportedKinds: [], problems: problem === null ? [] : [problem] };
+  if (served === null) return { server: null, findings };
   return {
     server: {
       ...ownerOf('IstioGateway', document),
       section,
       port: server.port.number,
-      ...found,
+      ...served,
       hosts: hostsOf(server, document.metadata.namespace),
       allowed: { namespaces: 'all', kinds: ['VirtualService'] },
-      redirectToHttps: found.protocol === 'http' && server.tls?.httpsRedirect === true,
+      redirectToHttps: served.protocol === 'http' && server.tls?.httpsRedirect === true,
     },
-    findings: { section, supportedKinds: [], problems: [] },
+    findings,
   };
 }
 
-type Served = Pick<GatewayServer, 'protocol' | 'tls'> | { readonly problem: ListenerProblem };
+interface Served {
+  readonly served: Pick<GatewayServer, 'protocol' | 'tls'> | null;
+  readonly problem: ListenerProblem | null;
+}
 
 function serve(server: IstioServerDocument, field: string, notes: Notes): Served {
   const { port, tls } = server;
@@ -80,17 +82,29 @@ function serve(server: IstioServerDocument, field: string, notes: Notes): Served
   if (isForItselfOnly(server.bind))
     return refuse('UnsupportedValue', `${field}.bind: ${server.bind ?? ''} is reached by nobody outside the pod`);
   if (carried === 'requests') return plain(tls, field);
-  if (tls === null) {
-    if (port.protocol.toUpperCase() === 'TCP') return { protocol: 'tcp', tls: null };
-    return refuse('UnsupportedValue', `${field}.tls: is needed by ${port.protocol}`);
-  }
+  if (tls === null && port.protocol.toUpperCase() === 'TCP') return good('tcp', null);
+  return secured(server, carried, field, notes);
+}
+
+function secured({ port, tls }: IstioServerDocument, carried: Carried, field: string, notes: Notes): Served {
+  const protocol = carried === 'secured requests' ? 'https' : 'tls';
+  if (tls === null) return close(protocol, `${field}.tls: is needed by ${port.protocol}`);
   const terms = istioTerms(tls, `${field}.tls`, notes);
-  if ('refused' in terms) return refuse('UnsupportedValue', terms.refused);
-  return { protocol: carried === 'secured requests' && terms.tls !== 'passthrough' ? 'https' : 'tls', tls: terms.tls };
+  if ('refused' in terms) return close(protocol, terms.refused);
+  return good(terms.tls === 'passthrough' ? 'tls' : protocol, terms.tls);
+}
+
+function good(protocol: GatewayServer['protocol'], tls: GatewayServer['tls']): Served {
+  return { served: { protocol, tls }, problem: null };
 }
 
 function refuse(reason: ListenerProblem['reason'], message: string): Served {
-  return { problem: { type: 'Accepted', reason, message } };
+  return { served: null, problem: { type: 'Accepted', reason, message } };
+}
+
+/** Its hosts stay its own. */
+function close(protocol: 'https' | 'tls', message: string): Served {
+  return { ...refuse('UnsupportedValue', message), served: { protocol, tls: closedTerms } };
 }
 
 function carriedBy(protocol: string): Carried | null {
@@ -101,7 +115,7 @@ function carriedBy(protocol: string): Carried | null {
 /** Who names a certificate beside a protocol without TLS wants something else than what would come of it. */
 function plain(tls: IstioServerDocument['tls'], field: string): Served {
   const bare = tls === null || ((tls.mode === null || tls.mode === 'PASSTHROUGH') && tls.credentialName === null);
-  if (bare) return { protocol: 'http', tls: null };
+  if (bare) return good('http', null);
   return refuse('UnsupportedValue', `${field}.tls: of a protocol without TLS only httpsRedirect can be said: HTTPS`);
 }
 

@@ -8,6 +8,7 @@ import type { Notes } from '../../routes/notes.ts';
 import type { SecretReference, ServerTlsTerms } from '../server.ts';
 import { chooseCipherSuites } from './cipher-suites.ts';
 import type { ListenerProblem, ListenerReason } from './findings.ts';
+import { closedTerms } from './owner.ts';
 
 /** What a conversion may ask of the rest of the mesh. */
 export type ServerLookups = Pick<RouteLookups, 'granted'>;
@@ -31,8 +32,7 @@ export interface TlsContext {
 }
 
 export interface ListenerTerms {
-  /** null: it cannot be served. */
-  readonly terms: ServerTlsTerms | null;
+  readonly terms: ServerTlsTerms;
   readonly problems: readonly ListenerProblem[];
 }
 
@@ -45,11 +45,11 @@ const knownModes: readonly string[] = ['SIMPLE', ...mutualModes];
 /** How a listener that ends TLS does so. */
 export function listenerTerms(tls: ListenerTlsDocument, context: TlsContext): ListenerTerms {
   const mode = tls.options[modeOption] ?? null;
-  if (mode !== null && !knownModes.includes(mode)) return refused(modeProblem(mode, context));
+  if (mode !== null && !knownModes.includes(mode)) return closedWith([modeProblem(mode, context)]);
   const { certificates, problems } = certificatesOf(tls, context);
   const clients = clientsOf(mode, certificates[0] ?? null, context);
   const all = [...problems, ...clients.problems];
-  if (certificates.length === 0 || clients.failed) return { terms: null, problems: all };
+  if (certificates.length === 0 || clients.failed) return closedWith(all);
   const terms: ServerTlsTerms = {
     certificates,
     clients: clients.asked,
@@ -60,8 +60,11 @@ export function listenerTerms(tls: ListenerTlsDocument, context: TlsContext): Li
   return { terms, problems: all };
 }
 
-function refused(problem: ListenerProblem): ListenerTerms {
-  return { terms: null, problems: [problem] };
+/** @param problems at least one */
+function closedWith(problems: readonly ListenerProblem[]): ListenerTerms {
+  const isTold = problems.some(({ type }) => type === 'Accepted');
+  const message = `it is closed: ${problems[0]?.message ?? ''}`;
+  return { terms: closedTerms, problems: isTold ? problems : [...problems, problem('Programmed', 'Invalid', message)] };
 }
 
 function modeProblem(mode: string, { field }: TlsContext): ListenerProblem {

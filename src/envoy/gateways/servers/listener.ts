@@ -1,10 +1,14 @@
-import type { FromNamespacesDocument, ListenerDocument } from '../../../config/manifests/schemas/gateway-listener.ts';
+import type {
+  FromNamespacesDocument,
+  ListenerDocument,
+  ListenerTlsDocument,
+} from '../../../config/manifests/schemas/gateway-listener.ts';
 import { gatewayGroup } from '../../routes/groups.ts';
 import type { AllowedRoutes, GatewayServer } from '../server.ts';
 import type { ListenerFindings, ListenerProblem } from './findings.ts';
 import { listenerTerms } from './listener-tls.ts';
 import type { TlsContext } from './listener-tls.ts';
-import { reservedPorts } from './owner.ts';
+import { closedTerms, reservedPorts } from './owner.ts';
 import type { ServerOwner } from './owner.ts';
 
 export interface ReadListener {
@@ -33,16 +37,15 @@ export function readListener(
   if (protocol === null) return unserved(listener, [], [unknownProtocol(listener, field)]);
   const supported = supportedKinds(listener, protocol);
   const { allowed, problems } = allowedRoutes(listener, supported, field);
-  const shape = shapeProblem(listener, protocol, field);
-  if (shape !== null) return unserved(listener, allowed.kinds, [...problems, shape]);
+  if (reservedPorts.has(listener.port))
+    return unserved(listener, allowed.kinds, [...problems, reservedPort(listener, field)]);
   const ended = tlsOf(listener, protocol, { ...context, field: `${field}.tls` });
   const findings = {
     section: listener.name,
     supportedKinds: allowed.kinds,
     problems: [...problems, ...ended.problems],
   };
-  if (ended.tls === undefined) return { server: null, findings };
-  return { server: serverOf(listener, protocol, owner, ended.tls, allowed), findings };
+  return { server: ended.tls === undefined ? null : serverOf(listener, protocol, owner, ended.tls, allowed), findings };
 }
 
 function serverOf(
@@ -84,18 +87,12 @@ function unknownProtocol({ protocol }: ListenerDocument, field: string): Listene
   return { type: 'Accepted', reason: 'UnsupportedProtocol', message };
 }
 
-/** What the API server would refuse, too, and nobody checks of a file. */
-function shapeProblem({ port, tls }: ListenerDocument, protocol: Protocol, field: string): ListenerProblem | null {
-  if (reservedPorts.has(port)) {
-    const message = `${field}.port: ${port} is a port that the gateway’s pods need themselves`;
-    return { type: 'Accepted', reason: 'PortUnavailable', message };
-  }
-  const message = tlsMistake(tls, protocol);
-  return message === null
-    ? null
-    : { type: 'Accepted', reason: 'UnsupportedValue', message: `${field}.tls: ${message}` };
+function reservedPort({ port }: ListenerDocument, field: string): ListenerProblem {
+  const message = `${field}.port: ${port} is a port that the gateway’s pods need themselves`;
+  return { type: 'Accepted', reason: 'PortUnavailable', message };
 }
 
+/** What the API server would refuse, too, and nobody checks of a file. */
 function tlsMistake(tls: ListenerDocument['tls'], protocol: Protocol): string | null {
   const speaksTls = protocol === 'https' || protocol === 'tls';
   if (speaksTls && tls === null) return 'is needed by this protocol';
@@ -104,24 +101,31 @@ function tlsMistake(tls: ListenerDocument['tls'], protocol: Protocol): string | 
   return null;
 }
 
-/** `undefined`: it cannot be served. */
-function tlsOf(
-  { tls }: ListenerDocument,
-  protocol: Protocol,
-  context: TlsContext,
-): { readonly tls: GatewayServer['tls'] | undefined; readonly problems: readonly ListenerProblem[] } {
+interface EndedTls {
+  /** `undefined`: it cannot be served. */
+  readonly tls: GatewayServer['tls'] | undefined;
+  readonly problems: readonly ListenerProblem[];
+}
+
+function tlsOf({ tls }: ListenerDocument, protocol: Protocol, context: TlsContext): EndedTls {
+  const mistake = tlsMistake(tls, protocol);
+  if (mistake !== null) {
+    const isPlain = protocol === 'http' || protocol === 'tcp';
+    const message = `${context.field}: ${mistake}`;
+    const problems = [{ type: 'Accepted', reason: 'UnsupportedValue', message }] as const;
+    return { tls: isPlain ? undefined : closedTerms, problems };
+  }
   if (tls === null) return { tls: null, problems: [] };
   if (tls.mode === 'Passthrough') return { tls: 'passthrough', problems: [] };
-  // What a Gateway says of certificates of clients is for requests; a listener's own word is for whatever it carries.
-  const own = tls.frontendValidation;
-  const clients =
-    own === null
-      ? protocol === 'https'
-        ? context.clients
-        : null
-      : { validation: own, from: context.from, field: `${context.field}.frontendValidation` };
-  const { terms, problems } = listenerTerms(tls, { ...context, clients });
-  return { tls: terms ?? undefined, problems };
+  const { terms, problems } = listenerTerms(tls, { ...context, clients: clientsOf(tls, protocol, context) });
+  return { tls: terms, problems };
+}
+
+/** What a Gateway says of certificates of clients is for requests; a listener's own word is for whatever it carries. */
+function clientsOf(tls: ListenerTlsDocument, protocol: Protocol, context: TlsContext): TlsContext['clients'] {
+  const { frontendValidation: validation } = tls;
+  if (validation !== null) return { validation, from: context.from, field: `${context.field}.frontendValidation` };
+  return protocol === 'https' ? context.clients : null;
 }
 
 function supportedKinds({ tls }: ListenerDocument, protocol: Protocol): readonly string[] {

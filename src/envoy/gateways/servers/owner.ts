@@ -1,4 +1,4 @@
-import type { GatewayServer } from '../server.ts';
+import type { GatewayServer, ServerTlsTerms } from '../server.ts';
 
 /** The document that asks for servers, as each of them names it. */
 export type ServerOwner = Pick<GatewayServer, 'resource' | 'kind' | 'namespace' | 'name' | 'created'>;
@@ -25,3 +25,12 @@ export function ownerOf(kind: GatewayServer['kind'], { metadata }: OwnerDocument
 
 /** Ports that a gateway's pod needs itself: administration, tunnels, readiness, and what the engine hands over. */
 export const reservedPorts: ReadonlySet<number> = new Set([15000, 15008, 15021, 15088]);
+
+/** Of a server that was to end TLS and cannot. */
+export const closedTerms: ServerTlsTerms = {
+  certificates: [],
+  clients: null,
+  minimumVersion: null,
+  maximumVersion: null,
+  cipherSuites: [],
+};

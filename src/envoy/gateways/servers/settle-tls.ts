@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GatewayServer, ServerTlsTerms } from '../server.ts';
 import { holder } from './claims.ts';
 import type { Claim, ServerConflict } from './claims.ts';
+import { closedTerms } from './owner.ts';
 import { ambiguousHosts, lostOf, withoutLost } from './kept-hosts.ts';
 import type { LostHost } from './kept-hosts.ts';
 
@@ -11,7 +12,10 @@ export interface TlsSite {
   readonly serverNames: readonly string[];
   readonly protocol: 'https' | 'tls';
   readonly tls: ServerTlsTerms | 'passthrough';
-  /** One; of Ingresses all that secure the same host with the same Secret. Hosts are those of the site. */
+  /**
+   * One; of Ingresses all that secure the same host with the same Secret. Hosts are those of the site. Of a name that nobody has, since
+   * those who asked first cannot be told apart, one of them without a certificate and without routes.
+   */
   readonly servers: readonly GatewayServer[];
 }
 
@@ -37,6 +41,8 @@ export function settleTls(claims: readonly Claim[]): {
   const conflicts: ServerConflict[] = [];
   for (const claim of claims) {
     const ambiguous = ambiguousHosts(claim);
+    const shut = [...ambiguous].filter((name) => !names.has(name)).map((name) => closedSite(name, claim));
+    sites.push(...shut.flat());
     for (const server of claim.servers) {
       const joined = sameSite(server, names);
       if (joined !== null) {
@@ -52,6 +58,15 @@ export function settleTls(claims: readonly Claim[]): {
     }
   }
   return { sites: sites.map(siteOf), conflicts };
+}
+
+/** A name that nobody has leads nowhere: not to a server of its whole domain, which may ask less of its clients. */
+function closedSite(name: string, { servers }: Claim): readonly Building[] {
+  const server = servers.find((each) => uniqueNames(each).includes(name));
+  if (server === undefined) return [];
+  const hosts = [{ name, namespace: null }];
+  const closed = { ...server, hosts, tls: closedTerms, allowed: { namespaces: 'none', kinds: [] } } as const;
+  return [{ names: [name], first: closed, servers: [closed] }];
 }
 
 function siteOf({ names, first, servers }: Building): TlsSite {

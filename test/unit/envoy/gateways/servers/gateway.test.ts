@@ -8,6 +8,7 @@ import {
   listenerSetServers,
   parentOfSet,
 } from '../../../../../src/envoy/gateways/servers/gateway.ts';
+import type { GatewayServer } from '../../../../../src/envoy/gateways/server.ts';
 import type { ServerLookups } from '../../../../../src/envoy/gateways/servers/listener-tls.ts';
 import { experimentalSet, gateway, listenerSet } from '../documents.ts';
 
@@ -23,6 +24,10 @@ const https = (tls: Fields = {}, fields: Fields = {}): Fields => ({
   tls: terminated(tls),
   ...fields,
 });
+
+/** It keeps its hosts, and shows nobody a certificate. */
+const isClosed = ({ tls }: GatewayServer): boolean =>
+  tls !== null && tls !== 'passthrough' && tls.certificates.length === 0;
 
 const read = (listener: Fields, spec: Fields = {}, lookups = nothing) => {
   const found = gatewayServers(gateway([listener], spec), lookups);
@@ -143,11 +148,18 @@ void describe('a listener', () => {
   for (const [what, listener, problem, message] of closed) {
     test(`${what} is closed, and says why`, () => {
       const { server, problems, messages } = read(listener);
-      assert.equal(server, null);
-      assert.deepEqual(problems, [problem]);
+      assert.ok(server === null || isClosed(server));
+      assert.equal(problems[0], problem);
       assert.match(messages, message);
     });
   }
+
+  test('of TLS that cannot be served keeps its host, so that no server of the domain is a way around it', () => {
+    const { server, problems } = read(https({ certificateRefs: [] }, { hostname: 'a.example.com' }));
+    assert.ok(server !== null && isClosed(server));
+    assert.deepEqual(server.hosts, [{ name: 'a.example.com', namespace: null }]);
+    assert.deepEqual(problems, ['ResolvedRefs/InvalidCertificateRef', 'Programmed/Invalid']);
+  });
 
   test('may name a Secret of another namespace where a ReferenceGrant lets it', () => {
     const asked: (readonly [GrantedFrom, GrantedTo])[] = [];
@@ -267,13 +279,14 @@ void describe('certificates of clients', () => {
   ] as const) {
     test(`that could be measured by nothing but roots ${what} close the listener`, () => {
       const { server, problems } = read(https({ frontendValidation: { caCertificateRefs: refs } }));
-      assert.equal(server, null);
+      assert.ok(server !== null && isClosed(server));
       assert.deepEqual(problems, [`ResolvedRefs/${reason}`, 'Accepted/NoValidCACertificate']);
     });
   }
 
   test('that are asked for without any roots close the listener', () => {
-    assert.equal(read(https({ frontendValidation: {} })).server, null);
+    const { server } = read(https({ frontendValidation: {} }));
+    assert.ok(server !== null && isClosed(server));
   });
 
   test('are measured by the first roots that may be used', () => {

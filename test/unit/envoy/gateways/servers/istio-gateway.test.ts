@@ -134,13 +134,18 @@ void describe('a server of an Istio Gateway', () => {
   for (const [what, written, reason, message] of closed) {
     test(`${what} is closed, and says why`, () => {
       const found = read(written);
-      assert.equal(found.server, null);
+      assert.ok(found.server === null || found.terms?.certificates.length === 0);
       assert.deepEqual(found.problems, [`Accepted/${reason}`]);
       assert.deepEqual(found.conditions, [`Accepted/${reason}`]);
       assert.match(found.messages, message);
       assert.match(found.messages, /this server is closed/);
     });
   }
+
+  test('of TLS that is closed keeps its hosts, so that no server of the domain is a way around it', () => {
+    const { server: found } = read(server('HTTPS', { ...simple, mode: 'MUTUAL', caCertificates: '/etc/a' }));
+    assert.deepEqual([found?.protocol, found?.hosts[0]?.name], ['https', '*']);
+  });
 
   test('that is closed leaves the others', () => {
     const document = istioGateway([server('UDP', null), server('HTTP', null)]);

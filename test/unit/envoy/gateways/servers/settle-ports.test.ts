@@ -47,6 +47,8 @@ function terms(name: string): ServerTlsTerms {
   };
 }
 
+const isClosed = (tls: GatewayServer['tls']): boolean =>
+  tls !== null && tls !== 'passthrough' && tls.certificates.length === 0;
 const nameOf = ({ name, section }: GatewayServer): string => `${name}.${section}`;
 const hostsOf = ({ hosts }: GatewayServer): string => hosts.map(({ name }) => name).join();
 
@@ -60,7 +62,8 @@ function settle(...servers: readonly GatewayServer[]) {
           return serves.servers.map((one) => `${nameOf(one)}:${hostsOf(one)}`);
         case 'tls':
           return serves.sites.map(
-            ({ serverNames, servers: all }) => `${all.map(nameOf).join('+')}:${serverNames.join()}`,
+            ({ serverNames, servers: all, tls }) =>
+              `${isClosed(tls) ? 'nobody' : all.map(nameOf).join('+')}:${serverNames.join()}`,
           );
         case 'tcp':
           return [nameOf(serves.server)];
@@ -209,7 +212,7 @@ void describe('names of TLS', () => {
       tls('own', own),
       tls('own', { ...own, section: 'two', protocol: 'tls', secret: null }),
     );
-    assert.deepEqual(served, []);
+    assert.deepEqual(served, ['80 tls nobody:a.b']);
     assert.deepEqual(lost, ['own.one ProtocolConflict a.b closed', 'own.two ProtocolConflict a.b closed']);
   });
 
@@ -307,7 +310,7 @@ void describe('what is settled', () => {
           }
           const servers =
             serves.kind === 'tls'
-              ? serves.sites.flatMap((site) => site.servers)
+              ? serves.sites.flatMap((site) => (isClosed(site.tls) ? [] : site.servers))
               : serves.kind === 'http'
                 ? serves.servers
                 : [serves.server];
