@@ -23,6 +23,15 @@ export const preciseHostname = text.refine(
   { error: 'must be the name of one host in lower case' },
 );
 
+/** Of a route: the name of one host, or `*.` and a domain. */
+export const routeHostname = text
+  .transform((value) => value.toLowerCase())
+  .refine(
+    (value) =>
+      value.length <= 253 && /^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(value),
+    { error: 'must be the name of one host, or `*.` and a domain' },
+  );
+
 const parentReference = closed({
   group: text.nullish().transform((value): string => value ?? 'gateway.networking.k8s.io'),
   kind: text.nullish().transform((value): string => value ?? 'Gateway'),

@@ -7,6 +7,7 @@ import {
   headerFilter,
   mirrorFilter,
   notHonoured,
+  routeHostname,
   valueMatch,
 } from './gateway-common.ts';
 
@@ -43,7 +44,7 @@ const rule = closed({
 export const grpcRouteSchema = documentOf(
   closed({
     ...attachment,
-    hostnames: list(text),
+    hostnames: list(routeHostname),
     rules: z
       .array(rule)
       .nullish()

@@ -9,6 +9,7 @@ import {
   mirrorFilter,
   notHonoured,
   preciseHostname,
+  routeHostname,
   valueMatch,
 } from './gateway-common.ts';
 
@@ -99,7 +100,7 @@ const rule = closed({
 export const httpRouteSchema = documentOf(
   closed({
     ...attachment,
-    hostnames: list(text),
+    hostnames: list(routeHostname),
     rules: z
       .array(rule)
       .nullish()

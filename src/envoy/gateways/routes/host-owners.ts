@@ -18,11 +18,6 @@ export class HostOwners {
     }
   }
 
-  /** The names of all servers. */
-  get names(): readonly HostPattern[] {
-    return [...this.#servers.keys()].sort();
-  }
-
   /** The server name to which requests for the host belong; null: no server's. */
   nameFor(host: HostPattern): HostPattern | null {
     return coveringPatterns(host).find((name) => this.#servers.has(name)) ?? null;

@@ -92,7 +92,7 @@ class IngressReader {
       case 'Prefix':
         return { kind: 'segments', value };
       case 'ImplementationSpecific':
-        return looselyWritten(value);
+        return looselyWritten(path ?? '');
       default:
         this.#notes.add('Accepted', 'UnsupportedValue', `${field}.pathType: ${pathType} is none: it counts as Exact`);
         return { kind: 'exact', value, ignoreCase: false };
@@ -129,9 +129,11 @@ function portOf(
   return number !== null && known.ports.has(number) ? number : null;
 }
 
-/** As in Istio: the path as it is written, or what begins so where it ends in `*` or `.*`. */
-function looselyWritten(value: string): PathMatch {
-  const prefix = value.replace(/\.?\*$/, '');
-  if (prefix === value) return { kind: 'exact', value, ignoreCase: false };
-  return { kind: 'prefix', value: prefix === '' ? '/' : prefix, ignoreCase: false };
+/** As in Istio: the path as it is written, all that begins so where it ends in `*` or `.*`, and every one where none is written. */
+function looselyWritten(written: string): PathMatch {
+  if (written === '') return anyRequest.path;
+  if (written.endsWith('/*')) return { kind: 'segments', value: written.slice(0, -2) };
+  const prefix = written.replace(/\.?\*$/, '');
+  if (prefix === written) return { kind: 'exact', value: written, ignoreCase: false };
+  return prefix === '' ? anyRequest.path : { kind: 'prefix', value: prefix, ignoreCase: false };
 }

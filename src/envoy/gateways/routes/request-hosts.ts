@@ -1,13 +1,10 @@
 import type { Condition } from '../../../model/workload.ts';
-import { anyRequest, noChanges } from '../../http-rules.ts';
-import type { HttpRule } from '../../http-rules.ts';
 import { mergeHostRoutes } from '../../routes/precedence.ts';
 import type { ConvertedRoute, MergedRules, RankedRule } from '../../routes/precedence.ts';
 import type { VirtualHost } from '../model.ts';
 import type { GatewayServer } from '../server.ts';
 import { claimedHosts } from './attached.ts';
 import type { Attached, Claims, RefusedClaim } from './attached.ts';
-import { covers } from './hostnames.ts';
 import type { HostPattern } from './hostnames.ts';
 import type { HostOwners } from './host-owners.ts';
 import { redirectedAt } from './redirects.ts';
@@ -23,8 +20,6 @@ export interface RequestHosts {
 
 interface Domain extends Claims<RankedRule> {
   readonly name: HostPattern;
-  /** It belongs to another server, of which a client of this one has not proven that it means it. */
-  readonly isMisdirected: boolean;
 }
 
 /**
@@ -38,10 +33,7 @@ export function requestHosts(
   owners: HostOwners,
 ): RequestHosts {
   const { claims, refused } = claimedHosts(attached, owners);
-  const domains = [
-    ...[...claims].map(([name, claim]): Domain => ({ name, ...claim, isMisdirected: false })),
-    ...unclaimed(servers, claims, owners),
-  ];
+  const domains = [...[...claims].map(([name, claim]): Domain => ({ name, ...claim })), ...unclaimed(servers, claims)];
   const [server] = servers;
   const groups = grouped(domains).map((group) => toVirtualHost(group, server));
   return {
@@ -51,22 +43,14 @@ export function requestHosts(
   };
 }
 
-/** Hosts of the servers themselves without a route, and those of other servers that their wildcards cover. */
-function unclaimed(
-  servers: readonly GatewayServer[],
-  claims: ReadonlyMap<HostPattern, unknown>,
-  owners: HostOwners,
-): readonly Domain[] {
+/** Hosts of the servers themselves without a route. */
+function unclaimed(servers: readonly GatewayServer[], claims: ReadonlyMap<HostPattern, unknown>): readonly Domain[] {
   const own = new Set(servers.flatMap(({ hosts }) => hosts.map(({ name }) => name)));
-  const foreign = owners.names.filter((name) => !own.has(name) && [...own].some((wider) => covers(wider, name)));
   const empty = [...own].filter((name) => !claims.has(name)).sort();
-  return [
-    ...empty.map((name) => {
-      const having = servers.filter(({ hosts }) => hosts.some((host) => host.name === name));
-      return { name, routes: [], servers: having, isMisdirected: false };
-    }),
-    ...foreign.map((name) => ({ name, routes: [], servers: [], isMisdirected: true })),
-  ];
+  return empty.map((name) => {
+    const having = servers.filter(({ hosts }) => hosts.some((host) => host.name === name));
+    return { name, routes: [], servers: having };
+  });
 }
 
 /** Hosts of which the same is to be said are one entry. */
@@ -79,7 +63,7 @@ function grouped(domains: readonly Domain[]): readonly (readonly [Domain, ...Dom
   };
   const groups = new Map<string, [Domain, ...Domain[]]>();
   for (const domain of domains) {
-    const key = [isRedirected(domain), domain.isMisdirected, ...domain.routes.map(numberOf)].join(' ');
+    const key = [isRedirected(domain), ...domain.routes.map(numberOf)].join(' ');
     const known = groups.get(key);
     if (known === undefined) groups.set(key, [domain]);
     else known.push(domain);
@@ -96,10 +80,18 @@ function toVirtualHost(
   server: GatewayServer | undefined,
 ): { readonly host: VirtualHost; readonly conditions: readonly Condition[] } {
   const domains = [first, ...others].map(({ name }) => name).sort();
-  const { rules, conditions } = rulesOf(first.routes, domains.join(', '), server);
+  const { rules, conditions } = rulesOf(first.routes, hostsText(domains), server);
   const redirectToHttps = isRedirected(first);
-  return { host: { domains, rules: first.isMisdirected ? [misdirected] : rules, redirectToHttps }, conditions };
+  return { host: { domains, rules, redirectToHttps }, conditions };
 }
+
+/** Nobody reads hundreds of them in a condition. */
+function hostsText(domains: readonly string[]): string {
+  const more = domains.length - shownHosts;
+  return `${domains.slice(0, shownHosts).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+const shownHosts = 3;
 
 /** Where several kinds are of one host: routes of the Gateway API, then VirtualServices, then Ingresses. */
 function rulesOf(routes: readonly ConvertedRoute[], host: string, server: GatewayServer | undefined): MergedRules {
@@ -118,18 +110,6 @@ function rulesOf(routes: readonly ConvertedRoute[], host: string, server: Gatewa
     conditions: merged.flatMap(({ conditions }) => conditions),
   };
 }
-
-/** The client may come again, and say the right name in the beginning. */
-const misdirected: HttpRule = {
-  name: 'misdirected',
-  match: anyRequest,
-  action: { kind: 'respond', status: 421, body: null },
-  requestHeaders: noChanges,
-  responseHeaders: noChanges,
-  fault: null,
-  cors: null,
-  statPrefix: null,
-};
 
 /** Whoever cannot see a namespace is not told what is in it. */
 function seenFrom({ namespace }: Pick<ConvertedRoute, 'namespace'>, owner: GatewayServer): string {

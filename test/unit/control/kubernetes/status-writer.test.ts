@@ -55,6 +55,19 @@ test('an object without a note is accepted, and its notes of one type are one co
   );
 });
 
+test('what is so of one parent of a route alone is a condition of its own', () => {
+  const route = 'HTTPRoute shop/web';
+  const parent = 'Gateway shop/front';
+  const met = { resource: route, type: 'Accepted', reason: 'Accepted', message: 'attached', parent };
+  const wrong = { resource: route, type: 'Accepted', reason: 'UnsupportedValue', message: 'x' };
+  const refused = { ...met, reason: 'NotAllowedByListeners', message: 'no', parent: 'Gateway shop/other' };
+  const conditions = apiConditions(new Map([[route, 'Accepted']]), [wrong, refused], [met]).get(route);
+  assert.deepEqual(
+    conditions?.map((condition) => `${condition.status} ${condition.message} ${condition.parent ?? ''}`.trim()),
+    ['False x', `True attached ${parent}`, 'False no Gateway shop/other'],
+  );
+});
+
 test('applies the conditions of an object to its status', async (context) => {
   const { writer, writes, worked } = await start(context);
   writer.update(apiConditions(accepted, [note]));
