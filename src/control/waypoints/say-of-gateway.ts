@@ -7,8 +7,8 @@ import { conditionsOfGateway } from './say-conditions.ts';
 /** Pure: of a gateway, from what the mesh makes of its listeners. */
 export function sayOfGateway({ spec }: GatewayObject, outcome: GatewayOutcome): SaidOfGateway {
   const listeners = sayOfListeners(spec.listeners, outcome);
-  const reported = [...ofListeners(listeners), ...(outcome.report?.conditions ?? [])];
-  return { conditions: conditionsOfGateway(outcome, reported), listeners };
+  const reported = outcome.report === null ? unseenGateway(outcome) : outcome.report.conditions;
+  return { conditions: conditionsOfGateway(outcome, [...ofListeners(listeners), ...reported]), listeners };
 }
 
 /** Pure: of a ListenerSet. @param serves whether a pod of its Gateway is available */
@@ -53,6 +53,12 @@ function sayOfListener(
 const unseen: readonly ReportedCondition[] = [
   { type: 'Accepted', status: 'False', reason: 'Pending', message: 'it has not been looked at yet' },
 ];
+
+/** What is more in its way is told first. */
+function unseenGateway({ addresses }: GatewayOutcome): readonly ReportedCondition[] {
+  if (addresses.length === 0) return [];
+  return unseen.map((condition) => ({ ...condition, type: 'Programmed' }));
+}
 
 function reservation(port: number): readonly ReportedCondition[] {
   if (!reservedPorts.has(port)) return [];

@@ -8,6 +8,7 @@ import { root } from '../../support/paths.ts';
 import { ApiCaller } from '../harness/api-caller.ts';
 import type { Verb } from '../harness/api-caller.ts';
 import { Cluster } from '../harness/cluster.ts';
+import { forgedObjects } from '../harness/forged-objects.ts';
 import { InstalledMesh } from '../harness/mesh.ts';
 import { TestNamespace } from '../harness/namespace.ts';
 import type { Pod } from '../harness/objects.ts';
@@ -287,54 +288,8 @@ function controlMayNot(namespace: string): readonly Attempt[] {
     ],
     ['take another lease', 'GET', '/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler'],
     ['change a Service', 'PATCH', '/api/v1/namespaces/default/services/kubernetes', annotated],
-    ...deploymentsThatControlMayNotMake.map(([what, metadata, spec]): Attempt => {
-      const body = { apiVersion: 'apps/v1', kind: 'Deployment', metadata, spec: deploymentSpec(spec) };
-      return [`make a Deployment ${what}`, 'POST', `/apis/apps/v1/namespaces/${namespace}/deployments`, body];
-    }),
+    ...forgedObjects(namespace).map(([what, path, body]): Attempt => [`make ${what}`, 'POST', path, body]),
   ];
-}
-
-const ofWaypoint = {
-  name: 'stolen',
-  labels: { 'gateway.istio.io/managed': 'istio.io-mesh-controller' },
-  ownerReferences: [{ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', name: 'any', uid: 'any' }],
-};
-
-const confined = { allowPrivilegeEscalation: false };
-
-/** Each is what a waypoint's is, but for one thing. */
-const deploymentsThatControlMayNotMake: readonly (readonly [string, object, object])[] = [
-  ['that is no waypoint’s', { name: 'stolen', ownerReferences: ofWaypoint.ownerReferences }, {}],
-  ['of no Gateway', { name: 'stolen', labels: ofWaypoint.labels }, {}],
-  ['in the network of a node', ofWaypoint, { hostNetwork: true }],
-  ['on a port of a node', ofWaypoint, containersWith({ ports: [{ containerPort: 80, hostPort: 80 }] })],
-  ['that may be root', ofWaypoint, { securityContext: {} }],
-  ['with privileges', ofWaypoint, containersWith({ securityContext: { privileged: true } })],
-  ['that may gain privileges', ofWaypoint, containersWith({ securityContext: {} })],
-  [
-    'with a capability',
-    ofWaypoint,
-    containersWith({ securityContext: { ...confined, capabilities: { add: ['NET_RAW'] } } }),
-  ],
-  ['with files of a node', ofWaypoint, { volumes: [{ name: 'a', hostPath: { path: '/' } }] }],
-  ['with a Secret', ofWaypoint, { volumes: [{ name: 'a', secret: { secretName: 'any' } }] }],
-  ['with a token', ofWaypoint, { automountServiceAccountToken: true }],
-  [
-    'with a token for anybody',
-    ofWaypoint,
-    { volumes: [{ name: 'a', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } }] },
-  ],
-];
-
-function containersWith(more: object): object {
-  return { containers: [{ name: 'main', image: 'any', securityContext: confined, ...more }] };
-}
-
-function deploymentSpec(spec: object): object {
-  const labels = { app: 'stolen' };
-  const plain = { automountServiceAccountToken: false, securityContext: { runAsNonRoot: true } };
-  const template = { metadata: { labels }, spec: { ...containersWith({}), ...plain, ...spec } };
-  return { replicas: 0, selector: { matchLabels: labels }, template };
 }
 
 const podObject = {

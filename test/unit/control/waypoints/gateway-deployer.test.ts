@@ -293,6 +293,7 @@ describe('the deployer of gateways', () => {
     const rig = await startDeployer(context);
     const annotations = { 'networking.istio.io/service-type': 'ClusterIP' };
     rig.put(gateways, gatewayObject({ ...door, annotations }, doorSpec));
+    rig.reports.set('Gateway shop/waypoint', report());
     rig.run();
     await waitFor(() => rig.stored(objectPaths.deployment) !== null, fast);
     serve(rig);
@@ -319,6 +320,7 @@ describe('the deployer of gateways', () => {
     const rig = await startDeployer(context);
     const addresses = [{ type: 'Hostname', value: 'edge.shop.svc.cluster.local' }];
     rig.put(gateways, gatewayObject(door, { ...doorSpec, addresses }));
+    rig.reports.set('Gateway shop/waypoint', report());
     rig.run();
     await waitFor(() => said(rig, 'Programmed') === 'True', fast);
     assert.deepEqual(statusOf(rig).addresses, addresses);

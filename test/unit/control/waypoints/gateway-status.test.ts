@@ -154,6 +154,7 @@ describe('the status of a Gateway that is a door', () => {
     assert.equal(ofListener(status, 'web', 'Accepted'), 'False Pending');
     assert.equal(ofListener(status, 'web', 'Programmed'), 'False Pending');
     assert.equal(conditionOf(status, 'Accepted'), 'True Accepted');
+    assert.equal(conditionOf(status, 'Programmed'), 'False Pending');
   });
 
   it('says what helps where nobody makes load balancers', () => {
