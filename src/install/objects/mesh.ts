@@ -45,7 +45,7 @@ export function validatorGroup({ namespace }: Site): ObjectGroup {
           rule('security.istio.io', ['authorizationpolicies', 'peerauthentications', 'requestauthentications']),
           rule('networking.istio.io', [
             ...['serviceentries', 'workloadentries', 'workloadgroups'],
-            ...['virtualservices', 'destinationrules'],
+            ...['virtualservices', 'destinationrules', 'gateways'],
           ]),
           // Not the mesh's own settings: an upgrade writes those of the new version while the former one still answers here.
           rule('ambit.dev', ['ratelimitpolicies']),

@@ -55,6 +55,18 @@ describe('an installation', () => {
     }
   });
 
+  test('has every kind of its own looked at before it is stored, but the mesh’s own settings', () => {
+    interface Webhook {
+      readonly rules: readonly { readonly apiGroups: readonly string[]; readonly resources: readonly string[] }[];
+    }
+    const [validator] = one('ValidatingWebhookConfiguration', 'ambit-validator-mesh')['webhooks'] as readonly Webhook[];
+    const looked = validator?.rules.flatMap(({ apiGroups: [group], resources }) =>
+      resources.map((resource) => `${resource}.${group ?? ''}`),
+    );
+    const defined = customResourceDefinitions().map(({ metadata }) => metadata.name);
+    assert.deepEqual(looked?.toSorted(), defined.filter((name) => name !== 'meshsettings.ambit.dev').toSorted());
+  });
+
   test('leaves out what is not asked for', () => {
     const kinds = (values: Values): readonly string[] => objects(values).map(({ kind }) => kind);
     assert.ok(!kinds(valuesSchema.parse({})).includes('PeerAuthentication'));
