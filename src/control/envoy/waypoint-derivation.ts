@@ -1,19 +1,16 @@
-import type { MeshSettingsDocument } from '../../config/manifests/schemas/mesh-settings.ts';
 import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
-import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
+import type { DerivedCollection } from '../../derive/collections/derived-collection.ts';
 import type { DerivationExtension, DerivationParts } from '../../derive/extension.ts';
 import { conditionsOf } from '../../derive/mesh-outputs.ts';
-import { settingsKey } from '../../derive/sources.ts';
 import { contribution, StagedMap } from '../../derive/staged-map.ts';
 import type { Part } from '../../derive/staged-map.ts';
 import { buildClusters } from '../../envoy/clusters.ts';
 import { buildFilterChains } from '../../envoy/filter-chains.ts';
-import { httpSettings } from '../../envoy/http-settings.ts';
-import { defaultHttpSettings } from '../../envoy/model.ts';
-import type { BoundService, HttpSettings } from '../../envoy/model.ts';
+import type { BoundService } from '../../envoy/model.ts';
 import { buildRoutes } from '../../envoy/routes.ts';
 import type { Condition } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
+import type { GatewayReport, GatewayReports } from '../gateway-report.ts';
 import { AddressOwners } from './address-owners.ts';
 import { AttachedRoutes } from './attached-routes.ts';
 import { BoundServices } from './bound-services.ts';
@@ -26,6 +23,7 @@ import type { WaypointResources } from './destinations.ts';
 import { emptyWaypoint } from './empty-waypoint.ts';
 import { EndpointGuard } from './endpoint-guard.ts';
 import { EndpointSource } from './endpoint-source.ts';
+import { GatewayDerivation } from './gateways/gateway-derivation.ts';
 import { GatewayGroups } from './gateways/gateway-groups.ts';
 import { IngressWaypoints } from './gateways/ingress-waypoints.ts';
 import { Grants } from './grants.ts';
@@ -40,24 +38,39 @@ import { resourceTypes } from './resource-types.ts';
 import { routesResource } from './routes-resource.ts';
 import { SecurityParts } from './security-parts.ts';
 import { WaypointPlaces } from './waypoint-places.ts';
+import { WaypointHttp } from './waypoint-http.ts';
 import { WaypointTenants } from './waypoint-tenants.ts';
 import type { WaypointPods } from './waypoint-places.ts';
 import { resourceKey, waypointResource } from './waypoint-resource.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
 import type { WaypointStore } from './waypoint-store.ts';
 
+export interface WaypointDerivationOptions {
+  readonly store: WaypointStore;
+  /** Milliseconds since the epoch, by which certificates of gateways begin and end. */
+  readonly now: () => number;
+  /** Told which Secrets and ConfigMaps are needed, `Secret shop/certificate`; null: all documents come by themselves. */
+  readonly follow: ((references: ReadonlySet<string>) => void) | null;
+}
+
 /**
- * What the Envoys of all waypoints are told, part by part: a change makes anew the resources that depend on it and no other. What
+ * What the Envoys of all waypoints and gateways are told, part by part: a change makes anew the resources that depend on it and no other. What
  * has changed comes into force with the rest of the mesh.
  */
 export class WaypointDerivation implements DerivationExtension {
   readonly conditions: readonly Part<Condition>[];
   readonly #resources: StagedMap<WaypointResource>;
   readonly #pods: StagedMap<WaypointPods>;
+  readonly #reports: StagedMap<GatewayReport>;
+  readonly #accepted: StagedMap<Condition>;
+  /** Secrets and ConfigMaps that gateways need. */
+  readonly #references: StagedMap<string>;
   readonly #store: WaypointStore;
+  readonly #follow: (references: ReadonlySet<string>) => void;
 
-  constructor(parts: DerivationParts, store: WaypointStore) {
+  constructor(parts: DerivationParts, { store, now, follow }: WaypointDerivationOptions) {
     this.#store = store;
+    this.#follow = follow ?? (() => undefined);
     const owners = new AddressOwners(parts);
     const grants = new Grants(parts, owners);
     const lookups = new MeshLookups(parts, grants);
@@ -72,11 +85,14 @@ export class WaypointDerivation implements DerivationExtension {
     const connected = connectedServices(parts.graph, bound);
     const own = new OwnAddresses(parts, owners, connected);
     const workloads = createBoundWorkloads(parts, { lookups, choice, places, security, own });
+    const gateways = new GatewayDerivation(parts, {
+      ...{ groups, grants, lookups, attached: routes, security, choice, now },
+    });
     const tenants = new WaypointTenants(parts);
     const guard = new EndpointGuard(parts, { owners, grants });
     const destinations = new Destinations(parts, {
       ...{ choice, hosted, places, endpoints, guard, tenants },
-      named: [bound.index(hostKeys)],
+      named: [bound.index(hostKeys), gateways.sites.index(hostKeys)],
       gateways: groups,
       ingress: new IngressWaypoints(parts, places),
     });
@@ -87,6 +103,7 @@ export class WaypointDerivation implements DerivationExtension {
       createDirect(parts.graph, { workloads, destinations, http }),
       createChains(parts.graph, { connected, destinations, http }),
       createListeners(parts.graph, { connected, workloads, own }),
+      ...gateways.resources(destinations, http),
     ];
     this.#resources = new StagedMap(made.map(resourcesOf));
     this.#pods = new StagedMap([podsOf(places.pods), podsOf(groups)]);
@@ -97,16 +114,31 @@ export class WaypointDerivation implements DerivationExtension {
       conditionsOf(destinations.hosts),
       conditionsOf(destinations.resources),
       ...hosted.remarks(parts.graph, bound, destinations.hosts).map(conditionsOf),
+      ...gateways.conditions,
     ];
+    this.#reports = new StagedMap([gateways.reports]);
+    this.#accepted = new StagedMap(gateways.accepted);
+    this.#references = new StagedMap([gateways.references]);
   }
 
   *stage(): Generator<undefined, void> {
-    yield* this.#resources.stage();
-    yield* this.#pods.stage();
+    for (const map of [this.#resources, this.#pods, this.#reports, this.#accepted, this.#references]) yield* map.stage();
   }
 
   commit(): void {
     this.#store.commit(this.#resources.commit(), this.#pods.commit());
+    for (const map of [this.#reports, this.#accepted]) map.commit();
+    if (this.#references.commit().length > 0) this.#follow(new Set(this.#references.live.values()));
+  }
+
+  /** What has become of gateways, by the resource of each document. */
+  get reports(): GatewayReports {
+    return this.#reports.live;
+  }
+
+  /** Where routes are attached to gateways. */
+  get accepted(): readonly Condition[] {
+    return [...this.#accepted.live.values()];
   }
 }
 
@@ -140,23 +172,6 @@ function createRoutes(
       return { waypoint, resources, conditions: [] };
     },
   });
-}
-
-/** Of all waypoints, apart from the rest of the mesh's settings: a change of those makes no chain anew. */
-class WaypointHttp {
-  readonly settings: DerivedCollection<HttpSettings>;
-
-  constructor({ graph, sources }: DerivationParts) {
-    this.settings = graph.derive<MeshSettingsDocument, HttpSettings>({
-      name: 'HTTP at waypoints',
-      from: sources.MeshSettings,
-      compute: ({ spec }) => httpSettings(spec),
-    });
-  }
-
-  read(read: Read): HttpSettings {
-    return read.get(this.settings, settingsKey) ?? defaultHttpSettings;
-  }
 }
 
 interface DirectInputs {

@@ -13,8 +13,11 @@ export function placesOf({ kind, namespace, name, suffix }: SecretReference, own
   return suffix === undefined ? [place] : [{ ...place, name: `${name}${suffix}` }, place];
 }
 
-/** Under which name Envoy asks for it; one and the same for all servers that name it. */
-export function secretResourceName({ kind, namespace, name, use }: SecretReference, own: string): string {
+/**
+ * Under which name Envoy asks for it; one and the same for all servers that name it. Nothing else has it: no object's name has the sign
+ * that sets roots apart from a certificate.
+ */
+export function secretResourceName({ kind, namespace, name, use, suffix = '' }: SecretReference, own: string): string {
   const scheme = kind === 'Secret' ? 'kubernetes' : 'configmap';
-  return `${scheme}://${namespace ?? own}/${name}${use === 'roots' ? '-cacert' : ''}`;
+  return `${scheme}://${namespace ?? own}/${name}${use === 'roots' ? `${suffix}#roots` : ''}`;
 }

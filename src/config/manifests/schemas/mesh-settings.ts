@@ -80,6 +80,10 @@ const fields = closed({
   serviceEntryVisibility: choice(['public', 'namespace', 'none'])
     .default('public')
     .describe('The widest that a ServiceEntry may be seen: by all namespaces, by its own, by none.'),
+  scopeGatewayToNamespace: z
+    .boolean()
+    .default(false)
+    .describe('Selectors of Istio Gateways choose among gateways of their own namespace alone.'),
   excludedNamespaces: z
     .array(namespaceName)
     .default(['kube-system'])

@@ -1,0 +1,111 @@
+import type { CollectionGraph } from '../../../derive/collections/collection-graph.ts';
+import type { DerivedCollection } from '../../../derive/collections/derived-collection.ts';
+import { secretResourceName } from '../../../envoy/gateways/secret-names.ts';
+import type { GatewayServer, SecretReference } from '../../../envoy/gateways/server.ts';
+import type { ServerConflict } from '../../../envoy/gateways/servers/claims.ts';
+import { reservedPorts } from '../../../envoy/gateways/servers/owner.ts';
+import { settlePorts } from '../../../envoy/gateways/servers/settle-ports.ts';
+import type { SettledPort } from '../../../envoy/gateways/servers/settle-ports.ts';
+import type { GatewayGroup } from './gateway-groups.ts';
+import type { AskedServers, GatewayServers } from './gateway-servers.ts';
+
+/** What documents ask of one gateway, and which of it is granted, before Secrets and routes are looked at. */
+export interface GatewayClaims {
+  readonly gateway: string;
+  readonly namespace: string;
+  readonly asked: readonly AskedServers[];
+  readonly ports: readonly ClaimedPort[];
+  readonly conflicts: readonly ServerConflict[];
+  /** Ports that nothing can listen on as the Service would have it. */
+  readonly unavailable: readonly UnavailablePort[];
+  /** By the name that Envoy asks by. */
+  readonly secrets: ReadonlyMap<string, SecretReference>;
+}
+
+export interface ClaimedPort {
+  /** That the proxies listen on. */
+  readonly number: number;
+  readonly settled: SettledPort;
+}
+
+export interface UnavailablePort {
+  /** As servers ask for it. */
+  readonly asked: number;
+  readonly message: string;
+}
+
+/** By gateway. */
+export function createClaims(
+  graph: CollectionGraph,
+  groups: DerivedCollection<GatewayGroup>,
+  servers: GatewayServers,
+): DerivedCollection<GatewayClaims> {
+  return graph.derive<GatewayGroup, GatewayClaims>({
+    name: 'claims on gateways',
+    from: groups,
+    reads: servers.collections,
+    compute: (group, read) => {
+      const asked = servers.of(group, read);
+      const { ports, conflicts } = settlePorts(asked.flatMap((document) => document.servers));
+      const { claimed, unavailable } = listening(ports, group);
+      return {
+        gateway: group.waypoint,
+        namespace: group.namespace,
+        asked,
+        ports: claimed,
+        conflicts,
+        unavailable,
+        secrets: secretsOf(ports, group.namespace),
+      };
+    },
+  });
+}
+
+/** All servers of a port. */
+export function serversOfPort({ serves }: SettledPort): readonly GatewayServer[] {
+  switch (serves.kind) {
+    case 'http':
+      return serves.servers;
+    case 'tls':
+      return serves.sites.flatMap(({ servers }) => servers);
+    case 'tcp':
+      return [serves.server];
+  }
+}
+
+/** Of a number that several ports lead to the first one has it; those that a Service leads there come before those that no one leads. */
+function listening(
+  ports: readonly SettledPort[],
+  { targets }: GatewayGroup,
+): { readonly claimed: readonly ClaimedPort[]; readonly unavailable: readonly UnavailablePort[] } {
+  const claimed = new Map<number, SettledPort>();
+  const unavailable: UnavailablePort[] = [];
+  const isLed = ({ number }: SettledPort): boolean => targets.has(number);
+  for (const settled of [...ports.filter(isLed), ...ports.filter((port) => !isLed(port))]) {
+    for (const number of targets.get(settled.number) ?? [settled.number]) {
+      const other = claimed.get(number);
+      const problem = problemOf(number, other);
+      if (problem === null) claimed.set(number, settled);
+      else unavailable.push({ asked: settled.number, message: `port ${settled.number} leads to ${number} of the gateway’s pods, ${problem}` });
+    }
+  }
+  const sorted = [...claimed].sort(([left], [right]) => left - right);
+  return { claimed: sorted.map(([number, settled]) => ({ number, settled })), unavailable };
+}
+
+function problemOf(number: number, other: SettledPort | undefined): string | null {
+  if (reservedPorts.has(number)) return 'which they need themselves';
+  if (number === 0) return 'which has no number';
+  return other === undefined ? null : `and so does port ${other.number}, which has it`;
+}
+
+function secretsOf(ports: readonly SettledPort[], namespace: string): GatewayClaims['secrets'] {
+  const references = ports.flatMap(serversOfPort).flatMap(referencesOf);
+  return new Map(references.map((reference) => [secretResourceName(reference, namespace), reference]));
+}
+
+/** Of its certificates and its roots. */
+export function referencesOf({ tls }: GatewayServer): readonly SecretReference[] {
+  if (tls === null || tls === 'passthrough') return [];
+  return [...tls.certificates, ...(tls.clients === null ? [] : [tls.clients.roots])];
+}

@@ -1,0 +1,106 @@
+import type { DerivedCollection } from '../../../derive/collections/derived-collection.ts';
+import type { Conditions } from '../../../derive/conflict-collections.ts';
+import type { DerivationParts } from '../../../derive/extension.ts';
+import { conditionsOf } from '../../../derive/mesh-outputs.ts';
+import { contribution } from '../../../derive/staged-map.ts';
+import type { Part } from '../../../derive/staged-map.ts';
+import { placesOf } from '../../../envoy/gateways/secret-names.ts';
+import type { Condition } from '../../../model/workload.ts';
+import type { GatewayReport } from '../../gateway-report.ts';
+import type { AttachedRoutes } from '../attached-routes.ts';
+import type { Destinations, WaypointResources } from '../destinations.ts';
+import type { Grants } from '../grants.ts';
+import type { HostChoice } from '../host-choice.ts';
+import type { MeshLookups } from '../mesh-lookups.ts';
+import type { SecurityParts } from '../security-parts.ts';
+import type { WaypointHttp } from '../waypoint-http.ts';
+import { createClaims } from './gateway-claims.ts';
+import type { GatewayClaims } from './gateway-claims.ts';
+import type { GatewayGroup } from './gateway-groups.ts';
+import { createReports } from './gateway-reports.ts';
+import type { ReportsOfGateway } from './gateway-reports.ts';
+import { createGatewayResources } from './gateway-resources.ts';
+import { RoutesOfGateways } from './gateway-routes.ts';
+import { GatewaySecrets, placeText } from './gateway-secrets.ts';
+import { GatewayServers } from './gateway-servers.ts';
+import { GatewaySites } from './gateway-sites.ts';
+import type { GatewaySite } from './gateway-sites.ts';
+import { createRoutePlaces, createUnselected, createVirtualServicePlaces } from './route-places.ts';
+import type { RoutePlaces } from './route-places.ts';
+import { SecretsOfGateways } from './secrets-of-gateways.ts';
+
+export interface GatewayDerivationInputs {
+  readonly groups: DerivedCollection<GatewayGroup>;
+  readonly grants: Grants;
+  readonly lookups: MeshLookups;
+  readonly attached: AttachedRoutes;
+  readonly security: SecurityParts;
+  readonly choice: HostChoice;
+  /** Milliseconds since the epoch: certificates end. */
+  readonly now: () => number;
+}
+
+/** What the Envoys of gateways are told, and what is said of the documents that ask for it. */
+export class GatewayDerivation {
+  readonly sites: DerivedCollection<GatewaySite>;
+  readonly #parts: DerivationParts;
+  readonly #inputs: GatewayDerivationInputs;
+  readonly #servers: GatewayServers;
+  readonly #claims: DerivedCollection<GatewayClaims>;
+  readonly #secrets: SecretsOfGateways;
+  readonly #reports: DerivedCollection<ReportsOfGateway>;
+  readonly #places: readonly DerivedCollection<RoutePlaces>[];
+  readonly #remarks: readonly DerivedCollection<Conditions>[];
+
+  constructor(parts: DerivationParts, inputs: GatewayDerivationInputs) {
+    const { graph } = parts;
+    const { groups, grants, lookups, attached, security, choice, now } = inputs;
+    this.#parts = parts;
+    this.#inputs = inputs;
+    this.#servers = new GatewayServers(parts, grants);
+    this.#claims = createClaims(graph, groups, this.#servers);
+    this.#secrets = new SecretsOfGateways(graph, this.#claims, new GatewaySecrets(parts, now));
+    const routes = new RoutesOfGateways(parts, attached, lookups);
+    const common = { claims: this.#claims, secrets: this.#secrets, routes };
+    this.sites = new GatewaySites(parts, { ...common, groups, security, choice }).collection;
+    this.#reports = createReports(graph, common);
+    this.#places = createRoutePlaces(graph, { attached, servers: this.#servers, routes });
+    this.#remarks = [
+      createVirtualServicePlaces(parts, { servers: this.#servers, routes }),
+      ...createUnselected(graph, this.#servers, groups),
+    ];
+  }
+
+  get conditions(): readonly Part<Condition>[] {
+    const said = [...this.#servers.collections, this.sites, this.#reports, ...this.#places, ...this.#remarks];
+    return said.map((collection: DerivedCollection<Conditions>) => conditionsOf(collection));
+  }
+
+  /** Where routes are attached. */
+  get accepted(): readonly Part<Condition>[] {
+    return this.#places.map((places) =>
+      contribution(places, ({ accepted }) => accepted.map((item) => [JSON.stringify(item), item] as const)),
+    );
+  }
+
+  /** By resource. */
+  get reports(): Part<GatewayReport> {
+    return contribution(this.#reports, ({ reports }) => reports);
+  }
+
+  /** Secrets and ConfigMaps that servers name, each by its name and who names it: `Secret shop/certificate`. */
+  get references(): Part<string> {
+    return contribution(this.#claims, ({ gateway, namespace, secrets }) =>
+      [...secrets.values()].flatMap((reference) =>
+        placesOf(reference, namespace).map(placeText).map((text) => [`${gateway} ${text}`, text] as const),
+      ),
+    );
+  }
+
+  /** What is sent. @param destinations of which the sites are senders */
+  resources(destinations: Destinations, http: WaypointHttp): readonly DerivedCollection<WaypointResources>[] {
+    const { groups } = this.#inputs;
+    const built = createGatewayResources(this.#parts.graph, { groups, sites: this.sites, destinations, http });
+    return [...built, this.#secrets.resources];
+  }
+}

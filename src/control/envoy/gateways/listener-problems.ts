@@ -1,0 +1,67 @@
+import type { ListenerProblem } from '../../../envoy/gateways/servers/findings.ts';
+import type { GatewayServer, SecretReference } from '../../../envoy/gateways/server.ts';
+import type { GatewayClaims } from './gateway-claims.ts';
+import { referencesOf } from './gateway-claims.ts';
+import type { AskedServers } from './gateway-servers.ts';
+import type { SecretState } from './secrets-of-gateways.ts';
+
+/** All that is wrong with one server of a document: by its document, by others that are before it, by its Secrets. */
+export interface SectionProblems {
+  readonly section: string;
+  readonly supportedKinds: readonly string[];
+  readonly problems: readonly ListenerProblem[];
+}
+
+type StateOf = (reference: SecretReference) => SecretState;
+
+/** By the sections of the document, those of an Ingress too. */
+export function problemsOf(asked: AskedServers, claims: GatewayClaims, stateOf: StateOf): readonly SectionProblems[] {
+  const found = asked.listeners.length > 0 ? asked.listeners : sectionsOf(asked.servers);
+  return found.map(({ section, supportedKinds, problems }) => {
+    const servers = asked.servers.filter((server) => server.section === section);
+    return {
+      section,
+      supportedKinds,
+      problems: [
+        ...problems,
+        ...servers.flatMap((server) => conflictsOf(server, claims)),
+        ...servers.flatMap((server) => unavailableFor(server, claims)),
+        ...servers.flatMap((server) => secretProblems(server, stateOf)),
+      ],
+    };
+  });
+}
+
+function sectionsOf(servers: readonly GatewayServer[]): readonly SectionProblems[] {
+  const sections = [...new Set(servers.map(({ section }) => section))];
+  return sections.map((section) => ({ section, supportedKinds: [], problems: [] }));
+}
+
+function conflictsOf(server: GatewayServer, { conflicts }: GatewayClaims): readonly ListenerProblem[] {
+  return conflicts.filter((conflict) => conflict.server === server).map(({ problem }) => problem);
+}
+
+function unavailableFor({ port }: GatewayServer, { unavailable }: GatewayClaims): readonly ListenerProblem[] {
+  return unavailable
+    .filter(({ asked }) => asked === port)
+    .map(({ message }) => ({ type: 'Programmed', reason: 'Invalid', message }));
+}
+
+function secretProblems(server: GatewayServer, stateOf: StateOf): readonly ListenerProblem[] {
+  const wrong = referencesOf(server).flatMap((reference): ListenerProblem[] => {
+    const { resource, problem } = stateOf(reference);
+    if (problem === null) return [];
+    const reason = reference.use === 'roots' ? 'InvalidCACertificateRef' : 'InvalidCertificateRef';
+    return [{ type: 'ResolvedRefs', reason, message: `${resource} ${problem}` }];
+  });
+  const [first] = wrong;
+  if (first === undefined || !isClosed(server, stateOf)) return wrong;
+  return [...wrong, { type: 'Programmed', reason: 'Invalid', message: `it is closed: ${first.message}` }];
+}
+
+/** None of its certificates can be used, or nothing by which those of its clients could be measured. */
+function isClosed({ tls }: GatewayServer, stateOf: StateOf): boolean {
+  if (tls === null || tls === 'passthrough') return false;
+  const isGood = (reference: SecretReference): boolean => stateOf(reference).problem === null;
+  return !tls.certificates.some(isGood) || (tls.clients !== null && !isGood(tls.clients.roots));
+}
