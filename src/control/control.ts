@@ -2,6 +2,7 @@ import { experimental, ServerCredentials } from '@grpc/grpc-js';
 import type { Authority } from '../ca/authority.ts';
 import type { ControlPlaneSettings } from '../config/control-plane-settings.ts';
 import { describeError } from '../config/errors.ts';
+import type { DerivationParts } from '../derive/extension.ts';
 import { aborted, Lifecycle } from '../process/lifecycle.ts';
 import type { ProcessEvents } from '../process/lifecycle.ts';
 import { Listener } from '../process/listener.ts';
@@ -29,6 +30,7 @@ import { debugHandler, metricsHandler } from './pages.ts';
 import type { ShownClient } from './pages.ts';
 import { ResourceStore } from './resources/resource-store.ts';
 import { ServingCertificate } from './serving-certificate.ts';
+import type { GatewayReport } from './gateway-report.ts';
 import type { ControlSite } from './site.ts';
 import { DiscoveryService } from './discovery/discovery-service.ts';
 import { describeWaypoint } from './envoy/describe-waypoint.ts';
@@ -74,6 +76,8 @@ export class Control {
   readonly #pages: readonly [debug: Listener, metrics: Listener];
   /** Resolves when everything is served. */
   readonly ready: Promise<ControlPorts>;
+  /** Made by the mesh's derivation. */
+  #proxies: WaypointDerivation | null = null;
   #announceReady: (ports: ControlPorts) => void = () => undefined;
   #pending: readonly string[];
   /** What is broken and stays so; readiness must not forget it when everything else has started. */
@@ -95,7 +99,7 @@ export class Control {
         logger: logging.component('keys'),
       }),
       captured: this.#site.captured,
-      extend: (parts) => new WaypointDerivation(parts, this.#waypoints),
+      extend: (parts) => this.#deriveProxies(parts),
       store: this.#store,
       timers,
       metrics,
@@ -134,6 +138,13 @@ export class Control {
   /** Resolves with the port of the debug pages once that is bound, which may be long after everything else is served. */
   get debugPort(): Promise<number | null> {
     return this.#pages[0].bound;
+  }
+
+  #deriveProxies(parts: DerivationParts): WaypointDerivation {
+    const { follow } = this.#site;
+    const { timers } = this.#dependencies;
+    this.#proxies = new WaypointDerivation(parts, { store: this.#waypoints, now: () => timers.now(), follow });
+    return this.#proxies;
   }
 
   readonly #missing = (): readonly string[] => (this.#fault === null ? this.#pending : [...this.#pending, this.#fault]);
@@ -203,9 +214,9 @@ export class Control {
       authority,
       certificate,
       mesh: () => this.#mesh.state,
-      bound: () => this.#mesh.bound,
+      bound: () => [...this.#mesh.bound, ...(this.#proxies?.accepted ?? [])],
       refused: () => this.#discovery.conditions(),
-      gateways: () => new Map(),
+      gateways: () => this.#proxies?.reports ?? new Map<string, GatewayReport>(),
     };
     try {
       await this.#site.attend(parts, this.#lifecycle.stopping);

@@ -9,16 +9,25 @@ import { resourceTypes, sendingOrder } from '../../src/control/envoy/resource-ty
 import type { ResourceType } from '../../src/control/envoy/resource-types.ts';
 import { WaypointDerivation } from '../../src/control/envoy/waypoint-derivation.ts';
 import { WaypointStore } from '../../src/control/envoy/waypoint-store.ts';
+import type { GatewayReport, GatewayReports } from '../../src/control/gateway-report.ts';
 import { MeshDerivation } from '../../src/derive/mesh-derivation.ts';
 import type { Manifest } from './manifests.ts';
 
 /** What a control plane makes of documents for its waypoints, without anybody who asks. */
 export class WaypointRig {
   readonly store = new WaypointStore();
+  #derivation: WaypointDerivation | null = null;
+  /** Names of Secrets and ConfigMaps that gateways need. */
+  followed: readonly string[] = [];
   readonly #mesh = new MeshDerivation({
     node: null,
     now: () => 0,
-    extend: (parts) => new WaypointDerivation(parts, this.store),
+    extend: (parts) => {
+      const follow = (references: ReadonlySet<string>): void => {
+        this.followed = [...references].sort();
+      };
+      return (this.#derivation = new WaypointDerivation(parts, { store: this.store, now: () => Date.now(), follow }));
+    },
   });
 
   constructor(...manifests: readonly Manifest[]) {
@@ -66,6 +75,11 @@ export class WaypointRig {
     return found.resource;
   }
 
+  /** Resources as they are sent, byte by character. */
+  entries(waypoint: string, type: keyof typeof resourceTypes): readonly string[] {
+    return this.store.all(waypoint, resourceTypes[type]).map(({ entry }) => entry);
+  }
+
   /** Everything of every waypoint, to be compared: name and version. */
   versions(waypoints: readonly string[]): readonly string[] {
     return waypoints
@@ -83,6 +97,16 @@ export class WaypointRig {
   get conditions(): readonly string[] {
     const texts = this.#mesh.state.conditions.map(({ resource, type, reason }) => `${resource}: ${type}/${reason}`);
     return [...new Set(texts)].sort();
+  }
+
+  /** What is told of gateways, by their documents. */
+  get reports(): GatewayReports {
+    return this.#derivation?.reports ?? new Map<string, GatewayReport>();
+  }
+
+  /** Where routes are attached to gateways, likewise as texts. */
+  get accepted(): readonly string[] {
+    return (this.#derivation?.accepted ?? []).map(({ resource, message }) => `${resource}: ${message}`).sort();
   }
 
   messageOf(resource: string): string {

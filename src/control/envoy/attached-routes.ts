@@ -1,4 +1,5 @@
 import type { ParentReference } from '../../config/manifests/schemas/gateway-common.ts';
+import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
 import type { CollectionIndex } from '../../derive/collections/collection-index.ts';
 import type { AnyCollection, Collection } from '../../derive/collections/collection.ts';
 import type { DerivedCollection, Read } from '../../derive/collections/derived-collection.ts';
@@ -32,6 +33,13 @@ interface RouteDocument {
 interface RouteKind<Rule> {
   readonly collection: DerivedCollection<AttachableRoute<Rule>>;
   readonly byParent: CollectionIndex<AttachableRoute<Rule>>;
+}
+
+interface EachRoute<Value> {
+  /** After that of the routes. */
+  readonly name: string;
+  readonly reads: readonly AnyCollection[];
+  readonly compute: (route: AttachableRoute<unknown>, read: Read) => Value | undefined;
 }
 
 /** The routes of the Gateway API, each worked out once, wherever it is attached. */
@@ -78,6 +86,13 @@ export class AttachedRoutes {
   /** What is said of the routes by themselves, wherever they are attached. */
   get conditions(): readonly Part<Condition>[] {
     return [...this.#requests.map(conditionsOfRoutes), ...this.#connections.map(conditionsOfRoutes)];
+  }
+
+  /** One collection for each kind of route, with what is computed for each route. */
+  ofEach<Value>(graph: CollectionGraph, { name, reads, compute }: EachRoute<Value>): DerivedCollection<Value>[] {
+    const derive = <Rule>({ collection: from }: RouteKind<Rule>): DerivedCollection<Value> =>
+      graph.derive<AttachableRoute<Rule>, Value>({ name: `${from.name} ${name}`, from, reads, compute });
+    return [...this.#requests.map((kind) => derive(kind)), ...this.#connections.map((kind) => derive(kind))];
   }
 
   /** Those of requests that name a parent, whatever of it they mean. */

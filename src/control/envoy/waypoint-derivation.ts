@@ -105,7 +105,7 @@ export class WaypointDerivation implements DerivationExtension {
       createListeners(parts.graph, { connected, workloads, own }),
       ...gateways.resources(destinations, http),
     ];
-    this.#resources = new StagedMap(made.map(resourcesOf));
+    this.#resources = new StagedMap([...made.map(resourcesOf), resourcesOf(gateways.secrets)]);
     this.#pods = new StagedMap([podsOf(places.pods), podsOf(groups)]);
     this.conditions = [
       ...routes.conditions,
@@ -122,7 +122,8 @@ export class WaypointDerivation implements DerivationExtension {
   }
 
   *stage(): Generator<undefined, void> {
-    for (const map of [this.#resources, this.#pods, this.#reports, this.#accepted, this.#references]) yield* map.stage();
+    for (const map of [this.#resources, this.#pods, this.#reports, this.#accepted, this.#references])
+      yield* map.stage();
   }
 
   commit(): void {
@@ -148,7 +149,7 @@ function podsOf<Pods extends WaypointPods>(collection: DerivedCollection<Pods>):
   ]);
 }
 
-function resourcesOf(collection: DerivedCollection<WaypointResources>): Part<WaypointResource> {
+function resourcesOf<Made extends WaypointResources>(collection: DerivedCollection<Made>): Part<WaypointResource> {
   return contribution(collection, ({ waypoint, resources }) =>
     resources.map((resource) => [resourceKey(waypoint, resource), resource] as const),
   );

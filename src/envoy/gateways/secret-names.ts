@@ -17,7 +17,7 @@ export function placesOf({ kind, namespace, name, suffix }: SecretReference, own
  * Under which name Envoy asks for it; one and the same for all servers that name it. Nothing else has it: no object's name has the sign
  * that sets roots apart from a certificate.
  */
-export function secretResourceName({ kind, namespace, name, use, suffix = '' }: SecretReference, own: string): string {
+export function secretResourceName({ kind, namespace, name, use, suffix }: SecretReference, own: string): string {
   const scheme = kind === 'Secret' ? 'kubernetes' : 'configmap';
-  return `${scheme}://${namespace ?? own}/${name}${use === 'roots' ? `${suffix}#roots` : ''}`;
+  return `${scheme}://${namespace ?? own}/${name}${use === 'roots' ? `${suffix ?? ''}#roots` : ''}`;
 }

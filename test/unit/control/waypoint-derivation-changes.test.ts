@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { EdgeAuthority } from '../../support/envoy/edge-authority.ts';
 import { authorizationPolicy } from '../../support/manifests.ts';
 import type { Manifest } from '../../support/manifests.ts';
 import {
@@ -15,6 +16,17 @@ import {
   waypointPod,
 } from '../../support/waypoint-mesh.ts';
 import { WaypointRig } from '../../support/waypoint-rig.ts';
+import {
+  chartPod,
+  chartService,
+  doorGateway,
+  doorPod,
+  doorRoute,
+  httpListener,
+  httpsListener,
+  istioGateway,
+  tlsSecret,
+} from '../../support/gateway-mesh.ts';
 import { base, waypoint, host, vip, next } from './waypoint-derivation-shop.ts';
 
 describe('a change computes what depends on it', () => {
@@ -35,6 +47,7 @@ describe('a change computes what depends on it', () => {
     assert.deepEqual(touched, [`routes ${vip('web')}`]);
     assert.deepEqual(computed, {
       'HTTP routes': 1,
+      'HTTP routes at gateways': 1,
       'services at waypoints': 1,
       'routes of waypoints': 1,
       'services without rules': 1,
@@ -76,6 +89,10 @@ describe('a change computes what depends on it', () => {
     for (const name of ours) assert.equal(computed[name] ?? 0, 0, name);
   });
 });
+
+/** Of a Secret that can be used. */
+const { certificate: chain, key } = await (await EdgeAuthority.create('edge')).issue({ hosts: ['web.example'] });
+const certificate = { chain, key };
 
 describe('documents in whatever order', () => {
   const candidates: readonly Manifest[] = [
@@ -137,8 +154,28 @@ describe('documents in whatever order', () => {
       rules: [{ to: [{ operation: { paths: ['/admin'] } }] }],
     }),
   ];
+  const gateways: readonly Manifest[] = [
+    doorGateway('shop', 'door', [httpListener]),
+    doorGateway('shop', 'door', [httpListener, httpsListener('https', 'web.example', 'cert')]),
+    doorGateway('shop', 'door', [httpsListener('https', 'web.example', 'cert', { namespace: 'bank' })]),
+    doorPod('shop', 'door', '10.0.0.7'),
+    doorRoute('shop', 'edge', { name: 'door' }, 'web'),
+    doorRoute('bank', 'edge', { name: 'door', namespace: 'shop' }, 'books'),
+    tlsSecret('shop', 'cert', certificate),
+    tlsSecret('shop', 'cert', { chain: 'broken', key: 'broken' }),
+    tlsSecret('bank', 'cert', certificate),
+    chartPod('edge', '10.0.9.9'),
+    chartService('edge', [{ name: 'http', port: 80, targetPort: 8080 }]),
+    istioGateway('shop', 'g', [{ port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts: ['*'] }]),
+    document('networking.istio.io/v1', 'VirtualService', 'bank', 'g', {
+      hosts: ['books.example'],
+      gateways: ['shop/g'],
+      http: [{ route: [{ destination: { host: host('books', 'bank') } }] }],
+    }),
+    authorizationPolicy('edge', 'p', { rules: [{ to: [{ operation: { paths: ['/'] } }] }] }),
+  ];
   const change = fc.record({
-    manifest: fc.constantFrom(...candidates),
+    manifest: fc.constantFrom(...candidates, ...gateways),
     present: fc.constantFrom(true, true, true, false),
   });
 
@@ -149,7 +186,7 @@ describe('documents in whatever order', () => {
         const present = new Map<string, Manifest>();
         for (const batch of batches) {
           for (const { manifest, present: isPresent } of batch) {
-            const key = `${manifest.kind} ${String(manifest.metadata['namespace'])}/${String(manifest.metadata['name'])}`;
+            const key = `${manifest.apiVersion} ${manifest.kind} ${String(manifest.metadata['namespace'])}/${String(manifest.metadata['name'])}`;
             if (isPresent) rig.set(manifest);
             else rig.remove(manifest);
             if (isPresent) present.set(key, manifest);
@@ -157,9 +194,12 @@ describe('documents in whatever order', () => {
           }
         }
         const fresh = new WaypointRig(...[...present.values()].reverse());
-        const waypoints = ['shop/waypoint', 'bank/waypoint'];
+        const waypoints = ['shop/waypoint', 'bank/waypoint', 'shop/door', 'edge/serviceaccount:istio-ingressgateway'];
         assert.deepEqual(rig.versions(waypoints), fresh.versions(waypoints));
         assert.deepEqual(rig.conditions, fresh.conditions);
+        assert.deepEqual([...rig.reports].sort(), [...fresh.reports].sort());
+        assert.deepEqual(rig.accepted, fresh.accepted);
+        assert.deepEqual(rig.followed, fresh.followed);
         assert.deepEqual(rig.store.waypoints, fresh.store.waypoints);
       }),
       { numRuns: 150 },

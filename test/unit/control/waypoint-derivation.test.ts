@@ -226,13 +226,13 @@ describe('of rules for hosts that come to no waypoint', () => {
     assert.deepEqual(rig.conditions, []);
   });
 
-  test('nothing is told of one that is for gateways alone', () => {
+  test('is not told of one that is for gateways alone', () => {
     const { spec, ...rest } = virtualService('bank', 'v', 'books', 'books');
     const rig = new WaypointRig(...base, ...plain, {
       ...rest,
       spec: { ...(spec as object), gateways: ['bank/public'] },
     });
-    assert.deepEqual(rig.conditions, []);
+    assert.deepEqual(rig.conditions, ['VirtualService bank/v: Accepted/NoMatchingParent']);
   });
 });
 

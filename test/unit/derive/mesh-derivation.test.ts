@@ -262,6 +262,7 @@ describe('an edit computes again only what depends on it', () => {
       'localities',
       'waypoints',
       'ready waypoints',
+      'gateways',
     ]);
     assert.equal(described.get('pod workloads')?.size, 2 * half + 1);
     assert.equal(described.get('services')?.changedAt, new Date(0).toISOString());

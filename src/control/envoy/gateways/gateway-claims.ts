@@ -86,7 +86,11 @@ function listening(
       const other = claimed.get(number);
       const problem = problemOf(number, other);
       if (problem === null) claimed.set(number, settled);
-      else unavailable.push({ asked: settled.number, message: `port ${settled.number} leads to ${number} of the gateway’s pods, ${problem}` });
+      else
+        unavailable.push({
+          asked: settled.number,
+          message: `port ${settled.number} leads to ${number} of the gateway’s pods, ${problem}`,
+        });
     }
   }
   const sorted = [...claimed].sort(([left], [right]) => left - right);

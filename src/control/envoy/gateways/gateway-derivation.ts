@@ -28,6 +28,7 @@ import type { GatewaySite } from './gateway-sites.ts';
 import { createRoutePlaces, createUnselected, createVirtualServicePlaces } from './route-places.ts';
 import type { RoutePlaces } from './route-places.ts';
 import { SecretsOfGateways } from './secrets-of-gateways.ts';
+import type { SecretOfGateway } from './secrets-of-gateways.ts';
 
 export interface GatewayDerivationInputs {
   readonly groups: DerivedCollection<GatewayGroup>;
@@ -72,8 +73,13 @@ export class GatewayDerivation {
   }
 
   get conditions(): readonly Part<Condition>[] {
-    const said = [...this.#servers.collections, this.sites, this.#reports, ...this.#places, ...this.#remarks];
-    return said.map((collection: DerivedCollection<Conditions>) => conditionsOf(collection));
+    return [
+      ...this.#servers.collections.map(conditionsOf),
+      conditionsOf(this.sites),
+      conditionsOf(this.#reports),
+      ...this.#places.map(conditionsOf),
+      ...this.#remarks.map(conditionsOf),
+    ];
   }
 
   /** Where routes are attached. */
@@ -92,15 +98,20 @@ export class GatewayDerivation {
   get references(): Part<string> {
     return contribution(this.#claims, ({ gateway, namespace, secrets }) =>
       [...secrets.values()].flatMap((reference) =>
-        placesOf(reference, namespace).map(placeText).map((text) => [`${gateway} ${text}`, text] as const),
+        placesOf(reference, namespace)
+          .map(placeText)
+          .map((text) => [`${gateway} ${text}`, text] as const),
       ),
     );
   }
 
-  /** What is sent. @param destinations of which the sites are senders */
+  /** What is sent but secrets. @param destinations of which the sites are senders */
   resources(destinations: Destinations, http: WaypointHttp): readonly DerivedCollection<WaypointResources>[] {
     const { groups } = this.#inputs;
-    const built = createGatewayResources(this.#parts.graph, { groups, sites: this.sites, destinations, http });
-    return [...built, this.#secrets.resources];
+    return createGatewayResources(this.#parts.graph, { groups, sites: this.sites, destinations, http });
+  }
+
+  get secrets(): DerivedCollection<SecretOfGateway> {
+    return this.#secrets.resources;
   }
 }

@@ -32,7 +32,13 @@ export class RoutesOfGateways {
   get collections(): readonly AnyCollection[] {
     const { sources, contexts } = this.#parts;
     const { VirtualService, Ingress } = sources;
-    return [VirtualService, Ingress, ...contexts.collections, ...this.#attached.collections, ...this.#lookups.collections];
+    return [
+      VirtualService,
+      Ingress,
+      ...contexts.collections,
+      ...this.#attached.collections,
+      ...this.#lookups.collections,
+    ];
   }
 
   lookupsFor(read: Read): GatewayLookups {

@@ -18,6 +18,7 @@ import {
 } from '../../../envoy/gateways/servers/gateway.ts';
 import { ingressServers, isOurIngress } from '../../../envoy/gateways/servers/ingress.ts';
 import { ingressGatewayLabels, istioGatewayServers } from '../../../envoy/gateways/servers/istio-gateway.ts';
+import type { Condition } from '../../../model/workload.ts';
 import type { Grants } from '../grants.ts';
 import type { GatewayGroup } from './gateway-groups.ts';
 import { selectsNamespace } from './namespace-selection.ts';
@@ -85,7 +86,8 @@ export class GatewayServers {
         const gateway = keyOfDocument(document);
         if (contexts.contextFor(read).gateways.get(gateway) === undefined) return undefined;
         const found = gatewayServers(document, this.#lookups(read));
-        return { ...found, resource: `Gateway ${gateway}`, at: { kind: 'named', gateway }, refusal: null };
+        const conditions = found.conditions.map(aside);
+        return { ...found, conditions, resource: `Gateway ${gateway}`, at: { kind: 'named', gateway }, refusal: null };
       },
     });
   }
@@ -106,7 +108,10 @@ export class GatewayServers {
     const parent = gateway === null ? undefined : read.get(sources.Gateway, gateway);
     const context = contexts.contextFor(read);
     if (gateway === null || parent === undefined || context.gateways.get(gateway) === undefined) return undefined;
-    const common = { resource: `${kindOfSet(document)} ${keyOfDocument(document)}`, at: { kind: 'named', gateway } } as const;
+    const common = {
+      resource: `${kindOfSet(document)} ${keyOfDocument(document)}`,
+      at: { kind: 'named', gateway },
+    } as const;
     const { namespace } = document.metadata;
     if (letsIn(parent, document, (selector) => selectsNamespace(selector, namespace, context)))
       return { ...listenerSetServers(document, parent, this.#lookups(read)), ...common, refusal: null };
@@ -165,6 +170,11 @@ export function isMeant({ waypoint, namespace, labels }: GatewayGroup, at: Asked
 
 const anyKey = 'any';
 
+/** A Gateway of which a field is not honoured is in force for all that. */
+function aside(said: Condition): Condition {
+  return said.type === 'Accepted' ? { ...said, reason: 'ValueNotHonoured' } : said;
+}
+
 function namedKey(gateway: string): string {
   return `gateway ${gateway}`;
 }
@@ -180,6 +190,10 @@ function keyOf(at: AskedGateways): string {
   return first === undefined ? anyKey : labelKey(first);
 }
 
-function keyOfDocument({ metadata }: { readonly metadata: { readonly namespace: string; readonly name: string } }): string {
+function keyOfDocument({
+  metadata,
+}: {
+  readonly metadata: { readonly namespace: string; readonly name: string };
+}): string {
   return `${metadata.namespace}/${metadata.name}`;
 }

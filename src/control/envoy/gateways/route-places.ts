@@ -39,7 +39,11 @@ export function createRoutePlaces(
     const { refused, accepted } = parentConditions(route, outcomes);
     return { conditions: refused, accepted };
   };
-  return attached.ofEach(graph, { name: 'at gateways', reads: [...servers.collections, ...routes.collections], compute });
+  return attached.ofEach(graph, {
+    name: 'at gateways',
+    reads: [...servers.collections, ...routes.collections],
+    compute,
+  });
 }
 
 /** Of Istio's API. */

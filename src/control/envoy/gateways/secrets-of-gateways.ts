@@ -24,7 +24,8 @@ export interface SecretState {
   readonly remarks: readonly string[];
 }
 
-interface SecretOfGateway extends WaypointResources {
+/** One secret of one gateway; nothing of it is to be shown but its state. */
+export interface SecretOfGateway extends WaypointResources {
   readonly state: SecretState;
 }
 
@@ -57,7 +58,14 @@ export class SecretsOfGateways {
   /** @param own namespace of the gateway's pods */
   stateOf(gateway: string, reference: SecretReference, own: string, read: Read): SecretState {
     const name = secretResourceName(reference, own);
-    return read.get(this.#states, secretKey(gateway, name)) ?? { resource: name, problem: 'is not there', keyType: null, remarks: [] };
+    return (
+      read.get(this.#states, secretKey(gateway, name)) ?? {
+        resource: name,
+        problem: 'is not there',
+        keyType: null,
+        remarks: [],
+      }
+    );
   }
 }
 

@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict';
+import { before, describe, test } from 'node:test';
+import { EdgeAuthority } from '../../../support/envoy/edge-authority.ts';
+import type { Issued } from '../../../support/envoy/edge-authority.ts';
+import {
+  chartPod,
+  doorGateway,
+  doorPod,
+  doorRoute,
+  httpListener,
+  httpsListener,
+  istioGateway,
+  tlsSecret,
+} from '../../../support/gateway-mesh.ts';
+import { namespace } from '../../../support/manifests.ts';
+import type { Manifest } from '../../../support/manifests.ts';
+import { appPod, document, httpService } from '../../../support/waypoint-mesh.ts';
+import { WaypointRig } from '../../../support/waypoint-rig.ts';
+
+/** A gateway of `edge` that `shop`, which is not to be trusted, and `bank` share; and one of each. */
+const chart = 'edge/serviceaccount:istio-ingressgateway';
+const front = 'edge/front';
+const books = 'books.bank.svc.cluster.local';
+
+const mesh = [
+  namespace('edge'),
+  chartPod('edge', '10.0.9.1'),
+  doorGateway('edge', 'front', [httpListener]),
+  doorPod('edge', 'front', '10.0.9.2'),
+  namespace('shop'),
+  httpService('shop', 'web', '10.1.0.1'),
+  appPod('shop', 'web', '10.0.0.1'),
+  namespace('bank'),
+  httpService('bank', 'books', '10.2.0.1'),
+  appPod('bank', 'books', '10.0.2.1'),
+];
+
+let issued: Issued;
+before(async () => {
+  issued = await (await EdgeAuthority.create('edge')).issue({ hosts: ['bank.example'] });
+});
+
+function secret(space: string, name = 'cert'): Manifest {
+  return tlsSecret(space, name, { chain: issued.certificate, key: issued.key });
+}
+
+function grant(space: string, from: object, to: object): Manifest {
+  return document('gateway.networking.k8s.io/v1beta1', 'ReferenceGrant', space, 'g', { from: [from], to: [to] });
+}
+
+/** Whether anything that the proxies of a gateway are sent has the text in it. */
+function isSent(rig: WaypointRig, gateway: string, text: string): boolean {
+  const types = ['clusters', 'endpoints', 'secrets', 'listeners', 'routes'] as const;
+  return types.some((type) => rig.entries(gateway, type).some((entry) => entry.includes(text)));
+}
+
+const key = 'PRIVATE KEY';
+
+describe('a Secret', () => {
+  const named = doorGateway('shop', 'door', [httpsListener('https', 'bank.example', 'cert', { namespace: 'bank' })]);
+  const thieves = [...[named, doorPod('shop', 'door', '10.0.0.9')]];
+  const reads = { group: 'gateway.networking.k8s.io', kind: 'Gateway', namespace: 'shop' };
+
+  test('of another namespace is not to be had without a grant', () => {
+    const rig = new WaypointRig(...mesh, ...thieves, secret('bank'));
+    assert.deepEqual(rig.followed, []);
+    assert.ok(!isSent(rig, 'shop/door', key));
+    const [https] = rig.reports.get('Gateway shop/door')?.listeners ?? [];
+    assert.equal(https?.conditions[0]?.reason, 'RefNotPermitted');
+  });
+
+  test('is with a grant, and not any more when that goes', () => {
+    const given = grant('bank', reads, { group: '', kind: 'Secret', name: 'cert' });
+    const rig = new WaypointRig(...mesh, ...thieves, secret('bank'), given);
+    assert.ok(isSent(rig, 'shop/door', key));
+    rig.remove(given);
+    assert.ok(!isSent(rig, 'shop/door', key));
+    assert.deepEqual(rig.followed, []);
+  });
+
+  test('is not had by a grant to somebody else, for another Secret or for services', () => {
+    const wrong = [
+      grant('bank', { ...reads, namespace: 'edge' }, { group: '', kind: 'Secret', name: 'cert' }),
+      grant('bank', reads, { group: '', kind: 'Secret', name: 'other' }),
+      grant('bank', reads, { group: '', kind: 'Service' }),
+      grant('bank', { ...reads, kind: 'HTTPRoute' }, { group: '', kind: 'Secret' }),
+    ];
+    for (const given of wrong) {
+      const rig = new WaypointRig(...mesh, ...thieves, secret('bank'), given);
+      assert.ok(!isSent(rig, 'shop/door', key));
+    }
+  });
+
+  test('goes to the gateway that names it, and to no other', () => {
+    const own = [
+      doorGateway('bank', 'door', [httpsListener('https', 'bank.example', 'cert')]),
+      doorPod('bank', 'door', '10.0.2.9'),
+    ];
+    const rig = new WaypointRig(...mesh, ...own, secret('bank'));
+    for (const gateway of rig.store.waypoints)
+      assert.equal(isSent(rig, gateway, key), gateway === 'bank/door', gateway);
+    assert.deepEqual(rig.store.runBy('spiffe://cluster.local/ns/bank/sa/door-istio'), ['bank/door']);
+  });
+
+  test('that an Istio Gateway names is never of its own namespace, but of that of the gateway’s pods', () => {
+    const tls = { mode: 'SIMPLE', credentialName: 'cert' };
+    const servers = [{ port: { number: 443, name: 'https', protocol: 'HTTPS' }, hosts: ['bank.example'], tls }];
+    const rig = new WaypointRig(...mesh, istioGateway('bank', 'g', servers), secret('bank'), secret('shop'));
+    assert.deepEqual(rig.followed, ['Secret edge/cert']);
+    assert.ok(!isSent(rig, chart, key));
+  });
+
+  test('of a certificate cannot pass for another’s roots, nor roots for a certificate', () => {
+    const server = (name: string, credentialName: string, mode: string) => ({
+      port: { number: 443, name, protocol: 'HTTPS' },
+      hosts: [`${name}.example`],
+      tls: { mode, credentialName },
+    });
+    const asking = istioGateway('bank', 'g', [server('bank', 'cert', 'MUTUAL')]);
+    const posing = istioGateway('shop', 'g', [server('shop', 'cert-cacert', 'SIMPLE')]);
+    const rig = new WaypointRig(...mesh, asking, posing, secret('edge', 'cert'), secret('edge', 'cert-cacert'));
+    assert.deepEqual(rig.names(chart, 'secrets'), ['kubernetes://edge/cert', 'kubernetes://edge/cert-cacert']);
+  });
+});
+
+describe('somebody’s ordinary pods', () => {
+  const servers = [{ port: { number: 8080, name: 'http', protocol: 'HTTP' }, hosts: ['*'] }];
+
+  test('are no proxies because a tenant’s Istio Gateway selects them', () => {
+    const rig = new WaypointRig(...mesh, istioGateway('shop', 'g', servers, { app: 'books' }));
+    assert.ok(!rig.store.waypoints.some((gateway) => gateway.startsWith('bank/')));
+    assert.deepEqual(rig.store.runBy('spiffe://cluster.local/ns/bank/sa/books-10-0-2-1'), []);
+    assert.ok(rig.conditions.includes('IstioGateway shop/g: Programmed/NoMatchingGateway'));
+  });
+
+  test('are none of a Gateway that another namespace has', () => {
+    const { metadata, ...pod } = appPod('bank', 'books', '10.0.2.1');
+    const labels = { app: 'books', 'gateway.networking.k8s.io/gateway-name': 'front' };
+    const rig = new WaypointRig(...mesh, { ...pod, metadata: { ...metadata, labels } });
+    assert.deepEqual(rig.store.runBy('spiffe://cluster.local/ns/bank/sa/books-10-0-2-1'), []);
+  });
+
+  test('are chosen by an Istio Gateway of their own namespace alone where that is set', () => {
+    const scoped = {
+      apiVersion: 'ambit.dev/v1alpha1',
+      kind: 'MeshSettings',
+      metadata: { name: 'mesh' },
+      spec: { scopeGatewayToNamespace: true },
+    };
+    const rig = new WaypointRig(...mesh, istioGateway('shop', 'g', servers));
+    assert.deepEqual(rig.names(chart, 'listeners'), ['0.0.0.0_8080']);
+    rig.set(scoped);
+    assert.deepEqual(rig.names(chart, 'listeners'), []);
+  });
+});
+
+describe('a tenant’s route', () => {
+  const theft = document('networking.istio.io/v1', 'VirtualService', 'shop', 'theft', {
+    hosts: ['shop.example'],
+    gateways: ['g'],
+    http: [{ route: [{ destination: { host: books, port: { number: 80 } } }] }],
+  });
+  const own = istioGateway('shop', 'g', [
+    { port: { number: 80, name: 'http', protocol: 'HTTP' }, hosts: ['*.example'] },
+  ]);
+
+  test('leads to no other namespace’s service without a grant', () => {
+    const rig = new WaypointRig(...mesh, own, theft);
+    assert.ok(!isSent(rig, chart, 'books'));
+    assert.ok(
+      rig.conditions.includes('VirtualService shop/theft: ResolvedRefs/RefNotPermitted'),
+      rig.conditions.join(),
+    );
+  });
+
+  test('does with one', () => {
+    const from = { group: 'networking.istio.io', kind: 'VirtualService', namespace: 'shop' };
+    const rig = new WaypointRig(...mesh, own, theft, grant('bank', from, { group: '', kind: 'Service' }));
+    assert.ok(isSent(rig, chart, 'books'));
+  });
+
+  test('of the Gateway API leads there no more than that', () => {
+    const rig = new WaypointRig(
+      ...mesh,
+      document('gateway.networking.k8s.io/v1', 'HTTPRoute', 'shop', 'theft', {
+        parentRefs: [{ name: 'front', namespace: 'edge' }],
+        rules: [{ backendRefs: [{ name: 'books', namespace: 'bank', port: 80 }] }],
+      }),
+    );
+    assert.ok(!isSent(rig, front, 'books'));
+    assert.ok(rig.conditions.includes('HTTPRoute shop/theft: ResolvedRefs/RefNotPermitted'), rig.conditions.join());
+  });
+
+  test('is not attached where its namespace is not let in', () => {
+    const closed = doorGateway('edge', 'front', [{ ...httpListener, allowedRoutes: { namespaces: { from: 'Same' } } }]);
+    const rig = new WaypointRig(
+      ...mesh,
+      closed,
+      doorRoute('shop', 'r', { name: 'front', namespace: 'edge' }, 'web.shop'),
+    );
+    assert.ok(!isSent(rig, front, 'web.shop'));
+    assert.ok(rig.conditions.includes('HTTPRoute shop/r: Accepted/NotAllowedByListeners'), rig.conditions.join());
+  });
+
+  test('leads by a name of DNS into no workloads of others that a gateway sends to', () => {
+    const entry = document('networking.istio.io/v1', 'ServiceEntry', 'shop', 'e', {
+      hosts: ['evil.example'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'DNS',
+      endpoints: [{ address: 'to-bank.evil.example' }],
+    });
+    const evil = document('gateway.networking.k8s.io/v1', 'HTTPRoute', 'shop', 'evil', {
+      parentRefs: [{ name: 'front', namespace: 'edge' }],
+      hostnames: ['evil.example'],
+      rules: [{ backendRefs: [{ group: 'networking.istio.io', kind: 'Hostname', name: 'evil.example', port: 80 }] }],
+    });
+    const honest = doorRoute('bank', 'r', { name: 'front', namespace: 'edge' }, 'books', {
+      hostnames: ['bank.example'],
+    });
+    const alone = new WaypointRig(...mesh, entry, evil);
+    assert.ok(isSent(alone, front, 'to-bank'));
+    const rig = new WaypointRig(...mesh, entry, evil, honest);
+    assert.ok(!isSent(rig, front, 'to-bank'));
+    assert.ok(rig.conditions.includes('ServiceEntry shop/e: Accepted/EndpointNotAllowed'), rig.conditions.join());
+  });
+});
