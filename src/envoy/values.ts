@@ -67,11 +67,12 @@ function variant<Case extends string, Value>(kind: Case, value: Value): { case: 
   return { case: kind, value };
 }
 
-/** Over the stream that the resource came by. */
-export function aggregated(): MessageShape<typeof ConfigSourceSchema> {
+/** Over the stream that the resource came by. @param patience how long what refers to it waits for it; 15 s unless given */
+export function aggregated(patience?: number): MessageShape<typeof ConfigSourceSchema> {
   return create(ConfigSourceSchema, {
     configSourceSpecifier: variant('ads', {}),
     resourceApiVersion: ApiVersion.V3,
+    ...(patience === undefined ? {} : { initialFetchTimeout: duration(patience) }),
   });
 }
 

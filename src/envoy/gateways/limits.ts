@@ -9,6 +9,8 @@ const second = 1_000;
 export const firstBytesTime = 10 * second;
 /** From the first byte of TLS to the last of its handshake. */
 export const handshakeTime = 15 * second;
+/** Of a port, with all of its servers, for a secret that one of them names. */
+export const secretTime = 5 * second;
 /** Connections without a request. Longer than load balancers of the field keep theirs, 10 minutes at most: of two ends that close
  * the one that sends requests has to be the first, or a request is lost now and then. */
 export const idleTime = 15 * 60 * second;

@@ -9,6 +9,7 @@ import { DownstreamTlsContextSchema } from '../../proto/gen/envoy-api/envoy/exte
 import type { CommonTlsContextSchema } from '../../proto/gen/envoy-api/envoy/extensions/transport_sockets/tls/v3/tls_pb.ts';
 import { aggregated, typed } from '../values.ts';
 import type { Init } from '../values.ts';
+import { secretTime } from './limits.ts';
 import type { ClientCertificates, ServerTls, TlsVersion } from './model.ts';
 
 /** TLS that a gateway ends. Certificates and roots are names of secrets, which come by themselves and may change without it. */
@@ -99,6 +100,7 @@ function expectations(clients: ClientCertificates): Init<typeof CertificateValid
   };
 }
 
+/** A secret that does not come closes its own server; others of the port need not wait longer for it than it takes to come. */
 function secretConfig(name: string) {
-  return { name, sdsConfig: aggregated() };
+  return { name, sdsConfig: aggregated(secretTime) };
 }

@@ -98,7 +98,8 @@ export class GatewayEnvoy {
     this.#discovery.set(resources);
     const inForce = async (): Promise<boolean> => {
       this.#ports = await this.#listening();
-      return listeners.length === this.#ports.size && listeners.every((name) => this.#ports.has(name));
+      const all = listeners.length === this.#ports.size && listeners.every((name) => this.#ports.has(name));
+      return all && (await this.#isSettled());
     };
     await waitFor(inForce, { timeout: startTime, what: `the listeners ${listeners.join(', ')}` });
   }
@@ -141,6 +142,12 @@ export class GatewayEnvoy {
     await this.#process.stop('SIGKILL');
     this.#discovery.stop();
     rmSync(this.#folder, { recursive: true });
+  }
+
+  /** Whether all listeners that it has been told of take connections. */
+  async #isSettled(): Promise<boolean> {
+    const statistics = await this.page('/stats?filter=^listener_manager\\.');
+    return /workers_started: 1$/m.test(statistics) && /total_listeners_warming: 0$/m.test(statistics);
   }
 
   async #listening(): Promise<ReadonlyMap<string, number>> {
