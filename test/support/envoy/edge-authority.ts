@@ -5,6 +5,7 @@ import {
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
   X509CrlGenerator,
+  X509CrlReason,
 } from '@peculiar/x509';
 import type { JsonGeneralNames, X509Certificate } from '@peculiar/x509';
 
@@ -90,11 +91,12 @@ export class EdgeAuthority {
       issuer: this.#certificate.subjectName,
       thisUpdate: new Date(Date.now() - 60_000),
       nextUpdate: new Date(Date.now() + day),
-      entries: revoked.map(({ serialNumber }) => ({ serialNumber })),
+      // Without a reason the library writes an empty list of extensions, which nobody reads.
+      entries: revoked.map(({ serialNumber }) => ({ serialNumber, reason: X509CrlReason.keyCompromise })),
       signingAlgorithm: p256,
       signingKey: this.#key,
     });
-    return `${list.toString('pem').trimEnd()}\n`;
+    return pemOf('X509 CRL', list.rawData);
   }
 }
 

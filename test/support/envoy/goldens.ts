@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { buildWaypoint } from '../../../src/envoy/build.ts';
+import { buildGateway } from '../../../src/envoy/gateways/build.ts';
+import type { GatewayInput } from '../../../src/envoy/gateways/model.ts';
 import type { WaypointInput } from '../../../src/envoy/model.ts';
 import { root } from '../paths.ts';
 import { resourcesJson } from './static-bootstrap.ts';
@@ -16,8 +18,16 @@ const folder = join(root, 'test/unit/envoy/goldens');
  * then committed is to be read, and the level of tests with a real Envoy validates it.
  */
 export function assertGolden(name: string, input: WaypointInput): void {
+  assertSame(name, readable(name, resourcesJson(buildWaypoint(input))));
+}
+
+/** The same of a gateway: the golden file `gateway-NAME`. */
+export function assertGatewayGolden(name: string, input: GatewayInput): void {
+  assertSame(`gateway-${name}`, readable(name, resourcesJson(buildGateway(input))));
+}
+
+function assertSame(name: string, actual: ResourcesJson): void {
   const file = join(folder, `${name}.json`);
-  const actual = readable(name, resourcesJson(buildWaypoint(input)));
   // The order of fields says nothing: a file that differs only in that is left as it is.
   if (process.env['AMBIT_UPDATE_GOLDENS'] === '1' && !(existsSync(file) && isDeepStrictEqual(actual, read(file)))) {
     mkdirSync(folder, { recursive: true });

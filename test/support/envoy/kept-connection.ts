@@ -9,11 +9,13 @@ export interface KeptAnswer {
 /** Requests of HTTP/1.1, one after the other on one connection. */
 export class KeptConnection {
   readonly #socket: Socket;
+  readonly #host: string;
   #received = '';
   #hasEnded = false;
   #wake: () => void = () => undefined;
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, host = 'web') {
+    this.#host = host;
     this.#socket = socket.setEncoding('latin1').on('data', (chunk: string) => {
       this.#received += chunk;
       this.#wake();
@@ -29,7 +31,7 @@ export class KeptConnection {
   /** @returns null where the connection ends without an answer */
   async ask(path = '/'): Promise<KeptAnswer | null> {
     this.#received = '';
-    this.#socket.write(`GET ${path} HTTP/1.1\r\nhost: web\r\n\r\n`);
+    this.#socket.write(`GET ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n\r\n`);
     for (;;) {
       const answer = readAnswer(this.#received);
       if (answer !== null || this.#hasEnded) return answer;

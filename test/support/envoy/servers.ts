@@ -73,7 +73,10 @@ export async function http2Server(name: string, respond: Respond = ok): Promise<
 
 function handler(name: string, server: TestServer, respond: Respond) {
   return (request: IncomingMessage, response: ServerResponse): void => {
-    void text(request).then((body) => {
+    // One that is broken off is no request.
+    const whole = text(request).catch(() => null);
+    void whole.then((body) => {
+      if (body === null) return;
       const { method = '', url: path = '', httpVersion: version, headers } = request;
       const seen = { method, path, version, headers, body };
       server.seen.push(seen);
