@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { buildWaypoint } from '../../../src/envoy/build.ts';
@@ -21,16 +21,16 @@ export function assertGolden(name: string, input: WaypointInput): void {
   assertSame(name, readable(name, resourcesJson(buildWaypoint(input))));
 }
 
-/** The same of a gateway: the golden file `gateway-NAME`. */
+/** The same of a gateway, in a folder of their own: what they name would have to be sent for Envoy to validate it, which its suites do. */
 export function assertGatewayGolden(name: string, input: GatewayInput): void {
-  assertSame(`gateway-${name}`, readable(name, resourcesJson(buildGateway(input))));
+  assertSame(`gateways/${name}`, readable(name, resourcesJson(buildGateway(input))));
 }
 
 function assertSame(name: string, actual: ResourcesJson): void {
   const file = join(folder, `${name}.json`);
   // The order of fields says nothing: a file that differs only in that is left as it is.
   if (process.env['AMBIT_UPDATE_GOLDENS'] === '1' && !(existsSync(file) && isDeepStrictEqual(actual, read(file)))) {
-    mkdirSync(folder, { recursive: true });
+    mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, `${JSON.stringify(actual, null, 1)}\n`);
   }
   assert.ok(existsSync(file), `there is no golden file ${file}: write it by AMBIT_UPDATE_GOLDENS=1`);

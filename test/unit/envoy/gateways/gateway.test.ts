@@ -109,7 +109,9 @@ void describe('the resources of a gateway', () => {
 
   test('are chains by rules for a port of bytes', () => {
     const from = { namespace: null, labels: new Map(), block: '192.0.2.0/24', destinations: [] };
-    const security = securityOfWeb([policy({ action: 'ALLOW', rules: [{ from: [{ source: { ipBlocks: ['192.0.2.0/25'] } }] }] })]);
+    const security = securityOfWeb([
+      policy({ action: 'ALLOW', rules: [{ from: [{ source: { ipBlocks: ['192.0.2.0/25'] } }] }] }),
+    ]);
     const connections = [connectionTo('web', { from }), connectionTo('other')];
     assertGatewayGolden(
       'tcp',
@@ -164,13 +166,20 @@ void describe('the hosts of a server of TLS', () => {
   });
 
   test('are not another server’s, though its routes say so', () => {
-    const greedy = httpsServer(['*.example.com'], site('greedy', 'A.example.com', '*', 'c.example.com'), serverTls(own));
+    const greedy = httpsServer(
+      ['*.example.com'],
+      site('greedy', 'A.example.com', '*', 'c.example.com'),
+      serverTls(own),
+    );
     const table = tableOf(port(https('one', 'a.example.com'), greedy), 'greedy');
     assert.deepEqual(table, { 'c.example.com': null, '*.example.com': 404, 'a.example.com': 421, '*': 404 });
   });
 
   test('are each once, or Envoy would refuse them all', () => {
-    const twice = httpSite('twice', [hostTo('web', ['a.example.com']), hostTo('other', ['A.EXAMPLE.com', 'b.example.com'])]);
+    const twice = httpSite('twice', [
+      hostTo('web', ['a.example.com']),
+      hostTo('other', ['A.EXAMPLE.com', 'b.example.com']),
+    ]);
     const { routes } = buildGateway(gateway([gatewayPort(80, { kind: 'http', site: twice })]));
     const domains = routes[0]?.virtualHosts.flatMap((host) => host.domains);
     assert.deepEqual(domains, ['a.example.com', 'b.example.com', '*']);
@@ -187,7 +196,13 @@ void describe('the hosts of a server of TLS', () => {
 void describe('a secret', () => {
   test('is a certificate with its key, and what its authority says of it', () => {
     const name = 'kubernetes://shop/own';
-    const secret = buildGatewaySecret({ kind: 'certificate', name, chain: 'chain', key: 'key', staple: Uint8Array.of(1) });
+    const secret = buildGatewaySecret({
+      kind: 'certificate',
+      name,
+      chain: 'chain',
+      key: 'key',
+      staple: Uint8Array.of(1),
+    });
     assert.equal(secret.name, name);
     assert.equal(secret.type.case, 'tlsCertificate');
     const { certificateChain, privateKey, ocspStaple } = secret.type.value;
@@ -201,7 +216,10 @@ void describe('a secret', () => {
     const secret = buildGatewaySecret({ kind: 'roots', name: 'r', roots: 'roots', revocationList: 'list' });
     assert.equal(secret.type.case, 'validationContext');
     const { trustedCa, crl } = secret.type.value;
-    assert.deepEqual([trustedCa, crl].map((source) => source?.specifier.value), ['roots', 'list']);
+    assert.deepEqual(
+      [trustedCa, crl].map((source) => source?.specifier.value),
+      ['roots', 'list'],
+    );
   });
 });
 
