@@ -25,6 +25,16 @@
 /* Bits of amb_pod.flags. */
 #define AMB_POD_GUARDED 1
 #define AMB_POD_DNS 2
+/*
+ * SO_PRIORITY by which a proxy's socket says that it is the proxy's own and dials for nobody else. Anybody may set up to 6; no
+ * IP_TOS brings about this one. The twin of src/envoy/bootstrap.ts.
+ */
+#define AMB_OWN_PRIORITY 5
+/* In SO_MARK of such a socket: tells the engine. */
+#define AMB_OWN_MARK (1 << 25)
+/* Bits of amb_lookup_config.flags. */
+#define AMB_LOOKUP_BYPASS 1
+#define AMB_LOOKUP_GUARDED 2
 /* In SO_MARK, of connected UDP sockets whose datagrams to port 53 turn round on lo. */
 #define AMB_DNS_MARK (1 << 26)
 /* 127.53.53.53, the source of such datagrams of unconnected sockets; for IPv6 it is ::1. */
@@ -92,6 +102,12 @@ struct amb_lookup_config {
 	__u32 threads;
 	__u32 address_count;
 	struct amb_address addresses[AMB_MAX_ADDRESSES];
+	/*
+	 * AMB_LOOKUP_BYPASS: what comes from outside finds the pod's own sockets, but for tunnels. AMB_LOOKUP_GUARDED: and but for
+	 * the ports of its proxy that nobody may connect to.
+	 */
+	__u32 flags;
+	__u32 padding;
 };
 
 enum amb_listener_kind {
@@ -128,6 +144,7 @@ enum amb_counter {
 	AMB_DNS_REFUSED,
 	AMB_LOOKUP_DNS,
 	AMB_DROPPED_NO_DNS,
+	AMB_LOOKUP_BYPASSED,
 	AMB_COUNTERS,
 };
 

@@ -128,9 +128,23 @@ static __always_inline int refuse(__u32 counter)
 	return REFUSE;
 }
 
-/* The packet must be free to leave by lo, so a device binding goes; the application's other mark bits stay. */
-static __always_inline int capture(struct bpf_sock_addr *ctx, struct bpf_sock *sk, __u32 bit)
+/*
+ * The application's other mark bits stay, but for the one that a proxy earns: a proxy dials for its clients, too, wherever they
+ * have it sent, and what they cannot have it do is set a socket's priority.
+ */
+static __always_inline __u32 captured_mark(const struct amb_pod *pod, const struct bpf_sock *sk)
 {
+	__u32 mark = sk->mark | pod->mark;
+
+	if (!(pod->flags & AMB_POD_GUARDED))
+		return mark;
+	return sk->priority == AMB_OWN_PRIORITY ? mark | AMB_OWN_MARK : mark & ~AMB_OWN_MARK;
+}
+
+/* The packet must be free to leave by lo, so a device binding goes. */
+static __always_inline int capture(struct bpf_sock_addr *ctx, struct bpf_sock *sk, const struct amb_pod *pod)
+{
+	__u32 mark = captured_mark(pod, sk);
 	int any = 0;
 
 	/*
@@ -139,7 +153,7 @@ static __always_inline int capture(struct bpf_sock_addr *ctx, struct bpf_sock *s
 	 */
 	if (!is_served())
 		return refuse(AMB_REFUSED_CLOSED);
-	if (!(sk->mark & bit) && set_mark(ctx, sk->mark | bit))
+	if (sk->mark != mark && set_mark(ctx, mark))
 		goto refused;
 	if (sk->bound_dev_if && bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &any, sizeof(any)))
 		goto refused;
@@ -203,7 +217,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, const struct am
 	if (inner == AMB_COUNTERS && is_open_dns(ctx, pod, cookie))
 		return leave_alone(ctx, sk, pod->mark, AMB_DNS_OPEN);
 	if (inner == AMB_COUNTERS)
-		return capture(ctx, sk, pod->mark);
+		return capture(ctx, sk, pod);
 	if (is_guarded(pod, ctx))
 		return refuse(AMB_REFUSED_GUARDED);
 	return leave_alone(ctx, sk, pod->mark, inner);

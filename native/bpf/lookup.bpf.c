@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
 /*
  * One instance per pod network namespace: which listener gets a SYN. Everything that is neither the pod's own business on
- * lo nor a published probe goes to the engine, and where the engine has no listener the connection is refused. Of UDP, only
- * what the hooks turned round: name queries.
+ * lo nor a published probe goes to the engine, and where the engine has no listener the connection is refused; a pod may
+ * keep what comes from outside, but for tunnels. Of UDP, only what the hooks turned round: name queries.
  */
 #include "common.h"
 
@@ -67,6 +67,16 @@ static __always_inline int is_inner(struct bpf_sk_lookup *ctx, const struct amb_
 	if (ctx->ingress_ifindex == LOOPBACK_IFINDEX)
 		return 1;
 	return is_loopback(&tuple->source) || is_own(&tuple->source);
+}
+
+/* A pod whose own sockets take connections from outside, as gateways do. */
+static __always_inline int is_bypassed(const struct amb_tuple *tuple)
+{
+	__u32 port = tuple->destination_port;
+
+	if ((config.flags & AMB_LOOKUP_GUARDED) && (port == AMB_HANDOVER_PORT || port == AMB_ADMIN_PORT))
+		return 0;
+	return config.flags & AMB_LOOKUP_BYPASS;
 }
 
 static __always_inline int is_probe(const struct amb_tuple *tuple)
@@ -145,6 +155,10 @@ int amb_lookup(struct bpf_sk_lookup *ctx)
 		return assign(ctx, &tuple, AMB_HBONE, AMB_LOOKUP_HBONE);
 	if (is_probe(&tuple)) {
 		count(AMB_PROBE_PASSED);
+		return SK_PASS;
+	}
+	if (is_bypassed(&tuple)) {
+		count(AMB_LOOKUP_BYPASSED);
 		return SK_PASS;
 	}
 	return assign(ctx, &tuple, AMB_PLAINTEXT, AMB_LOOKUP_PLAINTEXT);

@@ -15,6 +15,11 @@ export const readinessPath = '/healthz/ready';
 const controlAddresses = ['240.240.255.254', '2001:2:0:ffff:ffff:ffff:ffff:fffe'] as const;
 const controlPort = 15010;
 const controlCluster = 'ambit-control';
+/**
+ * SO_PRIORITY (of SOL_SOCKET) of the sockets to there, and of no other: by it the engine knows the proxy's own connection from one
+ * that the proxy makes for a client, by a name that leads there. The twin of AMB_OWN_PRIORITY in native/bpf/abi.h.
+ */
+const ownSocket: JsonObject = { description: 'SO_PRIORITY', level: 1, name: 12, intValue: 5, state: 'STATE_PREBIND' };
 
 export interface BootstrapInput {
   /** Connections of clients at a time; beyond them new ones are closed, so that no client can take all memory. */
@@ -97,6 +102,7 @@ function control(): JsonObject {
     name: controlCluster,
     type: 'STATIC',
     connectTimeout: '5s',
+    upstreamBindConfig: { socketOptions: [ownSocket] },
     // Whichever family the pod has: the other address is no way out, and the next one is tried at once.
     loadAssignment: {
       clusterName: controlCluster,

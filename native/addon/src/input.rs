@@ -84,6 +84,7 @@ pub(crate) fn pod_spec(value: Value<'_>) -> Read<PodSpec> {
         probe_ports: fields.get("probePorts", |value| value.list(small))?,
         handover: fields.boolean("handover")?,
         dns_capture: fields.boolean("dnsCapture")?,
+        bypass_inbound: fields.boolean("bypassInbound")?,
     })
 }
 

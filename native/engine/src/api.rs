@@ -72,6 +72,8 @@ pub struct PodSpec {
     pub handover: bool,
     /// Its name queries are answered from the names of the mesh, or forwarded.
     pub dns_capture: bool,
+    /// Only tunnels are the engine's of what comes from outside.
+    pub bypass_inbound: bool,
 }
 
 impl PodSpec {

@@ -5,8 +5,8 @@ mod support;
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 
-use ambit_engine::api::NameRecord;
-use support::{Mesh, eventually, skipped};
+use ambit_engine::api::{NameRecord, OutboundAction, OutboundVerdict};
+use support::{Mesh, destroy_udp_sockets, eventually, skipped};
 
 /// A resolver: `NAME answer TTL`, with ways to misbehave by the name that is asked; and its clients.
 const PROGRAM: &str = include_str!("support/dns.py");
@@ -24,23 +24,42 @@ fn record(name: &str, addresses: &[&str]) -> NameRecord {
     }
 }
 
+/// A process that answers in a namespace.
+struct Resolver(Child);
+
+impl Resolver {
+    fn start(netns: &str, addresses: &[&str]) -> Self {
+        let mut command = python(netns, &[&["serve"], addresses].concat());
+        let child = command.stdout(Stdio::piped()).spawn();
+        let mut resolver = Resolver(child.expect("python3 is installed"));
+        let output = resolver.0.stdout.as_mut().expect("piped");
+        std::io::Read::read_exact(output, &mut [0; 6]).expect("the resolver begins");
+        resolver
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 struct Scene {
     mesh: Mesh,
-    resolver: Child,
+    _resolver: Resolver,
     pod: usize,
 }
 
 impl Scene {
-    fn new() -> Self {
-        let mut mesh = Mesh::new(1);
-        let outside = mesh.outsider(53);
-        let mut resolver = python(&outside, &["serve"]);
-        resolver.stdout(Stdio::piped());
-        let mut resolver = resolver.spawn().expect("python3 is installed");
-        let mut ready = [0; 6];
-        let output = resolver.stdout.as_mut().expect("piped");
-        std::io::Read::read_exact(output, &mut ready).expect("the resolver begins");
+    fn new(nodes: usize) -> Self {
+        let mut mesh = Mesh::new(nodes);
+        let resolvers = mesh.outsider(53);
+        let resolver = Resolver::start(&resolvers, &[]);
         let pod = mesh.named_pod(2);
+        for resolver in ["10.9.0.53:53", "10.9.0.77:53"] {
+            tell(&mesh, resolver, outside());
+        }
         let engine = &mesh.nodes[0].engine;
         let names = vec![
             record(
@@ -60,7 +79,7 @@ impl Scene {
         engine.set_names(names).expect("it runs");
         Scene {
             mesh,
-            resolver,
+            _resolver: resolver,
             pod,
         }
     }
@@ -81,13 +100,6 @@ impl Scene {
     }
 }
 
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let _ = self.resolver.kill();
-        let _ = self.resolver.wait();
-    }
-}
-
 fn python(netns: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("ip");
     command
@@ -96,12 +108,30 @@ fn python(netns: &str, arguments: &[&str]) -> Command {
     command
 }
 
+fn tell(mesh: &Mesh, destination: &str, verdict: OutboundVerdict) {
+    let destination = destination.parse().expect("an address");
+    let mut policy = mesh.policy.lock().expect("policy");
+    policy.outbound.insert(destination, verdict);
+}
+
+/// Of what nobody in the mesh has.
+fn outside() -> OutboundVerdict {
+    OutboundVerdict {
+        action: OutboundAction::Passthrough { workload: None },
+        service: None,
+    }
+}
+
 macro_rules! scene {
     ($name:ident) => {
+        scene!($name, 1);
+    };
+    ($name:ident, $nodes:expr) => {
         if skipped() {
             return;
         }
-        let $name = Scene::new();
+        #[allow(unused_mut)]
+        let mut $name = Scene::new($nodes);
     };
 }
 
@@ -248,6 +278,63 @@ fn capture_follows_the_pods_setting_and_ends_with_the_engine() {
     it.mesh.nodes[0].engine.stop().expect("it stops");
     assert_eq!(asked(), "NOERROR 198.51.100.4");
     assert_eq!(it.ask(&["tcp", name, "A"]), "NOERROR 198.51.100.4");
+}
+
+#[test]
+fn a_resolver_of_the_mesh_is_reached_over_tcp_as_everything_else_of_it() {
+    scene!(it, 2);
+    // Plaintext is refused: only a pod that shows who it is hears anything.
+    it.mesh
+        .policy
+        .lock()
+        .expect("policy")
+        .denied
+        .push(String::new());
+    for (host, node) in [(7, 0), (8, 1)] {
+        let pod = it.mesh.pod(host, node);
+        let four = format!("10.9.0.{host}");
+        let six = format!("fd09::{host}");
+        let _resolver = Resolver::start(&it.mesh.netns(pod), &[&four, &six]);
+        let heard = it.ask(&[&format!("tcp@{four}"), "outside.test", "A"]);
+        assert_eq!(heard, "NOERROR 198.51.100.4", "node {node}");
+    }
+}
+
+#[test]
+fn a_resolver_that_the_pod_may_not_reach_is_told_and_counted() {
+    scene!(it);
+    let verdict = OutboundVerdict {
+        action: OutboundAction::Deny {
+            reason: "not_in_registry".into(),
+        },
+        service: None,
+    };
+    tell(&it.mesh, "10.9.0.53:53", verdict);
+    assert_eq!(it.ask(&["tcp", "outside.test", "A"]), "SERVFAIL");
+    let name = "reviews.default.svc.cluster.local";
+    assert_eq!(it.ask(&["tcp", name, "A"]), "NOERROR aa 10.96.0.7");
+    assert_eq!(
+        it.metric("ambit_flows_refused_total{reason=\"denied\"}"),
+        1.0
+    );
+    assert_eq!(it.metric("istio_dns_upstream_failures_total"), 1.0);
+}
+
+#[test]
+fn capture_comes_back_after_its_socket_has_failed() {
+    scene!(it);
+    let name = "reviews.default.svc.cluster.local";
+    let asked = || it.ask(&["udp", name, "A"]);
+    assert_eq!(asked(), "NOERROR aa 10.96.0.7");
+    destroy_udp_sockets(&it.mesh.netns(it.pod));
+    eventually("the loss is counted", || {
+        it.metric("ambit_dns_captures_lost_total") == 1.0
+    });
+    // Nobody's queries are lost meanwhile.
+    assert!(asked().starts_with("NOERROR "));
+    eventually("the capture is back", || asked() == "NOERROR aa 10.96.0.7");
+    it.mesh.set_dns(it.pod, false);
+    assert_eq!(asked(), "NOERROR 198.51.100.4");
 }
 
 #[test]

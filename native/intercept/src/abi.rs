@@ -14,6 +14,13 @@ pub const DNS_PORT: u16 = 53;
 /// Bits of [`Pod::flags`].
 pub const POD_GUARDED: u32 = 1;
 pub const POD_DNS: u32 = 2;
+/// SO_PRIORITY by which a proxy's socket says that it is the proxy's own and dials for nobody else.
+pub const OWN_PRIORITY: u32 = 5;
+/// In SO_MARK of such a socket.
+pub const OWN_MARK: u32 = 1 << 25;
+/// Bits of [`LookupConfig::flags`].
+pub const LOOKUP_BYPASS: u32 = 1;
+pub const LOOKUP_GUARDED: u32 = 2;
 /// In SO_MARK, of connected UDP sockets whose datagrams to port 53 turn round on `lo`.
 pub const DNS_MARK: u32 = 1 << 26;
 /// Source of such datagrams of unconnected sockets; for IPv6 it is `::1`.
@@ -120,6 +127,8 @@ pub struct LookupConfig {
     pub threads: u32,
     pub address_count: u32,
     pub addresses: [Address; MAX_ADDRESSES],
+    pub flags: u32,
+    pub padding: u32,
 }
 
 /// Which listener; the value is the row of slots.
@@ -140,7 +149,7 @@ impl ListenerKind {
 }
 
 /// Names of the counters, in the order of `enum amb_counter`.
-pub const COUNTERS: [&str; 26] = [
+pub const COUNTERS: [&str; 27] = [
     "captured",
     "connect_engine",
     "connect_own",
@@ -167,6 +176,7 @@ pub const COUNTERS: [&str; 26] = [
     "dns_refused",
     "lookup_dns",
     "dropped_no_dns",
+    "lookup_bypassed",
 ];
 
 // SAFETY: plain integers without padding holes (the fields named `padding` fill them); every bit pattern is valid.

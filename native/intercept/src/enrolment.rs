@@ -217,6 +217,8 @@ impl Node {
         }
         if old.addresses != pod.addresses {
             self.change_addresses(&mut state, pod, &netns)?;
+        } else if pod::lookup_config(&old, &netns, 0) != pod::lookup_config(pod, &netns, 0) {
+            self.swap_lookup(&state, pod, &netns)?;
         }
         self.tell_kernel(&mut state, pod, &netns, previous, dns)?;
         let kept: Vec<_> = pod::probe_keys(pod).collect();
@@ -239,29 +241,39 @@ impl Node {
         netns: &Netns,
     ) -> Result<(), InterceptError> {
         let routing = Routing::new(&pod.addresses);
-        let Some(known) = state.pods.get_mut(&pod.uid) else {
-            return Err(unknown(&pod.uid));
-        };
-        let Some(attachment) = &known.attachment else {
-            return Err(unknown(&pod.uid));
-        };
         let check = || Conversation::open().and_then(|mut netlink| netlink.addresses());
         let own = netns
             .enter(check)
             .and_then(|own| own)
             .map_err(system("reading the pod's addresses"))?;
         pod::owns_addresses(pod, &own)?;
-        let config = pod::lookup_config(pod, netns, self.options.threads);
-        let program = self.template.load(&config, attachment.listeners.as_fd())?;
-        attachment
-            .swap(program.as_fd())
-            .map_err(system("swapping the pod's look-up program"))?;
+        self.swap_lookup(state, pod, netns)?;
         netns
             .enter(|| routing.apply())
             .and_then(|done| done)
             .map_err(system("changing rule and route"))?;
-        known.routing = routing;
+        if let Some(known) = state.pods.get_mut(&pod.uid) {
+            known.routing = routing;
+        }
         Ok(())
+    }
+
+    /// From the return on, new connections are judged by what is said of the pod now; no moment is without a program.
+    fn swap_lookup(
+        &self,
+        state: &State,
+        pod: &PodNetwork,
+        netns: &Netns,
+    ) -> Result<(), InterceptError> {
+        let known = state.pods.get(&pod.uid);
+        let Some(attachment) = known.and_then(|known| known.attachment.as_ref()) else {
+            return Err(unknown(&pod.uid));
+        };
+        let config = pod::lookup_config(pod, netns, self.options.threads);
+        let program = self.template.load(&config, attachment.listeners.as_fd())?;
+        attachment
+            .swap(program.as_fd())
+            .map_err(system("swapping the pod's look-up program"))
     }
 }
 

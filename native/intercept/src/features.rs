@@ -18,9 +18,10 @@ const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
 /// A helper that a program calls: its number, a program that may call it, and what to say when it is not there.
-const HELPERS: [(i32, bpf_prog_type, bpf_attach_type, &str); 6] = {
+const HELPERS: [(i32, bpf_prog_type, bpf_attach_type, &str); 7] = {
     use bpf_attach_type::{
-        BPF_CGROUP_INET4_CONNECT as CONNECT, BPF_CGROUP_SOCK_OPS, BPF_SK_LOOKUP,
+        BPF_CGROUP_INET4_CONNECT as CONNECT, BPF_CGROUP_SOCK_OPS,
+        BPF_CGROUP_UDP4_SENDMSG as SENDMSG, BPF_SK_LOOKUP,
     };
     use bpf_prog_type::{
         BPF_PROG_TYPE_CGROUP_SOCK_ADDR as SOCK_ADDR, BPF_PROG_TYPE_SK_LOOKUP as LOOKUP,
@@ -38,6 +39,12 @@ const HELPERS: [(i32, bpf_prog_type, bpf_attach_type, &str); 6] = {
             SOCK_ADDR,
             CONNECT,
             "bpf_setsockopt in connect hooks (Linux 5.8)",
+        ),
+        (
+            49,
+            SOCK_ADDR,
+            SENDMSG,
+            "bpf_setsockopt in sendmsg hooks (Linux 5.12)",
         ),
         (
             107,
@@ -255,7 +262,21 @@ fn has_helper(helper: i32, kind: bpf_prog_type, attach: bpf_attach_type) -> bool
 
 #[cfg(test)]
 mod tests {
-    use super::cgroup2_mount;
+    use super::{HELPERS, cgroup2_mount, has_helper};
+
+    #[test]
+    fn a_helper_is_told_from_one_that_the_kernel_does_not_let_a_program_call() {
+        if crate::sys::effective_uid() != 0 {
+            println!("skipped: needs root");
+            return;
+        }
+        for (helper, kind, attach, feature) in HELPERS {
+            assert!(has_helper(helper, kind, attach), "{feature}");
+            // A number of none, and bpf_redirect, which is for programs that see packets.
+            assert!(!has_helper(9999, kind, attach), "{feature}");
+            assert!(!has_helper(23, kind, attach), "{feature}");
+        }
+    }
 
     #[test]
     fn the_mount_point_of_a_cgroup2_tree_is_found() {

@@ -89,6 +89,7 @@ pub(crate) fn open(
         hint: "a kernel built with CONFIG_DEBUG_INFO_BTF is needed",
         source: Some(Box::new(error)),
     })?;
+    replace_outgrown_counters(pins).map_err(system("replacing the pinned map amb_counters"))?;
     let mut object = EbpfLoader::new()
         .btf(Some(&btf))
         .default_map_pin_directory(pins.root())
@@ -126,6 +127,17 @@ pub(crate) fn open(
         },
         shared,
     })
+}
+
+/// What an earlier version pinned may have no room for all counters. They begin anew, as those of a process do; programs of a
+/// process that still runs keep theirs.
+fn replace_outgrown_counters(pins: &Pins) -> io::Result<()> {
+    let path = pins.map("amb_counters");
+    let room = MapData::from_pin(&path).and_then(|map| map.info());
+    if room.is_ok_and(|info| info.max_entries() as usize != COUNTERS.len()) {
+        remove_pin(&path)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn load_error<E: std::error::Error + Send + Sync + 'static>(

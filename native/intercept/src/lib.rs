@@ -34,6 +34,6 @@ pub use error::InterceptError;
 pub use interception::Interception;
 pub use netns::Netns;
 pub use options::{
-    CapturedPod, GUARDED_PORTS, HANDOVER_PORT, Health, MAX_ADDRESSES, MAX_THREADS, Options,
-    PodNetwork, Tampering, TamperingSink, ThreadListeners,
+    CapturedPod, GUARDED_PORTS, HANDOVER_PORT, Health, MAX_ADDRESSES, MAX_THREADS, OWN_MARK,
+    Options, PodNetwork, Tampering, TamperingSink, ThreadListeners,
 };

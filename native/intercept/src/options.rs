@@ -38,6 +38,9 @@ pub const HANDOVER_PORT: u16 = abi::HANDOVER_PORT;
 /// The hand-over and the administration of a proxy.
 pub const GUARDED_PORTS: [u16; 2] = [HANDOVER_PORT, abi::ADMIN_PORT];
 
+/// In SO_MARK of an accepted connection that a [guarded](PodNetwork::guarded) pod's proxy made for itself, not for a client.
+pub const OWN_MARK: u32 = abi::OWN_MARK;
+
 /// A pod as the network sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodNetwork {
@@ -50,6 +53,8 @@ pub struct PodNetwork {
     pub probe_ports: Vec<u16>,
     /// A proxy: its ports of [`GUARDED_PORTS`] take no connection of the pod's own processes, nor of probes.
     pub guarded: bool,
+    /// Connections from outside find the pod's own sockets, but for those to the HBONE port and guarded ports.
+    pub bypass_inbound: bool,
 }
 
 /// One thread's listeners in a pod: non-blocking, transparent, dual-stack, on ephemeral ports. An accepted socket's local
@@ -70,7 +75,7 @@ pub struct CapturedPod {
     pub listeners: Vec<ThreadListeners>,
     /// Ports the listeners are really bound to: a CONNECT to one of them must be refused.
     pub listener_ports: Vec<u16>,
-    /// The bit that sends a packet round `lo`; [`crate::sockets::transparent_socket`] needs it.
+    /// The bit that sends a packet round `lo`: [`crate::sockets::transparent_socket`] needs it, and every captured connection bears it.
     pub mark: u32,
     pub addresses: Vec<IpAddr>,
     /// Taken over from an earlier process rather than new.

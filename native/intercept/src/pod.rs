@@ -177,7 +177,6 @@ pub(crate) fn entry(
     dns: bool,
 ) -> abi::Pod {
     let (address_count, addresses) = addresses(&pod.addresses);
-    let flag = |is_set: bool, bit: u32| if is_set { bit } else { 0 };
     let flags = flag(pod.guarded, abi::POD_GUARDED) | flag(dns, abi::POD_DNS);
     abi::Pod {
         netns_inode: netns.inode(),
@@ -190,14 +189,21 @@ pub(crate) fn entry(
     }
 }
 
+fn flag(is_set: bool, bit: u32) -> u32 {
+    if is_set { bit } else { 0 }
+}
+
 /// Rodata of the pod's look-up program.
 pub(crate) fn lookup_config(pod: &PodNetwork, netns: &Netns, threads: usize) -> abi::LookupConfig {
     let (address_count, addresses) = addresses(&pod.addresses);
+    let bypass = flag(pod.bypass_inbound, abi::LOOKUP_BYPASS);
     abi::LookupConfig {
         pod_cookie: netns.cookie(),
         threads: threads as u32,
         address_count,
         addresses,
+        flags: bypass | flag(pod.guarded, abi::LOOKUP_GUARDED),
+        padding: 0,
     }
 }
 

@@ -53,7 +53,7 @@ fn layouts_are_equal() {
         "amb_tuple" abi::Tuple { source, destination, source_port, destination_port }
         "amb_probe" abi::Probe { socket_cookie, pod_cookie }
         "amb_hooks_config" abi::HooksConfig { node_cookie, pods_cgroup }
-        "amb_lookup_config" abi::LookupConfig { pod_cookie, threads, address_count, addresses }
+        "amb_lookup_config" abi::LookupConfig { pod_cookie, threads, address_count, addresses, flags, padding }
     };
     let values = c_values("layouts", &expected.map(|(expression, _)| expression));
     assert_eq!(
@@ -77,6 +77,10 @@ fn constants_are_equal() {
         ("AMB_DNS_SOURCE", abi::DNS_SOURCE as usize),
         ("AMB_POD_GUARDED", abi::POD_GUARDED as usize),
         ("AMB_POD_DNS", abi::POD_DNS as usize),
+        ("AMB_OWN_PRIORITY", abi::OWN_PRIORITY as usize),
+        ("AMB_OWN_MARK", abi::OWN_MARK as usize),
+        ("AMB_LOOKUP_BYPASS", abi::LOOKUP_BYPASS as usize),
+        ("AMB_LOOKUP_GUARDED", abi::LOOKUP_GUARDED as usize),
         ("AMB_HBONE", abi::ListenerKind::Hbone as usize),
         ("AMB_PLAINTEXT", abi::ListenerKind::Plaintext as usize),
         ("AMB_COUNTERS", abi::COUNTERS.len()),

@@ -22,6 +22,7 @@ impl OtherProcess {
             .env("AMBIT_TEST_NODE_NETNS", rig.node_netns())
             .env("AMBIT_TEST_UID", &*pod.network.uid)
             .env("AMBIT_TEST_NAME", name)
+            .env("AMBIT_TEST_BYPASS", pod.network.bypass_inbound.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -70,6 +71,7 @@ fn as_another_process() {
         addresses: vec!["10.9.0.2".parse().unwrap(), "fd09::2".parse().unwrap()],
         probe_ports: vec![],
         guarded: false,
+        bypass_inbound: text("AMBIT_TEST_BYPASS") == "true",
     };
     let name: &'static str = Box::leak(text("AMBIT_TEST_NAME").into_boxed_str());
     let _engine = Engine::start(interception.enrol(&pod).unwrap(), name);
@@ -106,6 +108,34 @@ fn the_next_process_takes_over_after_sigkill_twice_in_a_row() {
     assert!(interception.adopted().is_empty());
     assert!(far(&pod).starts_with("third-outbound"));
     assert_eq!(interception.health().missing, Vec::<String>::new());
+}
+
+#[test]
+fn what_a_pod_takes_itself_it_takes_while_no_process_serves_and_under_the_next() {
+    if skipped() {
+        return;
+    }
+    let mut rig = Rig::new();
+    let (mut pod, outside) = (rig.pod(2), rig.pod(3));
+    pod.network.bypass_inbound = true;
+    let _application = support::Application::start(&pod.netns, "[::]:8080", "application");
+    let both = || {
+        let ask = |address| call(&outside.name, address, 8080);
+        [ask(pod.v4), ask(pod.v6)]
+    };
+    let process = OtherProcess::start(&rig, &pod, "first-");
+    let mut answers = vec![both()];
+    process.kill();
+    answers.push(both());
+    assert_eq!(far(&pod), "error: ECONNREFUSED");
+    let (interception, _tampering) = rig.open();
+    answers.push(both());
+    let _engine = Engine::start(interception.enrol(&pod.network).unwrap(), "next-");
+    answers.push(both());
+    for answer in answers.iter().flatten() {
+        assert!(answer.starts_with("application "), "{answers:?}");
+    }
+    assert!(far(&pod).starts_with("next-outbound"));
 }
 
 #[test]

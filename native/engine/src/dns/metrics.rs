@@ -38,6 +38,8 @@ pub struct DnsMetrics {
     pub oversized: Counter,
     /// Queries beyond what one pod may have under way.
     pub overflowed: Counter,
+    /// Sockets for pods' queries that have failed.
+    pub lost: Counter,
 }
 
 impl DnsMetrics {
@@ -51,6 +53,11 @@ impl DnsMetrics {
             spoofed: counter("foreign_reply"),
             oversized: counter("oversized_reply"),
             overflowed: counter("too_many_queries"),
+            lost: registry.counter(
+                "ambit_dns_captures_lost",
+                "Times that a pod's name queries went to its resolver because their socket had failed.",
+                &[],
+            ),
         }
     }
 }

@@ -3,13 +3,14 @@
 mod answer;
 mod forward;
 mod message;
+mod messages;
 mod metrics;
 mod server;
 mod stream;
 mod table;
 
 pub use metrics::DnsMetrics;
-pub use server::serve;
+pub use server::{Captured, Captures, serve};
 pub use stream::serve as serve_stream;
 pub use table::NameTable;
 

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ambit_intercept::DnsSockets;
 use ambit_intercept::datagrams::{Datagram, Replies, receive};
@@ -11,6 +12,7 @@ use domain::base::iana::Rcode;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use super::PORT;
 use super::answer::from_mesh;
@@ -25,32 +27,87 @@ const MOST_FORWARDED: usize = 512;
 /// Datagrams taken before others of this thread have their turn.
 const BURST: usize = 64;
 
+/// Before the first attempt to capture a pod's queries anew, and the longest between two.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Where sockets for a pod's name queries come from.
+pub trait Captures: Send {
+    /// Captures them; the error has been told to whom it concerns. Blocks for a few milliseconds.
+    fn capture(&self) -> Captured;
+
+    /// What was captured is no more, since its socket has failed.
+    fn lost(&self, error: &io::Error);
+}
+
+/// What came of an attempt.
+pub enum Captured {
+    Sockets(DnsSockets),
+    Failed,
+    /// It is not wanted any more.
+    Unwanted,
+}
+
 /// Answers until the pod is drained or `released` is dropped. Then the socket is closed, and the kernel lets queries go to the
-/// pod's resolver.
+/// pod's resolver. So it does while a socket has failed and the next one is not there yet.
 pub async fn serve(
     context: Rc<ThreadContext>,
     pod: Arc<Pod>,
-    sockets: DnsSockets,
+    first: Captured,
+    captures: Box<dyn Captures>,
     released: oneshot::Receiver<()>,
 ) {
-    let DnsSockets { queries, replies } = sockets;
     let drain = pod.drain.clone();
-    let Ok(queries) = UdpSocket::from_std(queries) else {
-        return;
-    };
-    let server = Rc::new(Server {
-        forwarding: Gate::new(MOST_FORWARDED),
-        series: PodSeries::default(),
-        context,
-        pod,
-        replies,
-    });
     tokio::select! {
         biased;
         () = drain.reached(Phase::Draining) => {}
         _ = released => {}
-        () = server.take_all(&queries) => {}
+        () = keep_answering(&context, &pod, first, &*captures) => {}
     }
+}
+
+async fn keep_answering(
+    context: &Rc<ThreadContext>,
+    pod: &Arc<Pod>,
+    mut captured: Captured,
+    captures: &dyn Captures,
+) {
+    let (shortest, longest) = PAUSES;
+    let mut pause = shortest;
+    loop {
+        let begun = Instant::now();
+        match captured {
+            Captured::Unwanted => return,
+            Captured::Failed => {}
+            Captured::Sockets(sockets) => {
+                let error = answer(context, pod, sockets).await;
+                context.shared.dns.lost.increment();
+                captures.lost(&error);
+            }
+        }
+        if begun.elapsed() > longest {
+            pause = shortest;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(longest);
+        captured = captures.capture();
+    }
+}
+
+/// Until the socket fails.
+async fn answer(context: &Rc<ThreadContext>, pod: &Arc<Pod>, sockets: DnsSockets) -> io::Error {
+    let DnsSockets { queries, replies } = sockets;
+    let queries = match UdpSocket::from_std(queries) {
+        Ok(queries) => queries,
+        Err(error) => return error,
+    };
+    let server = Rc::new(Server {
+        forwarding: Gate::new(MOST_FORWARDED),
+        series: PodSeries::default(),
+        context: context.clone(),
+        pod: pod.clone(),
+        replies,
+    });
+    server.take_all(&queries).await
 }
 
 struct Server {
@@ -72,9 +129,15 @@ struct Asked {
 
 impl Server {
     /// Until the socket fails for good.
-    async fn take_all(self: &Rc<Self>, queries: &UdpSocket) {
+    async fn take_all(self: &Rc<Self>, queries: &UdpSocket) -> io::Error {
         let mut buffer = vec![0; LARGEST_LIMIT];
-        while queries.readable().await.is_ok() {
+        loop {
+            tokio::select! {
+                ready = queries.readable() => if let Err(error) = ready {
+                    return error;
+                },
+                error = failure(queries) => return error,
+            }
             for _ in 0..BURST {
                 let reading = || receive(queries, &mut buffer);
                 match queries.try_io(Interest::READABLE, reading) {
@@ -82,7 +145,7 @@ impl Server {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // What an ICMP message left behind (ECONNREFUSED and the like); the next call reads on.
                     Err(error) if is_passing(&error) => {}
-                    Err(_) => return,
+                    Err(error) => return error,
                 }
             }
             tokio::task::yield_now().await;
@@ -166,6 +229,21 @@ impl Server {
         if let Some(answer) = answer {
             let _ = self.replies.send(from, to, &answer);
         }
+    }
+}
+
+/// An error by itself makes no socket readable: it would wait for the next datagram, and take it along.
+async fn failure(queries: &UdpSocket) -> io::Error {
+    loop {
+        let ready = queries.ready(Interest::ERROR).await.map(drop);
+        match ready.and_then(|()| queries.take_error()) {
+            Err(error) => return error,
+            Ok(Some(error)) if !is_passing(&error) => return error,
+            Ok(_) => {}
+        }
+        // Nothing more to be told of what has passed.
+        let told = || io::Result::<()>::Err(io::ErrorKind::WouldBlock.into());
+        let _ = queries.try_io(Interest::ERROR, told);
     }
 }
 

@@ -1,59 +1,58 @@
 //! Name queries over TCP (RFC 7766): each is answered from the names of the mesh, or passed on, as it came, over one
-//! connection to the resolver that was asked. What the resolver sends is passed back message by message, so zone transfers work.
+//! connection to the resolver that was asked, which goes the way of every connection of the pod. What the resolver sends is
+//! passed back message by message, so zone transfers work.
 
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use domain::base::iana::Rcode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
 
 use super::answer::from_mesh;
 use super::message;
+use super::messages::{LONGEST, Messages, write};
 use super::metrics::{Carrier, PodSeries, Series};
-use crate::api::{OutboundAction, OutboundQuestion};
 use crate::drain::Phase;
-use crate::flows::{Pod, ThreadContext, dial};
+use crate::flows::{Dialler, Neighbour, Pod, Refused, ThreadContext, TunnelStream, Upstream, find};
+use crate::relay::{ByteSink, ByteSource, Leg, TcpSink, TcpSource, stream_leg, tcp_leg, tls_leg};
+use crate::telemetry::FlowDescription;
 
-/// How long one side may say nothing that it could say.
-const IDLE: Duration = Duration::from_secs(30);
-const LONGEST: usize = u16::MAX as usize;
-
-/// One accepted connection, to its end. `widen` takes account of the second socket, where there is room for it.
+/// One accepted connection, to its end. `widen` takes account of a second socket, where there is room for it.
 pub async fn serve(
     context: Rc<ThreadContext>,
     pod: Arc<Pod>,
     socket: TcpStream,
-    resolver: SocketAddr,
-    widen: impl FnOnce() -> bool,
+    description: FlowDescription,
+    widen: impl FnMut() -> bool,
 ) {
-    let (queries, replies) = socket.into_split();
+    let Leg { source, sink } = tcp_leg(socket);
     let client = Client {
         context: &context,
         pod: &pod,
         series: PodSeries::default(),
-        replies: Mutex::new(replies),
+        replies: Mutex::new(sink),
     };
-    tokio::select! {
+    let in_order = tokio::select! {
         biased;
-        () = pod.drain.reached(Phase::Closed) => {}
+        () = pod.drain.reached(Phase::Closed) => false,
         // However it ends, both sockets are closed with it, and the client asks again.
-        _ = client.serve(queries, resolver, widen) => {}
+        ended = client.serve(Messages::new(source), description, widen) => ended.is_ok(),
+    };
+    if in_order {
+        client.replies.into_inner().settle();
     }
 }
 
 struct Client<'a> {
-    context: &'a ThreadContext,
-    pod: &'a Pod,
+    context: &'a Rc<ThreadContext>,
+    pod: &'a Arc<Pod>,
     series: PodSeries,
-    replies: Mutex<OwnedWriteHalf>,
+    replies: Mutex<TcpSink>,
 }
+
+type Queries = Messages<TcpSource>;
 
 /// A message that is not answered from the mesh.
 struct Foreign {
@@ -64,76 +63,107 @@ struct Foreign {
 impl Client<'_> {
     async fn serve(
         &self,
-        mut queries: OwnedReadHalf,
-        resolver: SocketAddr,
-        widen: impl FnOnce() -> bool,
+        mut queries: Queries,
+        mut description: FlowDescription,
+        widen: impl FnMut() -> bool,
     ) -> io::Result<()> {
         let Some(first) = self.next_foreign(&mut queries).await? else {
             return Ok(());
         };
         first.series.upstream_requests.increment();
-        let dialled = match self.may_reach(resolver).await && widen() {
-            true => {
-                let limit = self.context.shared.connect_timeout;
-                dial(self.pod, resolver, limit).await.ok()
+        match self.reach(&mut description, widen).await {
+            Ok(resolver) => self.converse_with(first, queries, resolver).await,
+            Err(refused) => {
+                self.context.shared.refuse(&description, &refused);
+                first.series.upstream_failures.increment();
+                let failure = message::failure(&first.bytes, Rcode::SERVFAIL);
+                self.reply(failure).await
             }
-            false => None,
-        };
-        let Some(upstream) = dialled else {
-            first.series.upstream_failures.increment();
-            return self
-                .reply(message::failure(&first.bytes, Rcode::SERVFAIL))
-                .await;
-        };
-        self.converse(first, queries, upstream).await
+        }
     }
 
     /// What is refused to the pod's connections is no resolver of its either.
-    async fn may_reach(&self, resolver: SocketAddr) -> bool {
-        let question = OutboundQuestion {
-            pod: self.pod.spec().uid.clone(),
-            destination: resolver.ip(),
-            port: resolver.port(),
-        };
-        let verdict = self.context.shared.decisions.outbound(question).await;
-        verdict.is_ok_and(|verdict| !matches!(verdict.action, OutboundAction::Deny { .. }))
+    async fn reach(
+        &self,
+        description: &mut FlowDescription,
+        mut widen: impl FnMut() -> bool,
+    ) -> Result<Upstream, Refused> {
+        match find(self.context, self.pod, Dialler::Anybody, description).await? {
+            Upstream::Tcp(_) | Upstream::Tls(_) if !widen() => Err(Refused::over_capacity()),
+            resolver => Ok(resolver),
+        }
+    }
+
+    async fn converse_with(
+        &self,
+        first: Foreign,
+        queries: Queries,
+        resolver: Upstream,
+    ) -> io::Result<()> {
+        match resolver {
+            Upstream::Tcp(stream) => self.converse(first, queries, tcp_leg(stream)).await,
+            Upstream::Tls(stream) => self.converse(first, queries, tls_leg(*stream)).await,
+            Upstream::Stream(TunnelStream {
+                send,
+                receive,
+                lease,
+            }) => {
+                let leg = stream_leg(send, receive, lease);
+                self.converse(first, queries, leg).await
+            }
+            Upstream::Neighbour(Neighbour {
+                stream,
+                admission,
+                place: _place,
+            }) => {
+                tokio::select! {
+                    biased;
+                    _ = admission.cancel().cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+                    ended = self.converse(first, queries, tcp_leg(stream)) => ended,
+                }
+            }
+        }
     }
 
     /// Ends with the resolver's side: it may still answer when the client has no more questions.
-    async fn converse(
+    async fn converse<Source: ByteSource, Sink: ByteSink>(
         &self,
         first: Foreign,
-        mut queries: OwnedReadHalf,
-        upstream: TcpStream,
+        mut queries: Queries,
+        resolver: Leg<Source, Sink>,
     ) -> io::Result<()> {
-        let (mut answers, mut questions) = upstream.into_split();
+        let (mut answers, mut questions) = (Messages::new(resolver.source), resolver.sink);
         let forth = async {
             write(&mut questions, &first.bytes).await?;
             while let Some(query) = self.next_foreign(&mut queries).await? {
                 query.series.upstream_requests.increment();
                 write(&mut questions, &query.bytes).await?;
             }
-            questions.shutdown().await
+            questions.finish().map_err(io::Error::other)
         };
         let back = async {
-            while let Some(answer) = read(&mut answers).await? {
+            while let Some(answer) = answers.next().await? {
                 self.reply(Some(answer)).await?;
             }
             Ok(())
         };
         tokio::pin!(back);
-        tokio::select! {
+        let ended = tokio::select! {
             ended = &mut back => ended,
             asked = forth => match asked {
                 Ok(()) => back.await,
                 failed => failed,
             },
+        };
+        if ended.is_ok() {
+            questions.settle();
         }
+        ended
     }
 
     /// Answers what the mesh knows until there is something else; `None`: the client has ended.
-    async fn next_foreign(&self, queries: &mut OwnedReadHalf) -> io::Result<Option<Foreign>> {
-        while let Some(bytes) = read(queries).await? {
+    async fn next_foreign(&self, queries: &mut Queries) -> io::Result<Option<Foreign>> {
+        while let Some(bytes) = queries.next().await? {
             let Some(query) = message::read(&bytes) else {
                 self.context.shared.dns.dropped.increment();
                 self.reply(message::unreadable(&bytes)).await?;
@@ -158,25 +188,4 @@ impl Client<'_> {
             None => Err(io::ErrorKind::InvalidData.into()),
         }
     }
-}
-
-/// One message; `None` at the end of the stream.
-async fn read(stream: &mut OwnedReadHalf) -> io::Result<Option<Vec<u8>>> {
-    let reading = async {
-        let length = match stream.read_u16().await {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            length => usize::from(length?),
-        };
-        let mut message = vec![0; length];
-        stream.read_exact(&mut message).await?;
-        Ok(Some(message))
-    };
-    timeout(IDLE, reading).await?
-}
-
-async fn write(stream: &mut OwnedWriteHalf, message: &[u8]) -> io::Result<()> {
-    let length = u16::try_from(message.len()).map_err(|_| io::ErrorKind::InvalidData)?;
-    // One segment: some clients read the length and the message in one go.
-    let framed = [&length.to_be_bytes(), message].concat();
-    timeout(IDLE, stream.write_all(&framed)).await?
 }

@@ -72,6 +72,7 @@ fn network_of(spec: &PodSpec) -> PodNetwork {
         addresses: spec.addresses.clone(),
         probe_ports: spec.probe_ports.clone(),
         guarded: spec.handover,
+        bypass_inbound: spec.bypass_inbound,
     }
 }
 

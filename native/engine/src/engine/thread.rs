@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
-use ambit_intercept::{DnsSockets, ThreadListeners};
+use ambit_intercept::ThreadListeners;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use crate::dns;
+use crate::dns::{self, Captured, Captures};
 use crate::flows::{Admissions, Pod, PodListeners, Shared, ThreadContext, Withdrawal, serve};
 
 /// What the control side asks of a thread. Unbounded, since only the control side sends, one at a time.
@@ -21,7 +21,12 @@ enum Command {
         taken: mpsc::Sender<io::Result<()>>,
     },
     /// The pod's name queries, until the sender is dropped.
-    AnswerDns(Arc<Pod>, DnsSockets, oneshot::Receiver<()>),
+    AnswerDns {
+        pod: Arc<Pod>,
+        first: Captured,
+        captures: Box<dyn Captures>,
+        released: oneshot::Receiver<()>,
+    },
     /// The pod is no neighbour any more; its flows go on.
     Withdraw(Arc<Pod>),
     /// Leave to enter is taken back from flows of this thread.
@@ -85,11 +90,20 @@ impl EngineThread {
             .unwrap_or_else(|_| Err(io::Error::other("an engine thread has ended")))
     }
 
-    /// Answers the pod's name queries until what it returns is dropped.
-    pub fn answer_dns(&self, pod: Arc<Pod>, sockets: DnsSockets) -> oneshot::Sender<()> {
-        let (hold, released) = oneshot::channel();
-        self.send(Command::AnswerDns(pod, sockets, released));
-        hold
+    /// Answers the pod's name queries until the other end of `released` is dropped.
+    pub fn answer_dns(
+        &self,
+        pod: Arc<Pod>,
+        first: Captured,
+        captures: Box<dyn Captures>,
+        released: oneshot::Receiver<()>,
+    ) {
+        self.send(Command::AnswerDns {
+            pod,
+            first,
+            captures,
+            released,
+        });
     }
 
     /// The flows of this thread that need leave to enter a pod.
@@ -138,8 +152,14 @@ async fn obey(context: Rc<ThreadContext>, mut inbox: UnboundedReceiver<Command>)
             } => {
                 let _ = taken.send(take(&context, pod, listeners));
             }
-            Command::AnswerDns(pod, sockets, released) => {
-                tokio::task::spawn_local(dns::serve(context.clone(), pod, sockets, released));
+            Command::AnswerDns {
+                pod,
+                first,
+                captures,
+                released,
+            } => {
+                let serving = dns::serve(context.clone(), pod, first, captures, released);
+                tokio::task::spawn_local(serving);
             }
             Command::Withdraw(pod) => withdraw(&context, &pod),
             Command::TakeBack(withdrawal, reason) => {

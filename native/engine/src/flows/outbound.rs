@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use ambit_intercept::OWN_MARK;
 use ambit_intercept::sockets::{prepare_accepted, prepare_local_leg};
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use super::capacity::{Place, Places};
@@ -13,7 +15,7 @@ use super::context::{Pod, ThreadContext, canonical};
 use super::join::join;
 use super::node_local::Neighbour;
 use super::refusal::{Reason, Refused};
-use super::route::{Upstream, find};
+use super::route::{Dialler, Upstream, find};
 use super::tunnel::TunnelStream;
 use crate::api::Transport;
 use crate::dns;
@@ -31,7 +33,8 @@ pub async fn serve(
     let Ok(destination) = socket.local_addr().map(canonical) else {
         return context.count(Reason::Socket);
     };
-    if is_direct(&pod, destination) {
+    let mark = SockRef::from(&socket).mark().unwrap_or_default();
+    if is_direct(&pod, destination, mark) {
         reset(&socket);
         return context.count(Reason::DirectConnection);
     }
@@ -46,10 +49,10 @@ pub async fn serve(
     }
     prepare_local_leg(&socket);
     if destination.port() == dns::PORT && pod.spec().dns_capture {
-        return dns::serve_stream(context, pod, socket, destination, || place.widen()).await;
+        return dns::serve_stream(context, pod, socket, description, || place.widen()).await;
     }
     // Boxed, so that an open flow does not go on holding what only finding its way took.
-    let finding = find(&context, &pod, &mut description);
+    let finding = find(&context, &pod, dialler(mark), &mut description);
     let finding = while_wanted(reset_by_client(&socket), finding);
     match Box::pin(pod.while_here(finding)).await {
         Err(refused) => {
@@ -106,9 +109,18 @@ async fn relay(
     }
 }
 
-/// A captured connection is always for somebody else's address; one to the pod's own came to our port by itself.
-fn is_direct(pod: &Pod, destination: SocketAddr) -> bool {
-    destination.ip().is_loopback() || pod.has_address(destination.ip())
+/// A captured connection is marked and always for somebody else's address; any other came to our port by itself, perhaps from
+/// outside, where a mark is lost with the namespace that it was made in.
+fn is_direct(pod: &Pod, destination: SocketAddr, mark: u32) -> bool {
+    mark & pod.mark == 0 || destination.ip().is_loopback() || pod.has_address(destination.ip())
+}
+
+fn dialler(mark: u32) -> Dialler {
+    if mark & OWN_MARK == 0 {
+        Dialler::Anybody
+    } else {
+        Dialler::Proxy
+    }
 }
 
 fn describe(

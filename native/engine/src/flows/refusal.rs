@@ -56,6 +56,8 @@ reasons! {
     ForeignAuthority = "foreign_authority",
     /// Came for an address of the namespace that is not one of the pod's.
     ForeignAddress = "foreign_address",
+    /// Asked for the control plane by a socket that a proxy may dial for its clients, too.
+    NotTheProxysOwn = "not_the_proxys_own",
     /// To be handed over to a port that the pod's own processes could connect to as well.
     Unguarded = "unguarded",
     PodGone = "pod_gone",
@@ -131,7 +133,7 @@ impl Refused {
 
 fn flags(reason: Reason) -> ResponseFlags {
     match reason {
-        Reason::PolicyDenied | Reason::Denied => ResponseFlags::Deny,
+        Reason::PolicyDenied | Reason::Denied | Reason::NotTheProxysOwn => ResponseFlags::Deny,
         Reason::ConnectFailed
         | Reason::NoEndpoint
         | Reason::UnsafeEndpoint

@@ -29,9 +29,18 @@ pub enum Upstream {
     Stream(TunnelStream),
 }
 
+/// Who made a captured connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialler {
+    Anybody,
+    /// The pod's proxy, for itself and not for one of its clients.
+    Proxy,
+}
+
 pub async fn find(
     context: &Rc<ThreadContext>,
     pod: &Arc<Pod>,
+    dialler: Dialler,
     description: &mut FlowDescription,
 ) -> Result<Upstream, Refused> {
     let _pass = pod.begin_flow()?;
@@ -65,6 +74,11 @@ pub async fn find(
                 endpoint,
             };
             to_endpoint(context, pod, &route, description).await
+        }
+        // What is sent there is believed to be the proxy's, and answered with all that the proxy knows of its tenants.
+        OutboundAction::Relay(_) if dialler != Dialler::Proxy => {
+            let message = "only the proxy's own stream goes to the control plane: start it with this version's bootstrap";
+            Err(Refused::new(Reason::NotTheProxysOwn, message))
         }
         OutboundAction::Relay(relay) => {
             let stream = dial_tls(&context.shared, pod, relay, description).await?;

@@ -17,7 +17,7 @@ pub use buffers::{Buffer, ReadSize};
 pub use error::LegError;
 use pump::Pump;
 pub use stream_leg::stream_leg;
-pub use tcp_leg::{receive, reset, tcp_leg};
+pub use tcp_leg::{TcpSink, TcpSource, receive, reset, tcp_leg};
 pub use tls_leg::tls_leg;
 
 /// Chunks taken from one side and not yet given to the other.

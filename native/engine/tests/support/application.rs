@@ -2,8 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -69,8 +72,9 @@ pub fn act_as_child() -> bool {
     match words[0] {
         "serve" => serve(words[1].parse().unwrap()),
         "proxy" => proxy(),
-        "call" => println!("SAYS {}", call(words[1].parse().unwrap(), || ())),
-        "hold" => println!("SAYS {}", call(words[1].parse().unwrap(), wait_for_word)),
+        "call" => println!("SAYS {}", call(words[1].parse().unwrap(), 0, || ())),
+        "prioritised" => println!("SAYS {}", call(words[1].parse().unwrap(), 5, || ())),
+        "hold" => println!("SAYS {}", call(words[1].parse().unwrap(), 0, wait_for_word)),
         other => panic!("no such application: {other}"),
     }
     true
@@ -138,9 +142,9 @@ fn wait_for_word() {
     let _ = std::io::stdin().read_to_string(&mut String::new());
 }
 
-fn call(destination: SocketAddr, connected: impl Fn()) -> String {
+fn call(destination: SocketAddr, priority: u32, connected: impl Fn()) -> String {
     let exchange = || {
-        let mut stream = TcpStream::connect_timeout(&destination, PATIENCE)?;
+        let mut stream = connect(destination, priority)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         // A reset that is here already makes this and the shutdown say ENOTCONN; reading tells it as what it is.
         match stream.peer_addr() {
@@ -154,4 +158,22 @@ fn call(destination: SocketAddr, connected: impl Fn()) -> String {
         stream.read_to_string(&mut reply).map(|_| reply)
     };
     exchange().unwrap_or_else(|error| format!("error {:?}", error.kind()))
+}
+
+/// `priority` is SO_PRIORITY, by which a proxy tells its own connections from those of its clients.
+fn connect(destination: SocketAddr, priority: u32) -> std::io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(destination), Type::STREAM, None)?;
+    // SAFETY: the option is an int, which lives through the call.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PRIORITY,
+            (&raw const priority).cast(),
+            size_of::<u32>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(set, 0, "anybody may set priorities up to 6");
+    socket.connect_timeout(&destination.into(), PATIENCE)?;
+    Ok(socket.into())
 }

@@ -50,6 +50,25 @@ fn run(command: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Ports that TCP sockets of a namespace listen on.
+pub fn listening(netns: &str) -> Vec<u16> {
+    let text = run(&format!("ip netns exec {netns} ss -Hltn"));
+    let port = |line: &str| {
+        line.split_whitespace()
+            .nth(3)?
+            .rsplit(':')
+            .next()?
+            .parse()
+            .ok()
+    };
+    text.lines().filter_map(port).collect()
+}
+
+/// As an administrator may who has the right to.
+pub fn destroy_udp_sockets(netns: &str) {
+    run(&format!("ip netns exec {netns} ss -K -aun"));
+}
+
 /// One more address on a pod's link, as a second network gives it.
 pub fn add_address(netns: &str, address: &str) {
     run(&format!("ip -n {netns} addr add {address} dev eth0"));
@@ -203,6 +222,17 @@ impl Mesh {
         self.nodes[pod.node].engine.enrol(spec).unwrap();
     }
 
+    /// A pod of the first node that takes connections from outside itself.
+    pub fn gateway(&mut self, host: u8) -> usize {
+        let pod = self.pod(host, 0);
+        let spec = PodSpec {
+            bypass_inbound: true,
+            ..self.spec(&self.pods[pod])
+        };
+        self.nodes[0].engine.enrol(spec).unwrap();
+        pod
+    }
+
     /// A pod with a proxy, which takes connections for others.
     pub fn waypoint(&mut self, host: u8, node: usize) -> usize {
         let waypoint = self.enrol(host, node, true);
@@ -245,6 +275,7 @@ impl Mesh {
             probe_ports: vec![],
             handover: false,
             dns_capture: false,
+            bypass_inbound: false,
         }
     }
 
@@ -274,7 +305,16 @@ impl Mesh {
 
     /// What a client in `netns` got from `destination`.
     pub fn call(&self, netns: &str, destination: SocketAddr) -> String {
-        let mut child = spawn(netns, &format!("call {destination}"));
+        self.ask(netns, &format!("call {destination}"))
+    }
+
+    /// The same on a socket that says it is a proxy's own.
+    pub fn call_for_itself(&self, netns: &str, destination: SocketAddr) -> String {
+        self.ask(netns, &format!("prioritised {destination}"))
+    }
+
+    fn ask(&self, netns: &str, what: &str) -> String {
+        let mut child = spawn(netns, what);
         let line = first_line(&mut child);
         let _ = child.wait();
         line

@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use socket2::SockRef;
 
 use super::{LookupTemplate, new_listener_map};
-use crate::abi::{Address, COUNTERS, ListenerKind, LookupConfig, bytes_of};
+use crate::abi::{
+    Address, COUNTERS, LOOKUP_BYPASS, LOOKUP_GUARDED, ListenerKind, LookupConfig, bytes_of,
+};
 use crate::bpf;
 use crate::hooks::SharedMaps;
 use crate::listeners;
@@ -77,6 +79,10 @@ struct Bench {
 
 /// `None` without root.
 fn bench(threads: usize) -> Option<Bench> {
+    bench_with(threads, 0)
+}
+
+fn bench_with(threads: usize, flags: u32) -> Option<Bench> {
     const HASH: u32 = 1;
     const PER_CPU_ARRAY: u32 = 6;
     const SOCKHASH: u32 = 18;
@@ -119,6 +125,7 @@ fn bench(threads: usize) -> Option<Bench> {
         pod_cookie: POD,
         threads: threads as u32,
         address_count: 2,
+        flags,
         ..LookupConfig::default()
     };
     for (slot, address) in config.addresses.iter_mut().zip(["10.9.0.2", "fd09::2"]) {
@@ -238,6 +245,35 @@ fn a_published_probe_passes_for_its_own_pod_and_tuple_only() {
     let hbone = syn(("10.9.0.1", 5000), ("10.9.0.2", 15008));
     bench.publish(&hbone, POD);
     assert_eq!(bench.decide(&hbone), (PASS, Some(ListenerKind::Hbone)));
+}
+
+#[test]
+fn where_inbound_is_bypassed_only_tunnels_have_a_listener() {
+    let Some(bench) = bench_with(1, LOOKUP_BYPASS) else {
+        return;
+    };
+    use ListenerKind::Hbone;
+    let from = ["10.9.0.9", "fd09::9"].map(|source| (source, 4000));
+    for (port, expected) in [(80, None), (15008, Some(Hbone)), (15088, None)] {
+        let four = bench.decide(&syn(from[0], ("10.9.0.2", port)));
+        let six = bench.decide(&syn(from[1], ("fd09::2", port)));
+        assert_eq!([four, six], [(PASS, expected); 2], "{port}");
+    }
+}
+
+#[test]
+fn a_bypass_spares_the_guarded_ports_of_a_proxy() {
+    let Some(bench) = bench_with(1, LOOKUP_BYPASS | LOOKUP_GUARDED) else {
+        return;
+    };
+    for (port, expected) in [
+        (80, None),
+        (15000, Some(ListenerKind::Plaintext)),
+        (15088, Some(ListenerKind::Plaintext)),
+    ] {
+        let decided = bench.decide(&syn(("10.9.0.9", 4000), ("10.9.0.2", port)));
+        assert_eq!(decided, (PASS, expected), "{port}");
+    }
 }
 
 #[test]

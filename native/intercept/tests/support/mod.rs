@@ -132,6 +132,7 @@ impl Rig {
             addresses: vec![v4, v6],
             probe_ports: vec![],
             guarded: false,
+            bypass_inbound: false,
         };
         ScratchPod {
             network,
