@@ -1,7 +1,7 @@
 # The two commands of the README are `demo` and `test`; each builds what it needs first.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: build demo test bench bench-quick bench-scale bench-waypoint soak lint format clean image cluster cluster-down test-cluster
+.PHONY: build demo test bench bench-quick bench-scale bench-waypoint bench-dns soak lint format clean image cluster cluster-down test-cluster
 
 build:
 	@scripts/build.sh
@@ -43,6 +43,9 @@ bench-scale:
 
 bench-waypoint:
 	@scripts/bench-waypoint.sh
+
+bench-dns:
+	@scripts/bench-dns.sh
 
 lint:
 	@scripts/lint.sh

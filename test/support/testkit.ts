@@ -75,6 +75,18 @@ export interface PingPongResult {
   readonly p99: number;
 }
 
+/** Name queries; times in microseconds. */
+export interface NamesResult {
+  readonly answered: number;
+  readonly lost: number;
+  /** Answers without an address. */
+  readonly wrong: number;
+  readonly failures: readonly string[];
+  readonly rate: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
 export interface StreamResult {
   readonly bytes: number;
   readonly failures: readonly string[];
@@ -132,6 +144,15 @@ export async function storm(netns: string, args: readonly string[], timeout = 12
 
 export async function pingPong(netns: string, args: readonly string[], timeout = 60_000): Promise<PingPongResult> {
   return runOne<PingPongResult>(netns, ['pingpong', ...args], timeout);
+}
+
+export async function askNames(
+  netns: string,
+  server: string,
+  name: string,
+  options: readonly string[] = [],
+): Promise<NamesResult> {
+  return runOne<NamesResult>(netns, ['names', server, name, ...options], 60_000);
 }
 
 export async function stream(netns: string, args: readonly string[], timeout = 60_000): Promise<StreamResult> {

@@ -13,6 +13,7 @@ mod fetch;
 mod histogram;
 mod hold;
 mod idle;
+mod names;
 mod pingpong;
 mod report;
 mod scan;
@@ -72,6 +73,11 @@ const COMMANDS: &[Command] = &[
         name: "stream",
         help: stream::HELP,
         run: stream::run,
+    },
+    Command {
+        name: "names",
+        help: names::HELP,
+        run: names::run,
     },
     Command {
         name: "idle",

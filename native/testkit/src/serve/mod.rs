@@ -18,13 +18,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::Outcome;
 use crate::address::expand;
 use crate::args::{Arguments, Usage};
+use crate::names;
 use crate::report::{error_name, line};
 use crate::system::{self, Epoll};
 use behaviour::Behaviour;
 use session::{Session, Step};
 
 pub const HELP: &str = "serve BEHAVIOUR@ADDRESS… [--name NAME] [--threads N] [--duration MS] [--reuse-port] [--v6-only] [--backlog N]: \
-echo | whoami | sink | source | close (echo once, then close first) | reset (read once, then RST) | slow (1 KiB per 50 ms) | udp-echo; \
+echo | whoami | sink | source | close (echo once, then close first) | reset (read once, then RST) | slow (1 KiB per 50 ms) | udp-echo | udp-names (answers every name query); \
 prints a ready line, ends with its input or after the duration";
 
 /// How often a thread looks whether it is over.
@@ -75,7 +76,18 @@ pub fn run(mut arguments: Arguments) -> Outcome {
     Ok(true)
 }
 
-type Opened = (Vec<Listener>, Vec<UdpSocket>);
+/// What becomes of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Datagrams {
+    Echo,
+    Names,
+}
+
+impl Datagrams {
+    const ALL: [(&'static str, Self); 2] = [("udp-echo", Self::Echo), ("udp-names", Self::Names)];
+}
+
+type Opened = (Vec<Listener>, Vec<(Datagrams, UdpSocket)>);
 
 fn open_all(words: &[String], settings: &Settings) -> Result<io::Result<Opened>, Usage> {
     let mut wanted = Vec::new();
@@ -94,8 +106,11 @@ fn open_all(words: &[String], settings: &Settings) -> Result<io::Result<Opened>,
     }
     let mut opened = (Vec::new(), Vec::new());
     for (behaviour, address) in wanted {
-        let result = if behaviour == "udp-echo" {
-            UdpSocket::bind(address).map(|socket| opened.1.push(socket))
+        let datagrams = Datagrams::ALL
+            .into_iter()
+            .find(|(name, _)| *name == behaviour);
+        let result = if let Some((_, kind)) = datagrams {
+            UdpSocket::bind(address).map(|socket| opened.1.push((kind, socket)))
         } else {
             let behaviour = behaviour
                 .parse()
@@ -135,28 +150,33 @@ fn listen(behaviour: Behaviour, address: SocketAddr, settings: &Settings) -> io:
     })
 }
 
-fn listed(listeners: &[Listener], datagrams: &[UdpSocket]) -> Vec<String> {
+fn listed(listeners: &[Listener], datagrams: &[(Datagrams, UdpSocket)]) -> Vec<String> {
     let streams = listeners
         .iter()
         .take(64)
         .map(|listener| format!("{}@{}", listener.behaviour.name(), listener.address));
     let udp = datagrams
         .iter()
-        .filter_map(|socket| socket.local_addr().ok())
-        .map(|address| format!("udp-echo@{address}"));
+        .filter_map(|(kind, socket)| Some((kind, socket.local_addr().ok()?)))
+        .filter_map(|(kind, address)| {
+            let (name, _) = Datagrams::ALL
+                .into_iter()
+                .find(|(_, known)| known == kind)?;
+            Some(format!("{name}@{address}"))
+        });
     streams.chain(udp).collect()
 }
 
 fn serve(
     listeners: Arc<Vec<Listener>>,
-    datagrams: Vec<UdpSocket>,
+    datagrams: Vec<(Datagrams, UdpSocket)>,
     name: String,
     threads: usize,
     duration: Duration,
 ) {
     let deadline = Instant::now() + duration;
-    for socket in datagrams {
-        thread::spawn(move || answer_datagrams(&socket));
+    for (kind, socket) in datagrams {
+        thread::spawn(move || answer_datagrams(&socket, kind));
     }
     for _ in 0..threads {
         let (listeners, name) = (Arc::clone(&listeners), name.clone());
@@ -173,11 +193,17 @@ fn serve(
     crate::idle::wait_for_end_of_input(duration);
 }
 
-fn answer_datagrams(socket: &UdpSocket) {
+fn answer_datagrams(socket: &UdpSocket, kind: Datagrams) {
     let mut buffer = [0_u8; 64 * 1024];
     while let Ok((count, from)) = socket.recv_from(&mut buffer) {
-        // A datagram that cannot be answered is lost, as datagrams are.
-        let _ = socket.send_to(&buffer[..count], from);
+        let length = match kind {
+            Datagrams::Echo => Some(count),
+            Datagrams::Names => names::answer(&mut buffer, count),
+        };
+        if let Some(length) = length {
+            // A datagram that cannot be answered is lost, as datagrams are.
+            let _ = socket.send_to(&buffer[..length], from);
+        }
     }
 }
 
