@@ -6,7 +6,7 @@ import { parseCertificates, pemBlocks } from './pem.ts';
 export interface CertificateChain {
   /** PEM: the server's own certificate, then who has signed it, and so on. */
   readonly chain: string;
-  /** PEM. */
+  /** PEM: the one that fits, and nothing else that stood beside it. */
   readonly key: string;
   readonly leaf: X509Certificate;
   /** Of several certificates of one server each has another one. */
@@ -37,7 +37,7 @@ export function readChain(chainText: string, keyText: string): CertificateChain 
   const isOrdered = ordered.every((certificate, index) => certificate === certificates[index]);
   return {
     chain: ordered.map((certificate) => certificate.toString()).join(''),
-    key: keyText,
+    key: key.export({ type: 'pkcs8', format: 'pem' }).toString(),
     leaf,
     keyType,
     remarks: isOrdered

@@ -58,10 +58,11 @@ export function wholly(
   };
 }
 
-/** Whoever cannot see a namespace is not told what is in it. */
+/** Whoever cannot see a namespace is not told what is in it, but for the Gateway that he names himself. */
 export function holder(claim: Pick<Claim, 'resource' | 'servers'> | undefined, asking: GatewayServer): string {
   const [server] = claim?.servers ?? [];
   if (claim === undefined || server === undefined) return 'another document';
   if (claim.resource === asking.resource) return 'another one of the same document';
-  return server.namespace === asking.namespace ? claim.resource : 'a document of another namespace';
+  const isParent = server.kind === 'Gateway' && isOfGatewayApi(asking);
+  return isParent || server.namespace === asking.namespace ? claim.resource : 'a document of another namespace';
 }

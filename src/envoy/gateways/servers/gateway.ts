@@ -70,7 +70,7 @@ function readAll(
   const read = listeners.map((listener, index): ReadListener => {
     const field = `spec.listeners[${index}]`;
     if (listeners.findIndex(({ name }) => name === listener.name) < index) return sameName(listener.name, field);
-    const clients = clientsOf(gateway, listener.port);
+    const clients = clientsOf(gateway, listener.port, owner.kind !== 'Gateway');
     return readListener(listener, field, owner, {
       from: gatewayGrant(owner.kind, owner.namespace),
       lookups,
@@ -97,7 +97,7 @@ function sameName(section: string, field: string): ReadListener {
 }
 
 /** Of a port, else of all; `validation` that is not there takes it back for a port. */
-function clientsOf({ metadata, spec }: GatewayDocument, port: number): ClientValidation | null {
+function clientsOf({ metadata, spec }: GatewayDocument, port: number, isImposed: boolean): ClientValidation | null {
   const { frontend } = spec.tls;
   if (frontend === null) return null;
   const from = gatewayGrant('Gateway', metadata.namespace);
@@ -105,5 +105,5 @@ function clientsOf({ metadata, spec }: GatewayDocument, port: number): ClientVal
   const own = frontend.perPort[index];
   const validation = own === undefined ? frontend.default.validation : own.tls.validation;
   const field = own === undefined ? 'spec.tls.frontend.default' : `spec.tls.frontend.perPort[${index}].tls`;
-  return validation === null ? null : { validation, from, field: `${field}.validation` };
+  return validation === null ? null : { validation, from, field: `${field}.validation`, isImposed };
 }

@@ -126,7 +126,9 @@ function isForItselfOnly(bind: string | null): boolean {
   return bind.startsWith('unix:') || (address !== null && specialKind(address) === 'loopback');
 }
 
-function tellUnused({ bind, defaultEndpoint }: IstioServerDocument, field: string, notes: Notes): void {
+function tellUnused({ bind, defaultEndpoint, port }: IstioServerDocument, field: string, notes: Notes): void {
+  if (port.targetPort !== undefined)
+    notes.unsupported(`${field}.port.targetPort`, 'no effect: the Service of the gateway’s pods says it');
   if (bind !== null && bind !== '' && bind !== '0.0.0.0' && bind !== '::')
     notes.unsupported(`${field}.bind`, 'no effect: every address of the pod is listened on');
   if (defaultEndpoint !== null) notes.unsupported(`${field}.defaultEndpoint`, 'no effect: routes say where it goes');

@@ -19,6 +19,8 @@ export interface ClientValidation {
   readonly from: GrantedFrom;
   /** Where it stands, for messages. */
   readonly field: string;
+  /** A Gateway says it of listeners that somebody else adds: what these say themselves makes it no laxer. */
+  readonly isImposed: boolean;
 }
 
 export interface TlsContext {
@@ -142,8 +144,15 @@ function clientsOf(mode: string | null, certificate: SecretReference | null, con
   if (clients !== null) return validatedClients(mode, clients, context);
   if (mode === null || !mutualModes.includes(mode) || certificate === null)
     return { asked: null, failed: false, problems: [] };
-  const roots: SecretReference = { ...certificate, use: 'roots', suffix: '-cacert' };
-  return { asked: asking(roots, mode === 'MUTUAL'), failed: false, problems: [] };
+  return { asked: asking(rootsBeside(certificate, context), mode === 'MUTUAL'), failed: false, problems: [] };
+}
+
+/** The Secret beside that of the certificate, where it may be named, too. */
+function rootsBeside(certificate: SecretReference, { from, lookups }: TlsContext): SecretReference {
+  const { name, namespace } = certificate;
+  const to = { group: '', kind: 'Secret', namespace: namespace ?? from.namespace, name: `${name}-cacert` };
+  const mayName = to.namespace === from.namespace || lookups.granted(from, to);
+  return { ...certificate, use: 'roots', ...(mayName ? { suffix: '-cacert' } : {}) };
 }
 
 function validatedClients(mode: string | null, clients: ClientValidation, context: TlsContext): AskedClients {
@@ -158,7 +167,7 @@ function validatedClients(mode: string | null, clients: ClientValidation, contex
   const lax = validation.mode === 'AllowInsecureFallback';
   if (lax)
     context.notes.unsupported(`${field}.mode`, 'a client may have no certificate, but one that is wrong is refused');
-  const required = mode === 'MUTUAL' || (!lax && mode !== 'OPTIONAL_MUTUAL');
+  const required = mode === 'MUTUAL' || (!lax && (clients.isImposed || mode !== 'OPTIONAL_MUTUAL'));
   return { asked: asking(first, required), failed: false, problems };
 }
 

@@ -122,10 +122,15 @@ function tlsOf({ tls }: ListenerDocument, protocol: Protocol, context: TlsContex
 }
 
 /** What a Gateway says of certificates of clients is for requests; a listener's own word is for whatever it carries. */
-function clientsOf(tls: ListenerTlsDocument, protocol: Protocol, context: TlsContext): TlsContext['clients'] {
+function clientsOf(
+  tls: ListenerTlsDocument,
+  protocol: Protocol,
+  { clients, from, field }: TlsContext,
+): TlsContext['clients'] {
+  const ofGateway = protocol === 'https' ? clients : null;
   const { frontendValidation: validation } = tls;
-  if (validation !== null) return { validation, from: context.from, field: `${context.field}.frontendValidation` };
-  return protocol === 'https' ? context.clients : null;
+  if (validation === null || ofGateway?.isImposed === true) return ofGateway;
+  return { validation, from, field: `${field}.frontendValidation`, isImposed: false };
 }
 
 function supportedKinds({ tls }: ListenerDocument, protocol: Protocol): readonly string[] {

@@ -36,35 +36,33 @@ export function settlePorts(servers: readonly GatewayServer[]): Settlement {
   };
 }
 
-interface PortSettlement {
-  readonly port: SettledPort | null;
+interface Served {
+  /** null: nobody gets anything. */
+  readonly serves: SettledPort['serves'] | null;
   readonly conflicts: readonly ServerConflict[];
 }
 
-function settlePort(number: number, claims: readonly Claim[]): PortSettlement {
+function settlePort(number: number, claims: readonly Claim[]) {
   const { family, heard, conflicts } = chooseFamily(claims);
-  const port = (serves: SettledPort['serves'], more: readonly ServerConflict[]): PortSettlement => ({
-    port: { number, serves },
-    conflicts: [...conflicts, ...more],
-  });
+  const { serves, conflicts: lost } = serve(family, heard);
+  return { port: serves === null ? null : { number, serves }, conflicts: [...conflicts, ...lost] };
+}
+
+function serve(family: Family | null, claims: readonly Claim[]): Served {
   switch (family) {
     case null:
-      return { port: null, conflicts };
+      return { serves: null, conflicts: [] };
     case 'http': {
-      const { servers, conflicts: lost } = settleRequests(heard);
-      return servers.length === 0
-        ? { port: null, conflicts: [...conflicts, ...lost] }
-        : port({ kind: 'http', servers }, lost);
+      const { servers, conflicts } = settleRequests(claims);
+      return { serves: servers.length === 0 ? null : { kind: 'http', servers }, conflicts };
     }
     case 'tls': {
-      const { sites, conflicts: lost } = settleTls(heard);
-      return sites.length === 0
-        ? { port: null, conflicts: [...conflicts, ...lost] }
-        : port({ kind: 'tls', sites }, lost);
+      const { sites, conflicts } = settleTls(claims);
+      return { serves: sites.length === 0 ? null : { kind: 'tls', sites }, conflicts };
     }
     case 'tcp': {
-      const { server, conflicts: lost } = settleConnections(heard);
-      return server === null ? { port: null, conflicts: [...conflicts, ...lost] } : port({ kind: 'tcp', server }, lost);
+      const { server, conflicts } = settleConnections(claims);
+      return { serves: server === null ? null : { kind: 'tcp', server }, conflicts };
     }
   }
 }

@@ -2,9 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import type { GatewayServer, ServerTlsTerms } from '../server.ts';
 import { holder } from './claims.ts';
 import type { Claim, ServerConflict } from './claims.ts';
-import { closedTerms } from './owner.ts';
 import { ambiguousHosts, lostOf, withoutLost } from './kept-hosts.ts';
 import type { LostHost } from './kept-hosts.ts';
+import { closedTerms } from './owner.ts';
 
 /** What is served under some names that clients say when TLS begins. */
 export interface TlsSite {
@@ -41,8 +41,7 @@ export function settleTls(claims: readonly Claim[]): {
   const conflicts: ServerConflict[] = [];
   for (const claim of claims) {
     const ambiguous = ambiguousHosts(claim);
-    const shut = [...ambiguous].filter((name) => !names.has(name)).map((name) => closedSite(name, claim));
-    sites.push(...shut.flat());
+    sites.push(...[...ambiguous].filter((name) => !names.has(name)).flatMap((name) => closedSite(name, claim)));
     for (const server of claim.servers) {
       const joined = sameSite(server, names);
       if (joined !== null) {
@@ -99,7 +98,7 @@ function lostName(
   const rivals = (before?.claim ?? claim).servers.filter((each) => each !== server && uniqueNames(each).includes(name));
   const differ = rivals.some(({ tls }) => (tls === 'passthrough') !== (server.tls === 'passthrough'));
   const reason = differ ? 'ProtocolConflict' : 'HostnameConflict';
-  const what = differ ? 'where TLS ends elsewhere than here' : 'which has it';
+  const how = differ ? ', and TLS of one name cannot both end here and go through' : '';
   const who = holder(before?.claim ?? claim, server);
-  return [{ host: name, reason, message: `${name} on port ${server.port} belongs to ${who}, ${what}` }];
+  return [{ host: name, reason, message: `${name} on port ${server.port} belongs to ${who}${how}` }];
 }

@@ -70,6 +70,12 @@ void describe('a certificate', () => {
     assert.deepEqual(remarks, []);
   });
 
+  test('has its key alone, whatever stands beside that', () => {
+    const { secret: found } = certificateOf(pair(server.certificate, `${server.key}${stranger.key}`));
+    assert.equal(found.key.match(/BEGIN/g)?.length, 1);
+    assert.ok(createPrivateKey(found.key).equals(server.privateKey));
+  });
+
   test('that does not stand first is put there, and those after it in order, and that is told', () => {
     const mixed = root.certificate + stranger.certificate + intermediate.certificate + server.certificate;
     const { secret: found, remarks } = certificateOf(pair(mixed));

@@ -317,6 +317,18 @@ void describe('certificates of clients', () => {
     });
   }
 
+  test('are measured by the Secret beside one of another namespace only where that may be named, too', () => {
+    const tls = {
+      certificateRefs: [{ namespace: 'certs', name: 'web' }],
+      options: { 'gateway.istio.io/tls-terminate-mode': 'MUTUAL' },
+    };
+    const only = (...names: readonly string[]) => ({
+      granted: (_: GrantedFrom, { name }: GrantedTo) => names.includes(name),
+    });
+    assert.equal(clientsOf(read(https(tls), {}, only('web')))?.roots.suffix, undefined);
+    assert.equal(clientsOf(read(https(tls), {}, only('web', 'web-cacert')))?.roots.suffix, '-cacert');
+  });
+
   test('are not taken back by an option', () => {
     const options = { 'gateway.istio.io/tls-terminate-mode': 'SIMPLE' };
     assert.equal(clientsOf(read(https({ options }), ofGateway()))?.required, true);
@@ -383,6 +395,19 @@ void describe('a ListenerSet', () => {
     const [server] = listenerSetServers(listenerSet([https()], { namespace: 'team' }), parent, nothing).servers;
     assert.ok(server !== undefined && server.tls !== null && server.tls !== 'passthrough');
     assert.equal(server.tls.clients?.roots.namespace, 'shop');
+  });
+
+  test('cannot ask less of clients than its Gateway does', () => {
+    const caCertificateRefs = [{ group: '', kind: 'ConfigMap', name: 'roots' }];
+    const parent = gateway([], { tls: { frontend: { default: { validation: { caCertificateRefs } } } } });
+    for (const own of [
+      { options: { 'gateway.istio.io/tls-terminate-mode': 'OPTIONAL_MUTUAL' } },
+      { frontendValidation: { caCertificateRefs: [{ group: '', kind: 'ConfigMap', name: 'own' }] } },
+    ]) {
+      const [server] = listenerSetServers(listenerSet([https(own)], { namespace: 'team' }), parent, nothing).servers;
+      assert.ok(server !== undefined && server.tls !== null && server.tls !== 'passthrough');
+      assert.deepEqual([server.tls.clients?.required, server.tls.clients?.roots.name], [true, 'roots']);
+    }
   });
 
   test('names its Gateway, in its own namespace where it says none', () => {

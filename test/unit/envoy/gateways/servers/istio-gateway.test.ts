@@ -166,6 +166,11 @@ void describe('a server of an Istio Gateway', () => {
     assert.match(messages, /bind: no effect/);
     assert.match(messages, /defaultEndpoint: no effect/);
   });
+
+  test('with another port for its pods has none, and says so', () => {
+    const { messages } = read(server('HTTP', null, { port: { number: 80, protocol: 'HTTP', targetPort: 8080 } }));
+    assert.match(messages, /port\.targetPort: no effect/);
+  });
 });
 
 void describe('TLS of an Istio Gateway', () => {

@@ -191,6 +191,16 @@ void describe('hosts of requests', () => {
   });
 });
 
+void describe('a ListenerSet', () => {
+  test('is told that its own Gateway has what it asks for, wherever that is', () => {
+    const { messages } = settle(
+      server({ kind: 'Gateway', namespace: 'infra', name: 'edge' }),
+      server({ kind: 'ListenerSet', name: 'set' }),
+    );
+    assert.match(messages, /belongs to Gateway infra\/edge/);
+  });
+});
+
 void describe('names of TLS', () => {
   const tls = (name: string, fields: Asked = {}) => server({ name, protocol: 'https', hosts: ['a.b'], ...fields });
 
