@@ -99,6 +99,7 @@ export class Control {
         logger: logging.component('keys'),
       }),
       captured: this.#site.captured,
+      followed: this.#site.followed,
       extend: (parts) => this.#deriveProxies(parts),
       store: this.#store,
       timers,

@@ -42,6 +42,7 @@ export function manifestSite(dependencies: ManifestSiteDependencies): ControlSit
     presence: input,
     captured: 'wanted',
     follow: null,
+    followed: null,
     problems: () => [],
     openAuthority: () => openAuthority(settings.ca, settings.stateDir, logging.component('control')),
     openVerifier: async (pods) => ownTokens(await loadTokenKeys(settings.stateDir), pods, timers),

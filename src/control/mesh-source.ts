@@ -16,6 +16,8 @@ import type { ResourceStore } from './resources/resource-store.ts';
 export interface MeshSourceDependencies {
   readonly input: MeshInput;
   readonly captured: Captured;
+  /** Resolves when the documents have come that others name, or after a while; null: all come by themselves. */
+  readonly followed: ((signal: AbortSignal) => Promise<void>) | null;
   /** What else is made of the documents. */
   readonly extend: Extend;
   readonly store: ResourceStore;
@@ -51,9 +53,9 @@ export class MeshSource {
     return this.#derivation.bound;
   }
 
-  /** Resolves when the first documents are in force. @throws what the input throws */
+  /** Resolves when the first documents are in force, with those that they name. @throws what the input throws */
   async start(signal: AbortSignal): Promise<void> {
-    const { input, logger, metrics } = this.#dependencies;
+    const { input, followed, logger, metrics } = this.#dependencies;
     const pump = new StatePump({
       derive: async (changes) => {
         const stop = metrics.deriveSeconds.startTimer();
@@ -72,6 +74,10 @@ export class MeshSource {
     // Announced even where they equal the defaults: nothing was sent of them yet.
     await this.#apply({ ...staged.commit(), settingsChanged: true });
     pump.open();
+    // A proxy that comes back to another control plane must not be told that its certificates are gone.
+    if (followed === null) return;
+    await followed(signal);
+    await pump.idle();
   }
 
   /** Every step from documents to what is served. */

@@ -21,6 +21,8 @@ export interface ControlSite {
    * `ConfigMap shop/roots`. Each comes as a document, or as an `UnreadableObject`. null: all documents come by themselves.
    */
   readonly follow: ((references: ReadonlySet<string>) => void) | null;
+  /** Resolves when each of those that are followed now has come, or after a while that is enough where somebody answers; null likewise. */
+  readonly followed: ((signal: AbortSignal) => Promise<void>) | null;
   /** What cannot be read at all, beside what derivations say of what can be. */
   readonly problems: () => readonly Condition[];
   openAuthority(): Promise<Authority>;

@@ -18,7 +18,7 @@ export class StatePump {
   readonly #dependencies: StatePumpDependencies;
   readonly #waiting = new Map<string, DocumentChange>();
   #open = false;
-  #running = false;
+  #running: Promise<void> | null = null;
 
   constructor(dependencies: StatePumpDependencies) {
     this.#dependencies = dependencies;
@@ -32,17 +32,30 @@ export class StatePump {
   /** To be called when the first state is in force. */
   open(): void {
     this.#open = true;
-    if (!this.#running) void this.#run();
+    this.#wake();
   }
 
   /** Applies changes after what is under way. Errors are logged; the state before stays in force then. */
   submit(changes: DocumentChanges): void {
     for (const change of changes) this.#waiting.set(`${change.kind}/${change.key}`, change);
-    if (this.#open && !this.#running) void this.#run();
+    if (this.#open) this.#wake();
+  }
+
+  /** Resolves when nothing waits, and nothing is under way. */
+  async idle(): Promise<void> {
+    while (this.#running !== null) await this.#running;
+  }
+
+  #wake(): void {
+    if (this.#running !== null || this.#waiting.size === 0) return;
+    this.#running = this.#run().then(() => {
+      this.#running = null;
+      // What came in after the last look.
+      this.#wake();
+    });
   }
 
   async #run(): Promise<void> {
-    this.#running = true;
     while (this.#waiting.size > 0) {
       const changes = [...this.#waiting.values()];
       this.#waiting.clear();
@@ -52,7 +65,6 @@ export class StatePump {
         this.#dependencies.logger.error(errorFields(error), 'an update failed; the state before it stays in force');
       }
     }
-    this.#running = false;
   }
 
   async #derive(changes: DocumentChanges): Promise<StagedState> {

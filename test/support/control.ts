@@ -54,17 +54,17 @@ export class ControlHarness {
   readonly #events = new EventEmitter();
   #ended: Promise<void> = Promise.resolve();
 
-  /** @param ca folder of a CA; its own unless given. @param attend what runs beside serving. @returns once everything is served; `stop` has to follow */
+  /** @param ca folder of a CA; its own unless given. @param parts of its site that are others than those of manifests. @returns once everything is served; `stop` has to follow */
   static async start(
     manifests: readonly Manifest[],
     ca: string | null = null,
-    attend: ControlSite['attend'] = () => Promise.resolve(),
+    parts: Partial<ControlSite> = {},
   ): Promise<ControlHarness> {
     const folder = await mkdtemp(join(tmpdir(), 'ambit-control-'));
     const harness = new ControlHarness(folder, ca);
     await harness.manifests.write('mesh', manifests);
     try {
-      await harness.#start(attend);
+      await harness.#start(parts);
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
       throw error;
@@ -86,7 +86,7 @@ export class ControlHarness {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #start(attend: ControlSite['attend']): Promise<void> {
+  async #start(parts: Partial<ControlSite>): Promise<void> {
     const zero = { xdsPort: 0, plaintextPort: 0, metricsPort: 0, debugPort: 0 };
     const settings = controlPlaneSettings.resolve(
       { ...zero, ...this.#flags, manifests: this.manifests.path, stateDir: this.stateDir, address: '127.0.0.1' },
@@ -104,7 +104,7 @@ export class ControlHarness {
       metrics: this.metrics,
       timers: systemTimers,
     };
-    const site = { ...manifestSite({ ...common, manifests: this.manifests.path }), attend };
+    const site = { ...manifestSite({ ...common, manifests: this.manifests.path }), ...parts };
     const control = new Control({ ...common, site, version: 'test', random: () => 0.5, events: this.#events });
     this.#ended = control.run();
     await Promise.race([control.ready.then((ports) => (this.ports = ports)), this.#ended]);

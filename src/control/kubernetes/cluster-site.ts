@@ -38,6 +38,8 @@ export interface ClusterSiteDependencies {
 
 /** How often what policies have become is compared with what their status says. */
 const STATUS_EVERY_MS = 1000;
+/** How long a start waits for Secrets that are named: where one API server answers for everything else, it does for these. */
+const FOLLOWED_WITHIN_MS = 5000;
 
 /** A mesh of a cluster: documents from its API, a CA in a Secret, tokens of its service accounts. */
 export class ClusterSite implements ControlSite {
@@ -77,6 +79,8 @@ export class ClusterSite implements ControlSite {
   readonly follow = (references: ReadonlySet<string>): void => {
     this.input.follow(references);
   };
+
+  readonly followed = (signal: AbortSignal): Promise<void> => this.input.answered(FOLLOWED_WITHIN_MS, signal);
 
   readonly problems = (): readonly Condition[] =>
     [...this.#problems].map(([resource, message]) => ({

@@ -4,6 +4,7 @@ import { typeUrls } from '../../../src/wds/names.ts';
 import { ControlHarness } from '../../support/control.ts';
 import { namespace, pod, service } from '../../support/manifests.ts';
 import type { Manifest } from '../../support/manifests.ts';
+import { settled } from '../../support/manual-timers.ts';
 import { waitFor } from '../../support/wait.ts';
 import { XdsClient } from '../../support/xds-client.ts';
 
@@ -77,7 +78,8 @@ describe('the control plane', () => {
 });
 
 test('a part that fails before everything is served keeps the control plane from being ready', async () => {
-  const control = await ControlHarness.start(mesh('web'), null, () => Promise.reject(new Error('no port for it')));
+  const attend = (): Promise<void> => Promise.reject(new Error('no port for it'));
+  const control = await ControlHarness.start(mesh('web'), null, { attend });
   try {
     const response = await fetch(`${control.debug}/ready`);
     assert.equal(response.status, 503);
@@ -85,4 +87,25 @@ test('a part that fails before everything is served keeps the control plane from
   } finally {
     await control.stop();
   }
+});
+
+test('nothing is served before the documents that others name have come', async () => {
+  let asked: () => void = () => undefined;
+  const starting = new Promise<void>((resolve) => (asked = resolve));
+  let come: () => void = () => undefined;
+  const followed = (): Promise<void> => {
+    asked();
+    return new Promise((resolve) => (come = resolve));
+  };
+  let ready = false;
+  const started = ControlHarness.start(mesh('web'), null, { followed }).then((control) => {
+    ready = true;
+    return control;
+  });
+  await starting;
+  await settled();
+  assert.equal(ready, false);
+  come();
+  const control = await started;
+  await control.stop();
 });

@@ -101,6 +101,23 @@ suite('from documents to decisions', () => {
     assert.deepEqual(batches, [['a'], ['b', 'c', 'd']]);
   });
 
+  test('is idle when nothing waits, and nothing is under way', async () => {
+    const finish: (() => void)[] = [];
+    const { pump } = newPump({ apply: () => new Promise((resolve) => finish.push(resolve)) });
+    pump.open();
+    await pump.idle();
+    let idle = false;
+    pump.submit([change('a')]);
+    const waiting = pump.idle().then(() => (idle = true));
+    await settled();
+    pump.submit([change('b')]);
+    finish[0]?.();
+    await settled();
+    assert.equal(idle, false);
+    finish[1]?.();
+    await waiting;
+  });
+
   test('of the changes of one document that wait the last one counts', async () => {
     const seen: DocumentChanges[] = [];
     const { pump } = newPump({
