@@ -9,7 +9,7 @@ import { condition, resourceText } from '../../derive/context.ts';
 import type { DerivationParts } from '../../derive/extension.ts';
 import { isExportedTo } from '../../envoy/routes/exports.ts';
 import { fullHostname } from '../../envoy/routes/hosts.ts';
-import { appliesToMesh } from '../../envoy/routes/mesh-gateway.ts';
+import { appliesToMesh, gatewaysNamed } from '../../envoy/routes/mesh-gateway.ts';
 import { virtualHosts } from '../../envoy/routes/virtual-service.ts';
 import type { Condition } from '../../model/workload.ts';
 import type { ServiceAtWaypoint } from './bound-services.ts';
@@ -53,12 +53,14 @@ export class HostedRules {
       name: 'virtual services',
       from: sources.VirtualService,
       hostsOf: (document, domain) => (appliesToMesh(document.spec.gateways) ? virtualHosts(document, domain) : []),
+      isForOthers: ({ metadata, spec }) => gatewaysNamed(spec.gateways, metadata.namespace).length > 0,
     });
     this.#destinationRules = new HostedKind(parts, lookups, {
       kind: 'DestinationRule',
       name: 'destination rules',
       from: sources.DestinationRule,
       hostsOf: ({ metadata, spec }, domain) => [fullHostname(spec.host, metadata.namespace, domain)],
+      isForOthers: () => false,
     });
   }
 
@@ -103,19 +105,23 @@ interface KindOptions<Document> {
   readonly name: string;
   readonly from: Collection<Document>;
   readonly hostsOf: (document: Document, clusterDomain: string) => readonly string[];
+  /** It has its effect elsewhere, too: that it has none at waypoints is nothing to mend. */
+  readonly isForOthers: (document: Document) => boolean;
 }
 
 class HostedKind<Document extends HostedDocument> {
   readonly collection: DerivedCollection<Hosted<Document>>;
   readonly #kind: string;
+  readonly #isForOthers: (document: Document) => boolean;
   readonly #byHost: CollectionIndex<Hosted<Document>>;
 
   constructor(
     { graph, contexts }: DerivationParts,
     lookups: MeshLookups,
-    { kind, name, from, hostsOf }: KindOptions<Document>,
+    { kind, name, from, hostsOf, isForOthers }: KindOptions<Document>,
   ) {
     this.#kind = kind;
+    this.#isForOthers = isForOthers;
     this.collection = graph.derive<Document, Hosted<Document>>({
       name,
       from,
@@ -156,6 +162,7 @@ class HostedKind<Document extends HostedDocument> {
       from: this.collection,
       reads: [reads],
       compute: ({ document, hosts }, read) => {
+        if (this.#isForOthers(document)) return undefined;
         // A star stands for whatever there is, and for nothing in particular.
         const unheard = hosts.filter((host) => !host.startsWith('*') && !isHeard(host, read));
         return unheard.length === 0 ? undefined : { conditions: unheard.map((host) => this.#unheard(document, host)) };

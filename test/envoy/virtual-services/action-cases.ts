@@ -4,7 +4,7 @@ import { waitFor } from '../../support/wait.ts';
 import { check } from '../../support/envoy/echo/case.ts';
 import type { EchoCase, EchoClient } from '../../support/envoy/echo/case.ts';
 import { ports } from '../../support/envoy/echo/world.ts';
-import { at, one, virtualService } from './documents.ts';
+import { at, delegate, one, virtualService } from './documents.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -218,6 +218,26 @@ const cases: readonly EchoCase[] = [
         },
       ),
     ),
+  },
+  {
+    name: 'a delegate: its rules within those of the one that leads to it',
+    documents: (space) => [
+      virtualService(space, {
+        http: [{ match: [{ uri: { prefix: '/d' } }], delegate: { name: 'more' } }, { route: [at('v1')] }],
+      }),
+      delegate(space, 'more', {
+        http: [
+          { match: [{ uri: { prefix: '/d/2' } }], route: [at('v2')] },
+          { match: [{ uri: { prefix: '/e' } }], route: [at('v2')] },
+        ],
+      }),
+    ],
+    checks: [
+      check({ path: '/d/2' }, { server: 'v2' }),
+      check({ path: '/d/1' }, { server: 'v1' }),
+      check({ path: '/e' }, { server: 'v1' }),
+    ],
+    conditions: ['Accepted/UnsupportedValue'],
   },
   {
     name: 'what is not honoured is told: a delegate that is not there, a growing delay',

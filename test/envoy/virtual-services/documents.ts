@@ -8,12 +8,17 @@ export function virtualService(space: string, fields: Fields): Manifest {
   return document('VirtualService', space, { hosts: ['echo'], ...fields });
 }
 
+/** One that others may delegate to. */
+export function delegate(space: string, name: string, fields: Fields): Manifest {
+  return document('VirtualService', space, fields, name);
+}
+
 export function destinationRule(space: string, fields: Fields): Manifest {
   return document('DestinationRule', space, { host: 'echo', ...fields });
 }
 
-function document(kind: string, space: string, spec: Fields): Manifest {
-  return { apiVersion: 'networking.istio.io/v1', kind, metadata: { name: kind.toLowerCase(), namespace: space }, spec };
+function document(kind: string, space: string, spec: Fields, name = kind.toLowerCase()): Manifest {
+  return { apiVersion: 'networking.istio.io/v1', kind, metadata: { name, namespace: space }, spec };
 }
 
 /** A destination: one version, at its port of HTTP. */

@@ -216,6 +216,13 @@ describe('of rules for hosts that come to no waypoint', () => {
     assert.deepEqual(unheard, ['VirtualService bank/w: Accepted/NoWaypoint']);
   });
 
+  test('nothing is told of a VirtualService that is for gateways, too', () => {
+    const { spec, ...manifest } = virtualService('bank', 'v', 'nobody.example', 'books');
+    const gateways = ['mesh', 'shop/front'];
+    const rig = new WaypointRig(...base, ...plain, { ...manifest, spec: { ...(spec as object), gateways } });
+    assert.deepEqual(rig.conditions, []);
+  });
+
   test('nothing is told of one for what a waypoint sends to', () => {
     const rig = new WaypointRig(
       ...base,

@@ -59,6 +59,6 @@ function claimsOf<Rule>(items: readonly Attached<Rule>[]): Claims<Rule> {
   };
 }
 
-export function byKey([left]: readonly [string, unknown], [right]: readonly [string, unknown]): number {
+function byKey([left]: readonly [string, unknown], [right]: readonly [string, unknown]): number {
   return left < right ? -1 : 1;
 }

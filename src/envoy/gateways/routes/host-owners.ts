@@ -43,7 +43,9 @@ export class HostOwners {
 
 /** By age, then by name: what has no age is younger than all that have one. */
 export function olderServerFirst(left: GatewayServer, right: GatewayServer): number {
-  return serverAge(left) < serverAge(right) ? -1 : 1;
+  const [one, two] = [serverAge(left), serverAge(right)];
+  if (one === two) return 0;
+  return one < two ? -1 : 1;
 }
 
 function serverAge({ created, resource, section, port }: GatewayServer): string {

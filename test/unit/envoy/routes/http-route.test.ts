@@ -344,6 +344,15 @@ void describe('an HTTPRoute', () => {
     );
   });
 
+  for (const hostname of ['a.*.example', 'a.example:80', '*', 'a b', '.example', `${'a.'.repeat(126)}example`])
+    test(`is refused with the hostname ${hostname.slice(0, 20)}, which Envoy would not take`, () => {
+      assert.throws(() => read(httpRouteSchema, { hostnames: [hostname] }), /name of one host/);
+    });
+
+  test('has its hostnames in lower case', () => {
+    assert.deepEqual(convert({ hostnames: ['*.A.Example'] }).hostnames, ['*.a.example']);
+  });
+
   test('is attached to a port by its number, its name, or with its whole service', () => {
     const to = { group: '', kind: 'Service', namespace: 'default', name: 'web', port: 80, portName: 'http' };
     const attached = (parent: unknown) =>
