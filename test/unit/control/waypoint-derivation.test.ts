@@ -216,11 +216,11 @@ describe('of rules for hosts that come to no waypoint', () => {
     assert.deepEqual(unheard, ['VirtualService bank/w: Accepted/NoWaypoint']);
   });
 
-  test('nothing is told of a VirtualService that is for gateways, too', () => {
+  test('of a VirtualService that is for gateways, too, only that is told which a gateway says', () => {
     const { spec, ...manifest } = virtualService('bank', 'v', 'nobody.example', 'books');
     const gateways = ['mesh', 'shop/front'];
     const rig = new WaypointRig(...base, ...plain, { ...manifest, spec: { ...(spec as object), gateways } });
-    assert.deepEqual(rig.conditions, []);
+    assert.deepEqual(rig.conditions, ['VirtualService bank/v: Accepted/NoMatchingParent']);
   });
 
   test('nothing is told of one for what a waypoint sends to', () => {
