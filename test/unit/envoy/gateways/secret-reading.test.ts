@@ -235,11 +235,13 @@ void describe('a reference', () => {
     );
   });
 
-  test('has a name for Envoy', () => {
+  test('has a name for Envoy, which no other reference has', () => {
     assert.equal(secretResourceName({ ...plain, use: 'certificate' }, 'edge'), 'kubernetes://edge/web');
-    assert.equal(secretResourceName({ ...plain, use: 'roots' }, 'edge'), 'kubernetes://edge/web-cacert');
+    assert.equal(secretResourceName({ ...plain, use: 'roots' }, 'edge'), 'kubernetes://edge/web#roots');
+    const beside = { ...plain, use: 'roots', suffix: '-cacert' } as const;
+    assert.equal(secretResourceName(beside, 'edge'), 'kubernetes://edge/web-cacert#roots');
     const map = { kind: 'ConfigMap', namespace: 'shop', name: 'roots', use: 'roots' } as const;
-    assert.equal(secretResourceName(map, 'edge'), 'configmap://shop/roots-cacert');
+    assert.equal(secretResourceName(map, 'edge'), 'configmap://shop/roots#roots');
   });
 });
 
