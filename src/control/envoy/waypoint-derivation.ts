@@ -97,12 +97,13 @@ export class WaypointDerivation implements DerivationExtension {
       ingress: new IngressWaypoints(parts, places),
     });
     const http = new WaypointHttp(parts);
+    const listeners = createListeners(parts.graph, { connected, workloads, own });
     const made = [
       destinations.resources,
       createRoutes(parts.graph, bound, destinations),
       createDirect(parts.graph, { workloads, destinations, http }),
       createChains(parts.graph, { connected, destinations, http }),
-      createListeners(parts.graph, { connected, workloads, own }),
+      listeners,
       ...gateways.resources(destinations, http),
     ];
     this.#resources = new StagedMap([...made.map(resourcesOf), resourcesOf(gateways.secrets)]);
@@ -113,6 +114,7 @@ export class WaypointDerivation implements DerivationExtension {
       conditionsOf(bound),
       conditionsOf(destinations.hosts),
       conditionsOf(destinations.resources),
+      conditionsOf(listeners),
       ...hosted.remarks(parts.graph, bound, destinations.hosts).map(conditionsOf),
       ...gateways.conditions,
     ];

@@ -363,6 +363,25 @@ describe('what of security has no effect is told', () => {
   });
 });
 
+test('a service whose policies ask more than there is room for is closed, and others are not', () => {
+  const made = httpService('shop', 'db', '10.1.0.77');
+  const ports = [{ name: 'tcp', port: 5432 }];
+  const database = { ...made, spec: { ...(made['spec'] as Readonly<Record<string, unknown>>), ports } };
+  const asking = (principals: number): Manifest => {
+    const names = Array.from({ length: principals }, (_, index) => `cluster.local/ns/shop/sa/account-${index}`);
+    const rules = [{ from: [{ source: { principals: names } }] }];
+    return authorizationPolicy('shop', 'p', { targetRefs: [{ group: '', kind: 'Service', name: 'db' }], rules });
+  };
+  const rig = new WaypointRig(...base, database, asking(5_000));
+  const listener = (): string => JSON.stringify(rig.json(waypoint, 'listeners', 'waypoint'));
+  assert.ok(rig.conditions.includes('Service shop/db: Accepted/TooManyRules'));
+  assert.match(listener(), /\|refused/);
+  assert.doesNotMatch(listener(), /account-/);
+  rig.set(asking(5));
+  assert.match(listener(), /account-4/);
+  assert.ok(!rig.conditions.includes('Service shop/db: Accepted/TooManyRules'));
+});
+
 describe('the settings of the mesh', () => {
   const chain = (rig: WaypointRig): string => JSON.stringify(rig.json(waypoint, 'filterChains', vip('web')));
 
