@@ -4,7 +4,7 @@ import type { Cidr } from '../model/address.ts';
 import { specialKind } from '../model/special-address.ts';
 import type { Condition, LoadBalancing, MeshSettings, Service } from '../model/workload.ts';
 import { protocolOf } from './app-protocol.ts';
-import { chosenAddresses, wantsAddresses } from '../config/manifests/automatic-addresses.ts';
+import { chosenAddresses, mostHostsOfNamespace, wantsAddresses } from '../config/manifests/automatic-addresses.ts';
 import { condition, resourceText } from './context.ts';
 import type { Context } from './context.ts';
 import { isLocalName } from './endpoint-address.ts';
@@ -183,7 +183,7 @@ function missingAddress(document: ServiceEntryDocument): string | null {
   const vips = vipsOf(document);
   const without = hostsOf(document).filter((host) => vips(host).length === 0);
   if (without.length === 0) return null;
-  return `no address is chosen yet for ${shown(without)}: ${reachedByName}`;
+  return `no address is chosen yet for ${shown(without)} (a namespace has them for ${mostHostsOfNamespace} hosts): ${reachedByName}`;
 }
 
 function shown(hosts: readonly string[]): string {

@@ -8,6 +8,9 @@ import { byAge } from './age.ts';
 const autoallocateLabel = 'networking.istio.io/enable-autoallocate-ip';
 const families: readonly Family[] = [4, 6];
 
+/** Hosts of one namespace that addresses are chosen for: whoever may write entries there takes none from those of others. */
+export const mostHostsOfNamespace = 4096;
+
 /** As `status.addresses` of a ServiceEntry has it. */
 export interface HostAddress {
   readonly host: string;
@@ -39,10 +42,12 @@ export function chosenAddresses({ status }: Pick<ServiceEntryDocument, 'status'>
  * One address of each family for each host that wants them. What a host has it keeps; where two have one, the older entry does. New ones
  * follow from the names, so that the same documents get the same addresses wherever this is worked out.
  *
+ * @param most hosts of one namespace; what has an address keeps it, and counts
  * @returns by `namespace/name` of the entries that want addresses; a host gets none when they are used up
  */
 export function assignAddresses(
   documents: Iterable<ServiceEntryDocument>,
+  most = mostHostsOfNamespace,
 ): ReadonlyMap<string, readonly HostAddress[]> {
   const all = [...documents];
   const wanting = all.filter(wantsAddresses).toSorted(byAge);
@@ -52,7 +57,8 @@ export function assignAddresses(
   for (const address of [...owners.keys(), ...all.flatMap(writtenAddresses)]) {
     for (const pool of pools) pool.take(address);
   }
-  return new Map(wanting.map((document) => [keyOf(document), assigned(document, owners, pools)]));
+  const quota = new Quota(owners.values(), most);
+  return new Map(wanting.map((document) => [keyOf(document), assigned(document, owners, pools, quota)]));
 }
 
 function keep(document: ServiceEntryDocument, owners: Map<string, string>): void {
@@ -70,16 +76,47 @@ function assigned(
   document: ServiceEntryDocument,
   owners: ReadonlyMap<string, string>,
   pools: readonly Pool[],
+  quota: Quota,
 ): readonly HostAddress[] {
   const chosen = chosenAddresses(document);
   return hostsOf(document).flatMap((host) => {
     const key = hostKey(document, host);
     const known = chosen(host).filter((address) => owners.get(address) === key);
+    if (known.length === 0 && !quota.take(key)) return [];
     return pools.flatMap((pool) => {
       const value = known.find((address) => isOf(pool.family, address)) ?? pool.choose(key);
       return value === null ? [] : [{ host, value }];
     });
   });
+}
+
+/** How many more hosts of each namespace get addresses. */
+class Quota {
+  readonly #most: number;
+  readonly #taken = new Map<string, number>();
+
+  /** @param holders keys of the hosts that have addresses already, some of them more than once */
+  constructor(holders: Iterable<string>, most: number) {
+    this.#most = most;
+    for (const key of new Set(holders)) this.#count(key);
+  }
+
+  /** @returns whether the host may have an address */
+  take(key: string): boolean {
+    if ((this.#taken.get(namespaceIn(key)) ?? 0) >= this.#most) return false;
+    this.#count(key);
+    return true;
+  }
+
+  #count(key: string): void {
+    const namespace = namespaceIn(key);
+    this.#taken.set(namespace, (this.#taken.get(namespace) ?? 0) + 1);
+  }
+}
+
+/** Of a `hostKey`, which begins with it. */
+function namespaceIn(key: string): string {
+  return key.slice(0, key.indexOf('/'));
 }
 
 /** The addresses of a family that are nobody's yet. */

@@ -61,6 +61,15 @@ void describe('addresses of hosts', () => {
     assert.deepEqual(addressesOf([entry('b'), kept, entry('c')], 'a'), ['240.240.7.7', '2001:2::7']);
   });
 
+  test('are for so many hosts of a namespace, and take none from those of others', () => {
+    const kept = entry('d', { created: '2026-02-01T00:00:00Z', status: chosen('d.example.com', '240.240.7.7') });
+    const theirs = entry('e');
+    const foreign = { ...theirs, metadata: { ...theirs.metadata, namespace: 'other' } };
+    const found = assignAddresses([entry('a'), entry('b'), entry('c'), kept, foreign], 3);
+    const counts = ['shop/a', 'shop/b', 'shop/c', 'shop/d', 'other/e'].map((key) => found.get(key)?.length);
+    assert.deepEqual(counts, [2, 2, 0, 2, 2]);
+  });
+
   test('are the same wherever they are worked out', () => {
     const names = Array.from({ length: 50 }, (_, index) => entry(`n${index}`));
     assert.deepEqual(assignAddresses(names), assignAddresses(names.toReversed()));
