@@ -214,7 +214,9 @@ function createProxies(
   if (settings.envoy === null) return null;
   const program = new EnvoyProgram(settings.envoy);
   const logger = logging.component('waypoints');
-  return new WaypointProxies({ program, loopback: new PodLoopback(engine), timers, random, metrics, logger });
+  const nameServers = settings.nameServers ?? [];
+  const loopback = new PodLoopback(engine);
+  return new WaypointProxies({ program, loopback, timers, random, metrics, logger, nameServers });
 }
 
 function createEndings({ timers, logging }: NodeDependencies, engine: NativeEngine): EndingProxies {

@@ -168,7 +168,7 @@ const table = new SettingTable<AgentSettings>(
       'name-servers',
       'ADDRESSES',
       null,
-      'Who is asked for the names of endpoints, ADDRESS or ADDRESS:PORT, by commas; those of the machine if not given.',
+      'Who is asked for the names of endpoints, also by proxies that the agent runs, ADDRESS or ADDRESS:PORT, by commas; those of the machine if not given.',
       nameServers,
     ),
     connectTimeout: optional(

@@ -26,9 +26,11 @@ export interface BootstrapInput {
   readonly maximumConnections: number;
   /** Bytes of memory from which on Envoy gives back what it can, and at last refuses; null: nobody limits it. */
   readonly memoryLimit: number | null;
+  /** Who is asked for names, ADDRESS or ADDRESS:PORT, an IPv6 one in brackets where there is a port; none: those of the pod. */
+  readonly nameServers: readonly string[];
 }
 
-export const defaultBootstrap: BootstrapInput = { maximumConnections: 50_000, memoryLimit: null };
+export const defaultBootstrap: BootstrapInput = { maximumConnections: 50_000, memoryLimit: null, nameServers: [] };
 
 export interface EnvoyCall {
   /** Names the proxy in the control plane's pages: `NAMESPACE/POD`. It proves nothing. */
@@ -63,8 +65,23 @@ export function envoyBootstrap(input: BootstrapInput): JsonObject {
     // Counts of workloads that are gone make room for others.
     statsEvictionInterval: '3600s',
     overloadManager: overload(input),
+    ...nameResolution(input),
     layeredRuntime: { layers: [{ name: 'static', staticLayer: runtime }] },
   };
+}
+
+function nameResolution({ nameServers }: BootstrapInput): JsonObject {
+  if (nameServers.length === 0) return {};
+  const typedConfig = {
+    '@type': 'type.googleapis.com/envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig',
+    resolvers: nameServers.map(nameServer),
+  };
+  return { typedDnsResolverConfig: { name: 'envoy.network.dns_resolver.cares', typedConfig } };
+}
+
+function nameServer(text: string): JsonObject {
+  const [, bracketed, plain, port = '53'] = /^(?:\[([^\]]+)\]|([\d.]+))(?::(\d+))?$/.exec(text) ?? [];
+  return socketAddress(bracketed ?? plain ?? text, Number(port));
 }
 
 /** What a waypoint's resources count on. */

@@ -7,6 +7,7 @@ import { reasonToSkip } from '../support/suite.ts';
 import { Shop } from '../support/waypoints/shop.ts';
 import { claims } from './claims.ts';
 import { buildPods, startMesh } from './mesh.ts';
+import { outsideClaims } from './outside-claims.ts';
 import { shopClaims } from './shop-claims.ts';
 import { formatOutcome, judge } from './table.ts';
 import type { Claim, Outcome } from './table.ts';
@@ -48,9 +49,9 @@ async function showMesh(): Promise<Outcome[]> {
 
 async function showShop(): Promise<Outcome[]> {
   progress('making a shop of two versions behind a waypoint, whose Envoy an agent runs');
-  const shop = await Shop.open({ pods: { visitor: 0 }, members: { visitor: { namespace: 'shop' } } });
+  const shop = await Shop.open({ pods: { visitor: 0, outside: 1 }, members: { visitor: { namespace: 'shop' } } });
   try {
-    return await judgeAll(shopClaims(shop), () => shop.mesh.agent(1).log(8));
+    return await judgeAll([...shopClaims(shop), ...outsideClaims(shop)], () => shop.mesh.agent(1).log(8));
   } finally {
     progress('taking the shop away');
     await shop.close();

@@ -8,6 +8,10 @@ import { exec } from '../support/processes.ts';
 
 const bootstraps: Readonly<Record<string, BootstrapInput>> = {
   'that nobody limits in memory': defaultBootstrap,
+  'that asks other name servers': {
+    ...defaultBootstrap,
+    nameServers: ['192.0.2.53:5353', '[2001:db8::53]:5353', '::1'],
+  },
   'with a limit of memory': { ...defaultBootstrap, memoryLimit: 512 * 1024 * 1024 },
 };
 

@@ -15,6 +15,8 @@ export interface ProxyDependencies {
   readonly timers: Timers;
   readonly random: Random;
   readonly logger: Logger;
+  /** Whom proxies ask for names; none: those of the machine. */
+  readonly nameServers: readonly string[];
   readonly metrics: Pick<AgentMetrics, 'waypointProxyRestarts'>;
   /** `status` says something else now. */
   readonly onChange: () => void;
@@ -152,7 +154,8 @@ export class WaypointProxy {
 
   #arguments(): readonly string[] {
     const { name: nodeId, identity: cluster, kind } = this.pod;
-    const call = { nodeId, cluster, bootstrap: bootstraps[kind], concurrency: null, drainTime: DRAIN_SECONDS };
+    const bootstrap = { ...bootstraps[kind], nameServers: this.#dependencies.nameServers };
+    const call = { nodeId, cluster, bootstrap, concurrency: null, drainTime: DRAIN_SECONDS };
     return envoyArguments(call);
   }
 

@@ -46,7 +46,9 @@ function rig() {
   };
   const metrics = createAgentMetrics('test');
   const random = () => 0.5;
-  const proxies = new WaypointProxies({ program, loopback, timers, random, logger: silentLogger, metrics });
+  const nameServers = ['192.0.2.53:5353', '[2001:db8::53]:53', '2001:db8::54'];
+  const parts = { program, loopback, timers, random, logger: silentLogger, metrics, nameServers };
+  const proxies = new WaypointProxies(parts);
   const states = () => proxies.status().map(({ state }) => state);
   return { program, timers, asked, answers, proxies, states, metrics };
 }
@@ -61,6 +63,18 @@ describe('the proxy of a waypoint’s pod', () => {
     assert.deepEqual([call?.netns, call?.lowPorts], [pod.netns, false]);
     assert.equal(call?.args[call.args.indexOf('--service-node') + 1], pod.name);
     assert.doesNotMatch(call.args.join(' '), /maxHeapSizeBytes/);
+  });
+
+  test('asks the name servers that the agent asks', () => {
+    const { program, proxies } = rig();
+    proxies.reconcile([pod]);
+    const text = program.started[0]?.args.join(' ') ?? '';
+    const [resolvers = ''] = /"resolvers":\[.*?\]/.exec(text) ?? [];
+    const servers = [...resolvers.matchAll(/"address":"([^"]+)","portValue":(\d+)/g)];
+    assert.deepEqual(
+      servers.map(([, address, port]) => `${address ?? ''} ${port ?? ''}`),
+      ['192.0.2.53 5353', '2001:db8::53 53', '2001:db8::54 53'],
+    );
   });
 
   test('has low ports and a bound of memory where it is that of a gateway', () => {
