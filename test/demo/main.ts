@@ -1,4 +1,4 @@
-/** `make demo`: a mesh of two nodes on this machine, then a shop behind a waypoint, and a table of what they do, each line proved by traffic. */
+/** `make demo`: a mesh of two nodes on this machine, a shop behind a waypoint, and one behind a gateway, and a table of what they do, each line proved by traffic. */
 
 import process from 'node:process';
 
@@ -6,6 +6,7 @@ import type { Rig } from '../support/rig.ts';
 import { reasonToSkip } from '../support/suite.ts';
 import { Shop } from '../support/waypoints/shop.ts';
 import { claims } from './claims.ts';
+import { edgeClaims, openEdge } from './edge-claims.ts';
 import { buildPods, startMesh } from './mesh.ts';
 import { outsideClaims } from './outside-claims.ts';
 import { shopClaims } from './shop-claims.ts';
@@ -58,6 +59,17 @@ async function showShop(): Promise<Outcome[]> {
   }
 }
 
+async function showEdge(): Promise<Outcome[]> {
+  progress('making a gateway before the shop, whose Envoy an agent runs, and a browser outside of the mesh');
+  const edge = await openEdge();
+  try {
+    return await judgeAll(edgeClaims(edge), () => edge.mesh.agent(0).log(8));
+  } finally {
+    progress('taking the gateway away');
+    await edge.close();
+  }
+}
+
 async function main(): Promise<number> {
   const reason = reasonToSkip();
   if (reason !== null) {
@@ -65,7 +77,7 @@ async function main(): Promise<number> {
     return 2;
   }
   const begun = Date.now();
-  const outcomes = [...(await showMesh()), ...(await showShop())];
+  const outcomes = [...(await showMesh()), ...(await showShop()), ...(await showEdge())];
   const held = outcomes.filter((outcome) => outcome.held).length;
   console.log(`${held} of ${outcomes.length} held, in ${((Date.now() - begun) / 1000).toFixed(1)} s`);
   return held === outcomes.length ? 0 : 1;

@@ -2,13 +2,16 @@
 
 import { once } from 'node:events';
 import { Agent, request as httpRequest } from 'node:http';
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, RequestOptions } from 'node:http';
 import { connect as connectHttp2 } from 'node:http2';
 import type { ClientHttp2Session } from 'node:http2';
+import { Agent as TlsAgent, request as httpsRequest } from 'node:https';
+import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
+import { TLSSocket } from 'node:tls';
 
 import type { Order, Outcome } from './orders.ts';
 
@@ -21,13 +24,34 @@ interface Reply {
 
 type Ask = () => Promise<Reply>;
 
-function overHttp1(order: Order, agent: Agent): Ask {
+/** The connections that an order has opened. */
+class Connections {
+  count = 0;
+  readonly certificates: Record<string, number> = {};
+
+  /** To be told of each once it is there, and its handshake is over. */
+  opened(socket: Socket): void {
+    this.count++;
+    if (socket instanceof TLSSocket) grown(this.certificates, socket.getPeerCertificate().fingerprint256);
+  }
+}
+
+function tlsOptions({ tls }: Order) {
+  if (tls === null) return {};
+  const { serverName: servername, roots: ca, certificate: cert, key } = tls;
+  return { servername, ca, ...(cert === undefined ? {} : { cert, key }) };
+}
+
+function overHttp1(order: Order, agent: Agent, connections: Connections): Ask {
+  const send = order.tls === null ? httpRequest : httpsRequest;
   return async () => {
     const { host, port, method, path, headers, timeout } = order;
-    const request = httpRequest({ host, port, method, path, headers, agent, signal: AbortSignal.timeout(timeout) });
+    const options: RequestOptions = { host, port, method, path, headers, agent, signal: AbortSignal.timeout(timeout) };
+    const request = send(options);
     const answered = once(request, 'response') as Promise<[IncomingMessage]>;
     request.end();
     const [response] = await answered;
+    if (!request.reusedSocket) connections.opened(response.socket);
     const body = await text(response);
     return {
       ...{ status: String(response.statusCode), server: textOf(response.headers['x-server']) },
@@ -37,13 +61,18 @@ function overHttp1(order: Order, agent: Agent): Ask {
 }
 
 /** One session, as gRPC clients have it; a request that the other side's GOAWAY has refused may be asked again. */
-function overHttp2(order: Order): { ask: Ask; close: () => void } {
+function overHttp2(order: Order, connections: Connections): { ask: Ask; close: () => void } {
   let session: ClientHttp2Session | null = null;
   const { host, port, method, path, headers, timeout } = order;
   const open = (): ClientHttp2Session => {
     if (session !== null && !session.closed && !session.destroyed) return session;
-    session = connectHttp2(`http://${host.includes(':') ? `[${host}]` : host}:${port}`);
-    session.on('error', () => undefined);
+    const scheme = order.tls === null ? 'http' : 'https';
+    const opened = connectHttp2(`${scheme}://${host.includes(':') ? `[${host}]` : host}:${port}`, tlsOptions(order));
+    opened.on('connect', (_, socket) => {
+      connections.opened(socket);
+    });
+    opened.on('error', () => undefined);
+    session = opened;
     session.on('goaway', () => (session = null));
     return session;
   };
@@ -68,9 +97,12 @@ function grown(counts: Record<string, number>, key: string): void {
 }
 
 async function carryOut(order: Order): Promise<Outcome> {
-  const agent = new Agent({ keepAlive: order.keepAlive, maxSockets: order.concurrency });
-  const http2 = order.http2 ? overHttp2(order) : null;
-  const ask = http2?.ask ?? overHttp1(order, agent);
+  const pool = { keepAlive: order.keepAlive, maxSockets: order.concurrency };
+  const agent =
+    order.tls === null ? new Agent(pool) : new TlsAgent({ ...pool, ...tlsOptions(order), maxCachedSessions: 0 });
+  const connections = new Connections();
+  const http2 = order.http2 ? overHttp2(order, connections) : null;
+  const ask = http2?.ask ?? overHttp1(order, agent, connections);
   const statuses: Record<string, number> = {};
   const servers: Record<string, number> = {};
   const failures: Record<string, number> = {};
@@ -99,6 +131,7 @@ async function carryOut(order: Order): Promise<Outcome> {
   const reply = last as Reply | null;
   return {
     ...{ id: order.id, requests: times.length, statuses, servers, failures },
+    ...{ connections: connections.count, certificates: connections.certificates },
     ...{ p50: quantile(0.5), p99: quantile(0.99), body: reply?.body ?? '', headers: reply?.headers ?? {} },
   };
 }

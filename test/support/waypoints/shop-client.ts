@@ -24,7 +24,7 @@ export class ShopClient {
 
   async ask(wish: Wish): Promise<Outcome> {
     const order: Order = {
-      ...{ id: ++this.#serial, port: servicePorts.web, method: 'GET', path: '/', headers: {}, http2: false },
+      ...{ id: ++this.#serial, port: servicePorts.web, method: 'GET', path: '/', headers: {}, http2: false, tls: null },
       ...{ keepAlive: true, count: 1, duration: 0, concurrency: 1, timeout: 10_000, ...wish },
     };
     this.#process.write(`${JSON.stringify(order)}\n`);
