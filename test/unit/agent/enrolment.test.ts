@@ -284,6 +284,29 @@ suite('enrolment', () => {
     assert.equal(rig.enrolment.identities().size, 0);
   });
 
+  test('pods with a proxy are those of waypoints, and those of gateways, which take plain connections themselves', async () => {
+    const { enrolment } = newRig();
+    const proxies = [pod('a', { handover: true }), pod('b', { handover: true, bypassInbound: true })];
+    enrolment.reconcile(pods(...proxies, pod('c', { bypassInbound: true }), pod('d')));
+    await settled();
+    assert.deepEqual(
+      enrolment.proxies().map(({ name, kind }) => [name, kind]),
+      [
+        ['default/a', 'waypoint'],
+        ['default/b', 'gateway'],
+      ],
+    );
+  });
+
+  test('that a pod takes plain connections itself is told to the engine, without letting the pod go', async () => {
+    const rig = newRig();
+    rig.enrolment.reconcile(pods(pod('a')));
+    await settled();
+    rig.enrolment.reconcile(pods(pod('a', { bypassInbound: true })));
+    await settled();
+    assert.deepEqual(rig.operations(), ['enrol uid-a', 'enrol uid-a']);
+  });
+
   test('after stop nothing is begun, also not what was to be tried again', async () => {
     const rig = newRig();
     rig.failures.push(new EngineError('NETNS_NOT_FOUND', 'no such namespace'));
