@@ -11,7 +11,7 @@ import { exec } from '../../support/processes.ts';
 import { ambitBinary } from '../../support/paths.ts';
 import { enter } from '../../support/namespaces.ts';
 import { rootSuite } from '../../support/suite.ts';
-import { call } from '../../support/testkit.ts';
+import { call, fetchPage } from '../../support/testkit.ts';
 import { waitFor } from '../../support/wait.ts';
 import { shop, toVersion } from '../../support/waypoints/documents.ts';
 
@@ -44,6 +44,13 @@ rootSuite('the proxy that an agent runs for a gateway', () => {
       assert.equal((await call(edge.mesh.netns('gateway-a'), address)).ok, false, address);
     }
     assert.equal((await call(edge.mesh.netns('visitor'), edge.mesh.at('gateway-a', 15000))).ok, false);
+  });
+
+  it('says to everybody outside whether it is ready', async () => {
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const page = await fetchPage(edge.mesh.netns('visitor'), edge.mesh.at('gateway-a', 15021, family), '/healthz/ready');
+      assert.equal(page.status, 200, family);
+    }
   });
 
   it('counts what it sends as the source, on the page of its agent', async () => {
