@@ -48,7 +48,11 @@ rootSuite('the proxy that an agent runs for a gateway', () => {
 
   it('says to everybody outside whether it is ready', async () => {
     for (const family of ['ipv4', 'ipv6'] as const) {
-      const page = await fetchPage(edge.mesh.netns('visitor'), edge.mesh.at('gateway-a', 15021, family), '/healthz/ready');
+      const page = await fetchPage(
+        edge.mesh.netns('visitor'),
+        edge.mesh.at('gateway-a', 15021, family),
+        '/healthz/ready',
+      );
       assert.equal(page.status, 200, family);
     }
   });
