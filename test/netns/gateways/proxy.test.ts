@@ -11,7 +11,7 @@ import { exec } from '../../support/processes.ts';
 import { ambitBinary } from '../../support/paths.ts';
 import { enter } from '../../support/namespaces.ts';
 import { rootSuite } from '../../support/suite.ts';
-import { call, fetchPage } from '../../support/testkit.ts';
+import { call } from '../../support/testkit.ts';
 import { waitFor } from '../../support/wait.ts';
 import { shop, toVersion } from '../../support/waypoints/documents.ts';
 
@@ -47,13 +47,10 @@ rootSuite('the proxy that an agent runs for a gateway', () => {
   });
 
   it('says to everybody outside whether it is ready', async () => {
-    for (const family of ['ipv4', 'ipv6'] as const) {
-      const page = await fetchPage(
-        edge.mesh.netns('visitor'),
-        edge.mesh.at('gateway-a', 15021, family),
-        '/healthz/ready',
-      );
-      assert.equal(page.status, 200, family);
+    const { ipv4, ipv6 } = edge.mesh.pod('gateway-a');
+    for (const host of [ipv4, ipv6]) {
+      const { statuses } = await edge.visitor.ask({ host, port: 15021, path: '/healthz/ready' });
+      assert.deepEqual(statuses, { 200: 1 }, host);
     }
   });
 

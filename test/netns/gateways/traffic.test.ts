@@ -121,8 +121,9 @@ rootSuite('what a gateway takes from outside of the mesh', () => {
     await edge.mesh.apply('secure', [tlsSecret('secure', certificate)]);
     await edge.untilStatus('200', 'secure.example.com', { roots });
     for (const http2 of [false, true]) {
-      const { certificates, headers } = await edge.ask('secure.example.com', { roots, http2 });
-      assert.deepEqual([certificates, headers['x-routes']], [{ [fingerprintOf(certificate)]: 1 }, 'two']);
+      const { certificates, servers, headers } = await edge.ask('secure.example.com', { roots, http2 });
+      assert.deepEqual(certificates, { [fingerprintOf(certificate)]: 1 });
+      assert.deepEqual([servers, headers['x-routes']], [{ v2: 1 }, 'two']);
     }
     assert.equal(await edge.status('secure.example.com', { roots, serverName: 'one.example.com' }), 'ECONNRESET');
   });

@@ -94,6 +94,7 @@ export class Edge {
     try {
       await Promise.all(['v1', 'v2'].map((version) => startShopServer(mesh.netns(`web-${version}`), version)));
       const visitor = await ShopClient.start(mesh.netns('visitor'));
+      await mesh.apply('web', [webService()]);
       const opened = new Edge(mesh, visitor, await TestAuthority.create(), targets);
       await Promise.all(Object.keys(gateways).map((name) => opened.proxyReady(name)));
       return opened;
@@ -241,10 +242,18 @@ function shopMembers(): Record<string, Member> {
 function shopDocuments(): readonly Manifest[] {
   const app = { [appLabel]: 'web' };
   return [
-    httpService({ name: 'web', vip: vips.web, selector: app }),
     httpService({ name: 'web-v1', vip: vips.v1, selector: { ...app, version: 'v1' } }),
     httpService({ name: 'web-v2', vip: vips.v2, selector: { ...app, version: 'v2' } }),
   ];
+}
+
+/** The service of both versions, which is in force under its own name. */
+export function webService(
+  labels: Readonly<Record<string, string>> = {},
+  annotations: Readonly<Record<string, string>> = {},
+): Manifest {
+  const made = httpService({ name: 'web', vip: vips.web, selector: { [appLabel]: 'web' }, labels });
+  return { ...made, metadata: { ...made.metadata, annotations } };
 }
 
 /** A waypoint of the shop's namespace. */
