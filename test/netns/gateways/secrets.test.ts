@@ -50,7 +50,7 @@ rootSuite('a Secret that a gateway needs', () => {
   it('is told of where it is missing', async () => {
     await edge.mesh.apply('own', []);
     await edge.untilStatus('ECONNRESET', own, { roots });
-    const told = await edge.conditions(`Gateway ${space}/gateway`);
+    const told = await edge.conditions(`Gateway ${space}/gateway#own`);
     assert.ok(
       told.some((text) => text.includes(`${space}/own`)),
       told.join('\n'),
