@@ -6,6 +6,7 @@ import type { Labels } from '../../derive/selectors.ts';
 import { sourceText } from '../../derive/service-sources.ts';
 import { buildClusters } from '../../envoy/clusters.ts';
 import { buildEndpoints } from '../../envoy/endpoints.ts';
+import { gatewayDestinations } from '../../envoy/gateways/destinations.ts';
 import { defaultTrafficPolicy } from '../../envoy/model.ts';
 import type { Destination, Endpoint } from '../../envoy/model.ts';
 import type { Condition, Workload } from '../../model/workload.ts';
@@ -64,7 +65,8 @@ export class HostResources {
     const others = () => (isGateway ? sentTo(waypoint, read) : tenants.of(waypoint, read));
     const refused = guard.refused({ waypoint, source, addresses, pods: ends.pods, tenants: others }, read);
     const forbiddenAddresses = new Set(refused.map((endpoint) => endpoint.address));
-    const input = { ...emptyWaypoint, destinations: ends.destinations, locality, forbiddenAddresses };
+    const destinations = isGateway ? gatewayDestinations(ends.destinations) : ends.destinations;
+    const input = { ...emptyWaypoint, destinations, locality, forbiddenAddresses };
     const resources = [...clustersOf(input, origins), ...endpointsOf(input, origins)];
     return { waypoint, resources, conditions: [...refusalsOf(source, refused), ...ends.conditions] };
   }
