@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, it } from 'node:test';
+import { parseAllDocuments } from 'yaml';
 
 import { envoyBinary } from '../../support/envoy/envoy-process.ts';
 import type { Manifest } from '../../support/manifests.ts';
@@ -26,7 +28,8 @@ const host = 'api.example.com';
 const vip = '240.240.77.1';
 const dnsPort = 5353;
 const systemRoots = '/etc/ssl/certs/ca-certificates.crt';
-const ports = { simple: 8443, mutual: 8444 } as const;
+const ports = { simple: 8443, mutual: 8444, sample: 443 } as const;
+const sampleHost = 'edition.example.com';
 
 const examples = await examplesOf('egress.md');
 const authority = await TestAuthority.create();
@@ -54,9 +57,14 @@ rootSuite('a host outside that is reached by its name', () => {
     });
     const { netns, ipv4 } = mesh.pod('resolver');
     names = await NameServer.start(netns, ipv4, dnsPort);
-    await names.know({ [host]: { addresses: [mesh.pod('outside').ipv4] } });
+    const addresses = [mesh.pod('outside').ipv4];
+    await names.know({ [host]: { addresses }, [sampleHost]: { addresses } });
     servers.push(await startShopServer(mesh.netns('outside'), 'outside'));
-    servers.push(await secure('simple', {}), await secure('mutual', { roots: authority.roots }));
+    servers.push(
+      await secure('simple', {}),
+      await secure('mutual', { roots: authority.roots }),
+      await secure('sample', {}),
+    );
     for (const pod of ['client', 'other']) clients.set(pod, await ShopClient.start(mesh.netns(pod)));
     await mesh.startAgent(0, {
       flags: ['--envoy', await envoyBinary(), '--name-servers', `${ipv4}:${dnsPort}`],
@@ -71,7 +79,7 @@ rootSuite('a host outside that is reached by its name', () => {
   });
 
   async function secure(name: keyof typeof ports, files: Readonly<Record<string, string>>): Promise<Running> {
-    const { key, certificate } = await authority.server([host]);
+    const { key, certificate } = await authority.server([host, sampleHost]);
     const place = join(folder, name);
     mkdirSync(place);
     for (const [file, text] of Object.entries({ key, chain: certificate, ...files }))
@@ -92,9 +100,13 @@ rootSuite('a host outside that is reached by its name', () => {
   function example(heading: string, change = (text: string): string => text): readonly Manifest[] {
     const documents = JSON.parse(change(JSON.stringify(examples.get(heading) ?? []))) as readonly Manifest[];
     assert.ok(documents.length > 0, `an example under ${heading}`);
-    return documents.map((document) =>
-      document.kind === 'ServiceEntry' ? { ...document, status: { addresses: [{ host, value: vip }] } } : document,
-    );
+    return documents.map((document) => withAddress(document, host));
+  }
+
+  function withAddress(document: Manifest, of: string): Manifest {
+    return document.kind === 'ServiceEntry'
+      ? { ...document, status: { addresses: [{ host: of, value: vip }] } }
+      : document;
   }
 
   async function ask(path = '/open', pod = 'client'): Promise<Outcome> {
@@ -103,7 +115,8 @@ rootSuite('a host outside that is reached by its name', () => {
     return client.ask({ host: vip, path, headers: { host }, timeout: 5_000 });
   }
 
-  const statusOf = ({ statuses }: Outcome): string => Object.keys(statuses).join();
+  const noAnswer: Pick<Outcome, 'statuses'> = { statuses: {} };
+  const statusOf = ({ statuses }: Pick<Outcome, 'statuses'>): string => Object.keys(statuses).join();
 
   async function answered(wanted: string, path = '/open'): Promise<Outcome> {
     let last: Outcome | null = null;
@@ -157,6 +170,30 @@ rootSuite('a host outside that is reached by its name', () => {
         await answered('503');
       },
     );
+  });
+
+  it('is asked as in Istio’s own samples: over TLS by the waypoint at one port, by its clients at another', async () => {
+    const roots = written('roots', authority.roots);
+    const text = (await readFile(`${root}test/samples/tls-origination.yaml`, 'utf8')).replaceAll(systemRoots, roots);
+    const sample = parseAllDocuments(text).map((document) => withAddress(document.toJS() as Manifest, sampleHost));
+    await mesh.under(sample, async () => {
+      const wish = { host: vip, path: '/politics', headers: { host: sampleHost }, timeout: 5_000 };
+      const isAnswered = async () => statusOf((await clients.get('client')?.ask(wish)) ?? noAnswer) === '200';
+      await waitFor(isAnswered, { timeout: 20_000, interval: 100, what: 'an answer' });
+      const asked = [
+        '-connect',
+        `${vip}:443`,
+        '-servername',
+        sampleHost,
+        '-verify_hostname',
+        sampleHost,
+        '-CAfile',
+        roots,
+      ];
+      const command = ['openssl', 's_client', '-brief', '-verify_return_error', ...asked];
+      const { stderr } = await mesh.rig.exec(mesh.pod('client'), command, { input: '' });
+      assert.match(stderr, /Verification: OK/);
+    });
   });
 
   it('is shown the waypoint’s own certificate where it wants one', async () => {
