@@ -194,6 +194,29 @@ fn a_known_name_without_such_a_record_is_no_error_and_never_leads_past_the_mesh(
 }
 
 #[test]
+fn the_host_of_a_chosen_address_is_told_and_others_are_the_resolvers_to_tell() {
+    scene!(it);
+    let api = record(
+        "api.example.com",
+        &["240.240.0.1", "2001:2::1", "10.96.0.1"],
+    );
+    let engine = &it.mesh.nodes[0].engine;
+    engine.set_names(vec![api]).expect("it runs");
+    let six = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.2.0.0.0.1.0.0.2.ip6.arpa";
+    for name in ["1.0.240.240.in-addr.arpa", six] {
+        for way in ["udp", "tcp"] {
+            let told = it.ask(&[way, name, "PTR"]);
+            assert_eq!(told, "NOERROR aa api.example.com", "{way} {name}");
+        }
+    }
+    let others = ["9.0.240.240.in-addr.arpa", "1.0.96.10.in-addr.arpa"];
+    for name in others {
+        let told = it.ask(&["udp", name, "PTR"]);
+        assert_eq!(told, "NOERROR 198.51.100.4", "{name}");
+    }
+}
+
+#[test]
 fn a_long_answer_is_cut_over_udp_and_whole_over_tcp() {
     scene!(it);
     let name = "many.default.svc.cluster.local";

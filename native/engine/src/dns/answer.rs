@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use domain::base::iana::Rtype;
 
 use super::message::{self, Query};
+use super::reverse;
 use super::table::NameTable;
 
 /// The mesh's answer within `limit` bytes. `None`: it is for the resolver, as everything is that the mesh has no name for.
 ///
 /// A known name has addresses and nothing else of ours: other types go to the resolver, but for those whose records name
-/// addresses, too (HTTPS and SVCB, RFC 9460), which would lead past the mesh.
+/// addresses, too (HTTPS and SVCB, RFC 9460), which would lead past the mesh, and the names of addresses that are ours alone.
 pub fn from_mesh(
     names: &NameTable,
     identity: &str,
@@ -23,6 +24,7 @@ pub fn from_mesh(
         Rtype::A => IpAddr::is_ipv4,
         Rtype::AAAA => IpAddr::is_ipv6,
         Rtype::HTTPS | Rtype::SVCB => |_| false,
+        Rtype::PTR => return pointer(names, identity, name, bytes),
         _ => return None,
     };
     let record = names.find(name, namespace_of(identity))?;
@@ -32,6 +34,13 @@ pub fn from_mesh(
         addresses.rotate_left(first);
     }
     message::answer(bytes, &addresses, record.ttl, limit)
+}
+
+/// The host that the mesh has chosen an address for.
+fn pointer(names: &NameTable, identity: &str, name: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let address = reverse::address(name)?;
+    let record = names.find_host(address, namespace_of(identity))?;
+    message::pointer(bytes, &record.name, record.ttl)
 }
 
 /// Of `spiffe://<trust domain>/ns/<namespace>/sa/<account>`.

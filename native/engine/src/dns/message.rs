@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use domain::base::iana::{Class, Opcode, Rcode, Rtype};
 use domain::base::message_builder::{AdditionalBuilder, StaticCompressor};
-use domain::base::{Message, MessageBuilder, ParsedName, ToName, Ttl};
-use domain::rdata::{A, Aaaa};
+use domain::base::{Message, MessageBuilder, Name, ParsedName, ToName, Ttl};
+use domain::rdata::{A, Aaaa, Ptr};
 
 /// Of a header with its counts (RFC 1035, 4.1.1).
 pub const HEADER: usize = 12;
@@ -120,6 +120,22 @@ pub fn answer(query: &[u8], addresses: &[IpAddr], ttl: u32, limit: usize) -> Opt
     answer.header_mut().set_aa(true);
     answer.header_mut().set_ra(true);
     answer.header_mut().set_tc(!complete);
+    finish(answer.additional(), has_opt)
+}
+
+/// One name. `None`: too long to be one.
+pub fn pointer(query: &[u8], host: &str, ttl: u32) -> Option<Vec<u8>> {
+    let host: Name<Vec<u8>> = host.parse().ok()?;
+    let message = Message::from_slice(query).ok()?;
+    let question = message.sole_question().ok()?;
+    let has_opt = message.opt().is_some();
+    let target = StaticCompressor::new(Vec::with_capacity(SMALLEST_LIMIT));
+    let builder = MessageBuilder::from_target(target).ok()?;
+    let mut answer = builder.start_answer(message, Rcode::NOERROR).ok()?;
+    let (name, ttl) = (question.qname().to_name::<Vec<u8>>(), Ttl::from_secs(ttl));
+    answer.push((name, Class::IN, ttl, Ptr::new(host))).ok()?;
+    answer.header_mut().set_aa(true);
+    answer.header_mut().set_ra(true);
     finish(answer.additional(), has_opt)
 }
 

@@ -5,6 +5,7 @@ mod forward;
 mod message;
 mod messages;
 mod metrics;
+mod reverse;
 mod server;
 mod stream;
 mod table;

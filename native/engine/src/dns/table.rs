@@ -1,9 +1,11 @@
 //! The names of the mesh. Whole in memory, so that an answer waits for nobody and an unknown name is known to be unknown.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::reverse::is_chosen;
 use crate::api::NameRecord;
 
 /// Read by every engine thread, written by the control thread.
@@ -18,6 +20,8 @@ struct Tables {
     names: HashMap<Arc<str>, Arc<str>>,
     /// Canonical ones first, then by key.
     records: HashMap<Arc<str>, Vec<Arc<NameRecord>>>,
+    /// Likewise, of hosts at addresses that the mesh has chosen.
+    hosts: HashMap<IpAddr, Vec<Arc<NameRecord>>>,
 }
 
 impl NameTable {
@@ -55,39 +59,80 @@ impl NameTable {
             None
         })
     }
+
+    /// The host that an address has been chosen for, as a pod of `namespace` sees it.
+    #[must_use]
+    pub fn find_host(&self, address: IpAddr, namespace: &str) -> Option<Arc<NameRecord>> {
+        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        seen_from(namespace, tables.hosts.get(&address)?)
+    }
 }
 
 impl Tables {
     fn insert(&mut self, record: NameRecord) {
         self.names.insert(record.key.clone(), record.name.clone());
-        let records = self.records.entry(record.name.clone()).or_default();
-        records.push(Arc::new(record));
-        records.sort_by(|left, right| {
-            let order = right.canonical.cmp(&left.canonical);
-            order.then_with(|| left.key.cmp(&right.key))
-        });
+        let record = Arc::new(record);
+        for address in chosen(&record) {
+            add(self.hosts.entry(address).or_default(), &record);
+        }
+        add(
+            self.records.entry(record.name.clone()).or_default(),
+            &record,
+        );
     }
 
     fn remove(&mut self, key: &str) {
         let Some(name) = self.names.remove(key) else {
             return;
         };
-        if let Some(records) = self.records.get_mut(&name) {
-            records.retain(|record| *record.key != *key);
-            if records.is_empty() {
-                self.records.remove(&name);
-            }
+        let Some(record) = take(&mut self.records, &name, key) else {
+            return;
+        };
+        for address in chosen(&record) {
+            take(&mut self.hosts, &address, key);
         }
     }
 
     fn visible(&self, name: &str, namespace: &str) -> Option<Arc<NameRecord>> {
-        let records = self.records.get(name)?;
-        let own = records
-            .iter()
-            .find(|record| *record.namespace == *namespace);
-        own.or_else(|| records.iter().find(|record| record.public))
-            .cloned()
+        seen_from(namespace, self.records.get(name)?)
     }
+}
+
+/// A wildcard is no host's name.
+fn chosen(record: &NameRecord) -> impl Iterator<Item = IpAddr> + '_ {
+    let addresses = record.addresses.iter().copied();
+    addresses.filter(|address| is_chosen(*address) && !record.name.starts_with("*."))
+}
+
+fn add(records: &mut Vec<Arc<NameRecord>>, record: &Arc<NameRecord>) {
+    records.push(record.clone());
+    records.sort_by(|left, right| {
+        let order = right.canonical.cmp(&left.canonical);
+        order.then_with(|| left.key.cmp(&right.key))
+    });
+}
+
+/// Takes out the record of `key` from those of one place.
+fn take<Place: Hash + Eq>(
+    records: &mut HashMap<Place, Vec<Arc<NameRecord>>>,
+    place: &Place,
+    key: &str,
+) -> Option<Arc<NameRecord>> {
+    let list = records.get_mut(place)?;
+    let at = list.iter().position(|record| *record.key == *key)?;
+    let record = list.remove(at);
+    if list.is_empty() {
+        records.remove(place);
+    }
+    Some(record)
+}
+
+fn seen_from(namespace: &str, records: &[Arc<NameRecord>]) -> Option<Arc<NameRecord>> {
+    let own = records
+        .iter()
+        .find(|record| *record.namespace == *namespace);
+    own.or_else(|| records.iter().find(|record| record.public))
+        .cloned()
 }
 
 /// A name must not lead a client to its own loopback, where only what is the pod's own listens.
@@ -180,6 +225,36 @@ mod tests {
         assert!(table.find("new.example.com", "a").is_some());
         table.remove(&["a/old.example.com".into()]);
         assert!(table.find("new.example.com", "a").is_none());
+    }
+
+    #[test]
+    fn a_chosen_address_is_known_by_its_host_for_as_long_as_it_has_it() {
+        let table = NameTable::default();
+        let host = |address: &str, namespace| {
+            let address = address.parse().expect("an address");
+            let found = table.find_host(address, namespace)?;
+            Some(found.name.to_string())
+        };
+        table.set(vec![
+            record("a", "api.example.com", "240.240.0.1"),
+            record("a", "*.example.com", "240.240.0.2"),
+            record("a", "web.a.svc.cluster.local", "10.96.0.1"),
+            NameRecord {
+                public: false,
+                ..record("b", "own.example.com", "2001:2::1")
+            },
+        ]);
+        assert_eq!(host("240.240.0.1", "x").as_deref(), Some("api.example.com"));
+        assert_eq!(host("240.240.0.2", "x"), None);
+        assert_eq!(host("10.96.0.1", "x"), None);
+        assert_eq!(host("2001:2::1", "x"), None);
+        assert_eq!(host("2001:2::1", "b").as_deref(), Some("own.example.com"));
+        table.set(vec![record("a", "api.example.com", "240.240.0.3")]);
+        assert_eq!(host("240.240.0.1", "x"), None);
+        assert_eq!(host("240.240.0.3", "x").as_deref(), Some("api.example.com"));
+        table.remove(&["a/api.example.com".into(), "b/own.example.com".into()]);
+        let tables = table.tables.read().expect("no writer has panicked");
+        assert!(tables.hosts.is_empty());
     }
 
     #[test]

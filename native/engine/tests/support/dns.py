@@ -1,7 +1,7 @@
 import ipaddress, os, socket, struct, subprocess, sys, tempfile, threading, time
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM
 
-KINDS = {'A': 1, 'AAAA': 28, 'SRV': 33, 'HTTPS': 65, 'AXFR': 252}
+KINDS = {'A': 1, 'PTR': 12, 'AAAA': 28, 'SRV': 33, 'HTTPS': 65, 'AXFR': 252}
 CODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN']
 EXPECTED = '198.51.100.4'
 FOUR, SIX = sys.argv[-2:] if ':' in sys.argv[-1] else ('10.9.0.53', 'fd09::53')
@@ -97,7 +97,9 @@ def addresses(message):
     at, found = 12 + len(question(message)[2]), []
     for _ in range(struct.unpack('>H', message[6:8])[0]):
         length = struct.unpack('>H', message[at + 10:at + 12])[0]
-        found.append(str(ipaddress.ip_address(message[at + 12:at + 12 + length])))
+        data = message[at + 12:at + 12 + length]
+        is_name = message[at + 2:at + 4] == b'\0\x0c'
+        found.append(question(b'\0' * 12 + data)[0] if is_name else str(ipaddress.ip_address(data)))
         at += 12 + length
     return found
 

@@ -76,6 +76,20 @@ fn a_name_without_such_an_address_is_no_error() {
 }
 
 #[test]
+fn a_pointer_names_one_host() {
+    let asked = query("1.0.240.240.in-addr.arpa", Rtype::PTR, Some(1232));
+    let bytes = pointer(&asked, "api.example.com", 30).unwrap();
+    assert!(is_answer(&asked, &bytes));
+    let message = Message::from_slice(&bytes).unwrap();
+    let records = message.answer().unwrap().limit_to::<Ptr<_>>();
+    let hosts: Vec<_> = records
+        .map(|record| record.unwrap().data().ptrdname().to_string())
+        .collect();
+    assert_eq!(hosts, ["api.example.com"]);
+    assert_eq!(pointer(&asked, &"a.".repeat(200), 30), None);
+}
+
+#[test]
 fn what_does_not_fit_is_left_out_and_told() {
     let asked = query("api.example.com", Rtype::A, Some(512));
     let bytes = answer(&asked, &addresses(200), 30, 512).unwrap();
