@@ -24,14 +24,19 @@ export function policyKey(policy: Policy): string {
   return `${policy.namespace}/${policy.name}`;
 }
 
-/** Keys of the selector policies that are attached to a pod. A selector without a namespace looks at all of them. */
+/**
+ * Keys of the selector policies that are attached to a pod. A selector without a namespace looks at all of them.
+ *
+ * @param isGateway its own proxy looks at what L4 does not see
+ */
 export function attachedKeys(
   policies: readonly DerivedPolicy[],
   pod: Selectable,
   waypoint: Workload['waypoint'],
+  isGateway = false,
 ): readonly string[] {
   // A waypoint that may be gone past while it is not ready takes nothing over.
-  const takenOver = waypoint?.required === true && waypoint.whenUnready === 'refuse';
+  const takenOver = isGateway || (waypoint?.required === true && waypoint.whenUnready === 'refuse');
   return policies
     .filter(
       ({ selector, untilWaypoint }) => selector !== null && selects(selector, pod) && !(untilWaypoint && takenOver),

@@ -20,7 +20,8 @@ import type { PodFacts } from './workloads.ts';
 
 /** What holds for everything in a namespace, worked out once for all of it. */
 export interface NamespaceFacts {
-  factsOf(pod: PodDocument, waypoint: Workload['waypoint']): PodFacts;
+  /** @param isGateway it is a proxy of a gateway */
+  factsOf(pod: PodDocument, waypoint: Workload['waypoint'], isGateway: boolean): PodFacts;
   servicesOf(subject: Subject, named: NamedPorts): PodFacts['services'];
   /** Keys of the policies that it gets by a selector or a PeerAuthentication. */
   policiesOf(subject: Subject, waypoint: Workload['waypoint']): readonly string[];
@@ -57,9 +58,9 @@ export function createNamespaceFacts(
       const slicesOf = slicesByPod(ofSlices);
       const guarding = guardingServices([...inNamespace, ...ofSlices.flatMap(({ service }) => service ?? [])]);
       const { peers, policies: attachable } = policies.attachment(namespace, read);
-      const policiesOf = (subject: Subject, waypoint: Workload['waypoint']) => [
+      const policiesOf = (subject: Subject, waypoint: Workload['waypoint'], isGateway = false) => [
         ...peers.keysFor(subject),
-        ...attachedKeys(attachable, subject, waypoint),
+        ...attachedKeys(attachable, subject, waypoint, isGateway),
       ];
       const servicesOf = (subject: Subject, named: NamedPorts) =>
         membership(candidates(subject.metadata.labels), subject.metadata.labels, named);
@@ -68,10 +69,10 @@ export function createNamespaceFacts(
       return {
         servicesOf,
         policiesOf,
-        factsOf: (pod, waypoint) => {
+        factsOf: (pod, waypoint, isGateway) => {
           const naming = slicesOf.get(`${namespace}/${pod.metadata.name}`) ?? [];
           const services = new Map([...servicesOf(pod, namedPortsOf(pod)), ...sliceMembership(naming)]);
-          const authorizationPolicies = policiesOf(pod, waypoint);
+          const authorizationPolicies = policiesOf(pod, waypoint, isGateway);
           return {
             services: memberships.share(membershipText(services), services),
             authorizationPolicies: attachments.share(authorizationPolicies.join(), authorizationPolicies),

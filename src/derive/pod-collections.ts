@@ -6,6 +6,7 @@ import { isRunning, resourceText } from './context.ts';
 import type { Contexts } from './contexts.ts';
 import { deriveLocalPods, deriveNodePod } from './local-pods.ts';
 import type { LocalPods } from './local-pods.ts';
+import { isGatewayProxy } from './membership.ts';
 import type { NamespaceFacts } from './namespace-facts.ts';
 import { podUid } from './pod-uid.ts';
 import type { Sources } from './sources.ts';
@@ -35,7 +36,8 @@ export function createPodWorkloads(
       if (ofNamespace === undefined) return undefined;
       const context = contexts.contextFor(read);
       const bound = workloadWaypoint({ resource: resourceText('Pod', pod), ...pod.metadata }, context);
-      const workload = deriveWorkload(pod, context, ofNamespace.factsOf(pod, bound.waypoint));
+      const own = ofNamespace.factsOf(pod, bound.waypoint, isGatewayProxy(pod, context));
+      const workload = deriveWorkload(pod, context, own);
       const conditions = [...podConditions(pod), ...bound.conditions];
       return { workload, conditions: conditions.length === 0 ? none : conditions };
     },

@@ -68,7 +68,7 @@ export class Destinations {
     this.hosts = graph.group<HostAtWaypoint>({
       name: 'hosts at waypoints',
       from: named,
-      reads: [...choice.collections, ...hosted.collections, ...contexts.collections],
+      reads: [inputs.gateways, ...choice.collections, ...hosted.collections, ...contexts.collections],
       compute: (key, read) => hostAtWaypoint(key, inputs, parts, read),
     });
     const byWaypoint = this.hosts.index(({ waypoint }) => [waypoint]);
@@ -107,7 +107,7 @@ function hostKey(waypoint: string, hostname: string): string {
 
 function hostAtWaypoint(
   key: string,
-  { choice, hosted, places }: DestinationInputs,
+  { choice, hosted, places, gateways }: DestinationInputs,
   { contexts }: DerivationParts,
   read: Read,
 ): HostAtWaypoint | undefined {
@@ -119,6 +119,7 @@ function hostAtWaypoint(
   const namespaces = [waypoint.split('/')[0] ?? '', namespace, rootNamespace];
   const rule = hosted.destinationRule({ hostname, namespace, namespaces }, read);
   const locality = places.localityOf(waypoint, read);
+  const isGateway = read.get(gateways, waypoint) !== undefined;
   const ports = [...source.service.ports.keys()].map((port) => ({
     port,
     converted: rule.document === null ? null : convertDestinationRule(rule.document, port, locality),
@@ -127,7 +128,7 @@ function hostAtWaypoint(
     waypoint,
     source,
     locality,
-    destinations: ports.flatMap(({ port, converted }) => destinationsOf(source, port, converted)),
+    destinations: ports.flatMap(({ port, converted }) => destinationsOf(source, port, converted, isGateway)),
     origins: [sourceText(source), ...(rule.document === null ? [] : [resourceText('DestinationRule', rule.document)])],
     conditions: limited(unique([...rule.conditions, ...ports.flatMap(({ converted }) => converted?.conditions ?? [])])),
   };
@@ -137,6 +138,7 @@ function destinationsOf(
   source: ServiceSource,
   port: number,
   converted: ConvertedDestinationRule | null,
+  isGateway: boolean,
 ): readonly DestinationOfHost[] {
   const { namespace, hostname, appProtocols, loadBalancing } = source.service;
   const of = (subset: string | null, given: TrafficPolicy): Destination => ({
@@ -146,8 +148,9 @@ function destinationsOf(
     subset,
     protocol: appProtocols.get(port) ?? null,
     endpoints: { kind: 'known', list: [] },
-    // Such a service has no endpoints of its own: each connection goes where its client meant it to.
-    policy: loadBalancing.mode === 'passthrough' ? { ...given, balancer: { kind: 'passthrough' } } : given,
+    // Such a service has no endpoints of its own: each connection goes where its client meant it to. One of a gateway's means that.
+    policy:
+      loadBalancing.mode === 'passthrough' && !isGateway ? { ...given, balancer: { kind: 'passthrough' } } : given,
   });
   const subsets = converted?.subsets ?? [];
   return [

@@ -7,7 +7,6 @@ import { sourceText } from '../../derive/service-sources.ts';
 import { buildClusters } from '../../envoy/clusters.ts';
 import { buildEndpoints } from '../../envoy/endpoints.ts';
 import { gatewayDestinations } from '../../envoy/gateways/destinations.ts';
-import { defaultTrafficPolicy } from '../../envoy/model.ts';
 import type { Destination, Endpoint } from '../../envoy/model.ts';
 import type { Condition, Workload } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
@@ -83,7 +82,7 @@ export class HostResources {
       return { destinations: complete, pods, conditions: [] };
     const message = `the gateway ${waypoint} sends nothing to ${source.service.hostname}, which has no endpoints of its own: a client of a gateway does not say where it is`;
     return {
-      destinations: complete.map(chosenByUs),
+      destinations: complete,
       pods,
       conditions: [condition(sourceText(source), 'Accepted', 'NoEndpoints', message)],
     };
@@ -101,17 +100,10 @@ function throughWaypoint({ destinations }: HostAtWaypoint, address: string): End
     labels: null,
   });
   const led = destinations.map(({ destination }): Destination => ({
-    ...chosenByUs(destination),
+    ...destination,
     endpoints: { kind: 'known', list: [at(destination.port)] },
   }));
   return { destinations: led, pods: [], conditions: [] };
-}
-
-/** The address that a gateway's client has connected to is the gateway's. */
-function chosenByUs(destination: Destination): Destination {
-  const { policy } = destination;
-  if (policy.balancer.kind !== 'passthrough') return destination;
-  return { ...destination, policy: { ...policy, balancer: defaultTrafficPolicy.balancer } };
 }
 
 function clustersOf(input: Parameters<typeof buildClusters>[0], origins: readonly string[]): WaypointResource[] {

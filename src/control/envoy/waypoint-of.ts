@@ -37,7 +37,7 @@ export function checkRunsWaypoint(identity: SpiffeId, store: WaypointStore): rea
   if (run.length > 0) return run;
   throw new GrpcError(
     status.PERMISSION_DENIED,
-    `resources are for agents and waypoints, and ${spiffeId} runs no waypoint`,
+    `resources are for agents, waypoints and gateways, and ${spiffeId} runs no waypoint and no gateway`,
   );
 }
 

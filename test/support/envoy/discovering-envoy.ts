@@ -32,6 +32,8 @@ export interface DiscoveringOptions {
   readonly credentials: EnvoyCredentials | null;
   /** What it calls its waypoint. */
   readonly cluster: string;
+  /** Port of its loopback that connections are made to; where the engine hands them over unless given. */
+  readonly door?: number;
 }
 
 /** How long chains that go wait for their connections. Seconds. */
@@ -69,7 +71,7 @@ export class DiscoveringEnvoy {
     }
   }
 
-  async #start({ port, credentials, cluster }: DiscoveringOptions): Promise<void> {
+  async #start({ port, credentials, cluster, door = handoverPort }: DiscoveringOptions): Promise<void> {
     this.#bridge.on('connection', (socket) => {
       this.#join(socket, connect(port, '127.0.0.1'));
     });
@@ -86,14 +88,14 @@ export class DiscoveringEnvoy {
     const inside = `ip link set lo up && exec ${[...command, '--disable-hot-restart'].join(' ')}`;
     this.#process = start(['unshare', '--net', 'sh', '-c', inside]);
     await waitFor(() => this.page('/server_info').catch(() => null), { what: 'the admin page of Envoy' });
-    await this.#openDoor(this.#process.pid);
+    await this.#openDoor(this.#process.pid, door);
   }
 
-  async #openDoor(pid: number): Promise<void> {
+  async #openDoor(pid: number, port: number): Promise<void> {
     const module = fileURLToPath(new URL('./namespace-door.js', import.meta.url));
     const path = join(this.#folder, 'door');
     const within = ['nsenter', `--net=/proc/${pid}/ns/net`];
-    this.#door = start([...within, process.execPath, module, path, String(handoverPort)]);
+    this.#door = start([...within, process.execPath, module, path, String(port)]);
     await waitFor(() => existsSync(path) || null, { what: 'the way into the namespace of Envoy' });
   }
 
@@ -101,13 +103,19 @@ export class DiscoveringEnvoy {
     return this.#process?.pid ?? 0;
   }
 
-  /** A connection as the node's engine hands it over. */
-  async connect(destination: string, port: number, given: Partial<HandedOver> = {}): Promise<Socket> {
+  /** A plain connection. */
+  async open(): Promise<Socket> {
     const socket = connect(join(this.#folder, 'door'));
     this.#sockets.add(socket);
     socket.on('close', () => this.#sockets.delete(socket));
     socket.on('error', () => undefined); // that it ends is what the tests look at
     await once(socket, 'connect');
+    return socket;
+  }
+
+  /** A connection as the node's engine hands it over. */
+  async connect(destination: string, port: number, given: Partial<HandedOver> = {}): Promise<Socket> {
+    const socket = await this.open();
     const facts = new Map([[0xd0, 'spiffe://cluster.local/ns/shop/sa/client']]);
     const client = { source: '10.9.0.9', sourcePort: 40_000 };
     socket.write(proxyHeader({ ...client, destination, destinationPort: port, facts, ...given }));

@@ -22,10 +22,11 @@ import { recordingLogger } from '../../support/loggers.ts';
 import { ManualTimers } from '../../support/manual-timers.ts';
 
 export const waypoint = 'shop/waypoint';
-export const { clusters, endpoints, listeners, filterChains, routes } = resourceTypes;
+export const { clusters, endpoints, secrets, listeners, filterChains, routes } = resourceTypes;
 const short = new Map<string, string>([
   [clusters, 'clusters'],
   [endpoints, 'endpoints'],
+  [secrets, 'secrets'],
   [listeners, 'listeners'],
   [filterChains, 'chains'],
   [routes, 'routes'],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { LocalPod, MeshState, Workload } from '../../../src/model/workload.ts';
-import { derive, pod, reasons, resource, waypoint, workload } from './support.ts';
+import { authorizationPolicy, derive, pod, reasons, resource, waypoint, workload } from './support.ts';
 
 const netns = { 'ambit.dev/netns': 'g' };
 const template = { ...netns, 'inject.istio.io/templates': 'gateway' };
@@ -103,6 +103,20 @@ void describe('a pod is no proxy of a gateway', () => {
     const state = derive(waypoint('g'), pod('g-1', { labels: named('g'), annotations: template }));
     assert.deepEqual(tunnelOf(state), { protocol: 'proxy', port: 15088 });
     assert.deepEqual(local(state), { wanted: true, handover: true, bypassInbound: false });
+  });
+});
+
+void describe('a denial that L4 cannot see', () => {
+  const denial = authorizationPolicy('no-get', 'shop', {
+    action: 'DENY',
+    rules: [{ to: [{ operation: { methods: ['GET'] } }] }],
+  });
+  const policiesOf = (annotations: Readonly<Record<string, string>>): readonly string[] =>
+    workload(derive(denial, pod('g-1', { annotations })), 'g-1').authorizationPolicies;
+
+  test('is for the proxy of a gateway to look at, and closes any other pod', () => {
+    assert.deepEqual(policiesOf(template), []);
+    assert.deepEqual(policiesOf(netns), ['shop/ambit_unenforceable_no-get']);
   });
 });
 

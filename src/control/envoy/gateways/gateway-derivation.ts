@@ -25,6 +25,7 @@ import { GatewaySecrets, placeText } from './gateway-secrets.ts';
 import { GatewayServers } from './gateway-servers.ts';
 import { GatewaySites } from './gateway-sites.ts';
 import type { GatewaySite } from './gateway-sites.ts';
+import { GatewayTopology } from './gateway-topology.ts';
 import { createRoutePlaces, createUnselected, createVirtualServicePlaces } from './route-places.ts';
 import type { RoutePlaces } from './route-places.ts';
 import { SecretsOfGateways } from './secrets-of-gateways.ts';
@@ -62,8 +63,9 @@ export class GatewayDerivation {
     this.#claims = createClaims(graph, groups, this.#servers);
     this.#secrets = new SecretsOfGateways(graph, this.#claims, new GatewaySecrets(parts, now));
     const routes = new RoutesOfGateways(parts, attached, lookups);
-    const common = { claims: this.#claims, secrets: this.#secrets, routes };
-    this.sites = new GatewaySites(parts, { ...common, groups, security, choice }).collection;
+    const topology = new GatewayTopology(parts);
+    const common = { claims: this.#claims, topology, secrets: this.#secrets, routes };
+    this.sites = new GatewaySites(graph, { ...common, groups, security, choice }).collection;
     this.#reports = createReports(graph, common);
     this.#places = createRoutePlaces(graph, { attached, servers: this.#servers, routes });
     this.#remarks = [

@@ -6,12 +6,14 @@ import type { GatewayRoutes } from '../../../envoy/gateways/routes/attachments.t
 import { attachedRoutes, parentOutcomes, serverKey } from '../../../envoy/gateways/routes/parent-outcomes.ts';
 import type { NamespaceLookup } from '../../../envoy/gateways/routes/lookups.ts';
 import type { ListenerProblem } from '../../../envoy/gateways/servers/findings.ts';
+import type { SettledPort } from '../../../envoy/gateways/servers/settle-ports.ts';
 import { gatewayGroup } from '../../../envoy/routes/groups.ts';
 import type { Condition } from '../../../model/workload.ts';
 import type { GatewayReport, ListenerReport, ReportedCondition, ReportedPort } from '../../gateway-report.ts';
 import type { GatewayClaims } from './gateway-claims.ts';
 import type { RoutesOfGateways } from './gateway-routes.ts';
 import type { AskedServers } from './gateway-servers.ts';
+import type { GatewayTopology } from './gateway-topology.ts';
 import { problemsOf } from './listener-problems.ts';
 import type { SectionProblems } from './listener-problems.ts';
 import type { SecretsOfGateways } from './secrets-of-gateways.ts';
@@ -25,6 +27,7 @@ export interface ReportsOfGateway {
 
 export interface ReportInputs {
   readonly claims: DerivedCollection<GatewayClaims>;
+  readonly topology: GatewayTopology;
   readonly secrets: SecretsOfGateways;
   readonly routes: RoutesOfGateways;
 }
@@ -32,19 +35,26 @@ export interface ReportInputs {
 /** By gateway. */
 export function createReports(
   graph: CollectionGraph,
-  { claims, secrets, routes }: ReportInputs,
+  { claims, topology, secrets, routes }: ReportInputs,
 ): DerivedCollection<ReportsOfGateway> {
   return graph.derive<GatewayClaims, ReportsOfGateway>({
     name: 'reports of gateways',
     from: claims,
-    reads: [...secrets.collections, ...routes.collections],
+    reads: [topology.collection, ...secrets.collections, ...routes.collections],
     compute: (claim, read) => {
       const told = claim.asked.map((asked) => ({ asked, sections: sectionsOf(asked, claim, secrets, read) }));
       const counts = countsOf(claim, routes, read);
+      const ports = portsOf(claim, (port) => topology.hasHttp3(port, read));
       const declared = told.filter(({ asked }) => asked.at.kind === 'named');
       return {
         reports: new Map(
-          declared.map(({ asked, sections }) => [asked.resource, reportOf(asked, sections, claim, counts)] as const),
+          declared.map(
+            ({ asked, sections }) =>
+              [
+                asked.resource,
+                reportOf(asked, sections, asked.resource === `Gateway ${claim.gateway}` ? ports : [], counts),
+              ] as const,
+          ),
         ),
         conditions: told.flatMap(({ asked, sections }) => limited(conditionsOf(asked, sections, claim))),
       };
@@ -76,13 +86,13 @@ function countsOf({ asked }: GatewayClaims, routes: RoutesOfGateways, read: Read
 function reportOf(
   asked: AskedServers,
   sections: readonly SectionProblems[],
-  claim: GatewayClaims,
+  ports: readonly ReportedPort[],
   counts: ReadonlyMap<string, number>,
 ): GatewayReport {
-  const { resource, refusal } = asked;
+  const { refusal } = asked;
   const refused: ReportedCondition[] = refusal === null ? [] : [{ type: 'Accepted', status: 'False', ...refusal }];
   return {
-    ports: resource === `Gateway ${claim.gateway}` ? portsOf(claim) : [],
+    ports,
     listeners: sections.map(({ section, supportedKinds, problems }): ListenerReport => ({
       name: section,
       attachedRoutes: asked.servers
@@ -98,10 +108,10 @@ function reportOf(
 const protocols = { http: 'http', tls: 'https', tcp: 'tcp' } as const;
 
 /** As servers ask for them. */
-function portsOf({ ports }: GatewayClaims): readonly ReportedPort[] {
+function portsOf({ ports }: GatewayClaims, hasHttp3: (port: SettledPort) => boolean): readonly ReportedPort[] {
   const settled = [...new Set(ports.map((port) => port.settled))];
   return settled
-    .map(({ number, serves }) => ({ number, protocol: protocols[serves.kind], http3: false }))
+    .map((port) => ({ number: port.number, protocol: protocols[port.serves.kind], http3: hasHttp3(port) }))
     .sort((left, right) => left.number - right.number);
 }
 

@@ -1,12 +1,10 @@
-import type { MeshSettingsDocument } from '../../../config/manifests/schemas/mesh-settings.ts';
+import type { CollectionGraph } from '../../../derive/collections/collection-graph.ts';
 import type { CollectionIndex } from '../../../derive/collections/collection-index.ts';
 import type { DerivedCollection, Read } from '../../../derive/collections/derived-collection.ts';
 import { condition } from '../../../derive/context.ts';
-import type { DerivationParts } from '../../../derive/extension.ts';
 import { limited } from '../../../derive/limited.ts';
 import { sourceText } from '../../../derive/service-sources.ts';
 import type { ServiceSource } from '../../../derive/service-sources.ts';
-import { settingsKey } from '../../../derive/sources.ts';
 import type { GatewayPort } from '../../../envoy/gateways/model.ts';
 import { routedPort } from '../../../envoy/gateways/routes/routed-port.ts';
 import type { DestinationName } from '../../../envoy/model.ts';
@@ -18,6 +16,7 @@ import type { SecurityParts } from '../security-parts.ts';
 import { serversOfPort } from './gateway-claims.ts';
 import type { ClaimedPort, GatewayClaims } from './gateway-claims.ts';
 import type { GatewayGroup } from './gateway-groups.ts';
+import type { GatewayTopology } from './gateway-topology.ts';
 import type { RoutesOfGateways } from './gateway-routes.ts';
 import { PortAssembly } from './port-assembly.ts';
 import type { SecretsOfGateways } from './secrets-of-gateways.ts';
@@ -35,41 +34,32 @@ export interface GatewaySite extends SendsTo {
 export interface SiteInputs {
   readonly groups: DerivedCollection<GatewayGroup>;
   readonly claims: DerivedCollection<GatewayClaims>;
+  readonly topology: GatewayTopology;
   readonly secrets: SecretsOfGateways;
   readonly routes: RoutesOfGateways;
   readonly security: SecurityParts;
   readonly choice: HostChoice;
 }
 
-/** What of the mesh's settings ports depend on. */
-interface Topology {
-  readonly proxyProtocol: boolean;
-  readonly http3: boolean;
-}
-
-const plainTopology: Topology = { proxyProtocol: false, http3: false };
-
 /** By gateway and number. */
 export class GatewaySites {
   readonly collection: DerivedCollection<GatewaySite>;
   readonly #inputs: SiteInputs;
-  readonly #topology: DerivedCollection<Topology>;
   readonly #byPort: CollectionIndex<GatewayClaims>;
 
-  constructor({ graph, sources }: DerivationParts, inputs: SiteInputs) {
-    const { groups, claims, secrets, routes, security, choice } = inputs;
+  constructor(graph: CollectionGraph, inputs: SiteInputs) {
+    const { groups, claims, topology, secrets, routes, security, choice } = inputs;
     this.#inputs = inputs;
-    this.#topology = graph.derive<MeshSettingsDocument, Topology>({
-      name: 'topology of gateways',
-      from: sources.MeshSettings,
-      compute: ({ spec: { gatewayTopology } }) => gatewayTopology,
-    });
     this.#byPort = claims.index(({ gateway, ports }) => ports.map(({ number }) => portKey(gateway, number)));
     this.collection = graph.group<GatewaySite>({
       name: 'ports of gateways',
       from: [this.#byPort],
       ofMembers: true,
-      reads: [groups, this.#topology, ...[secrets, routes, security, choice].flatMap(({ collections }) => collections)],
+      reads: [
+        groups,
+        topology.collection,
+        ...[secrets, routes, security, choice].flatMap(({ collections }) => collections),
+      ],
       compute: (key, read) => this.#compute(key, read),
     });
   }
@@ -83,7 +73,7 @@ export class GatewaySites {
   }
 
   #siteOf({ gateway, namespace }: GatewayClaims, claimed: ClaimedPort, group: GatewayGroup, read: Read): GatewaySite {
-    const { routes, secrets, security, choice } = this.#inputs;
+    const { routes, secrets, security, choice, topology } = this.#inputs;
     const servers = serversOfPort(claimed.settled);
     const found = routes.of(servers, read);
     const routed = routedPort({ port: claimed.settled, routes: found, namespace }, routes.lookupsFor(read));
@@ -96,8 +86,7 @@ export class GatewaySites {
       namespace,
     });
     const serves = assembly.serves(routed.serves);
-    const { proxyProtocol, http3 } = read.get(this.#topology, settingsKey) ?? plainTopology;
-    const secure = serves.kind === 'tls' && http3 && !proxyProtocol;
+    const { proxyProtocol } = topology.read(read);
     const documents = [...new Set(servers.map(({ resource }) => resource))].sort();
     return {
       waypoint: gateway,
@@ -105,7 +94,7 @@ export class GatewaySites {
       port: {
         number: claimed.number,
         proxyProtocol,
-        http3: secure ? { clientPort: claimed.settled.number } : null,
+        http3: topology.hasHttp3(claimed.settled, read) ? { clientPort: claimed.settled.number } : null,
         serves,
       },
       documents: [...new Set([...documents, ...assembly.guards])],
