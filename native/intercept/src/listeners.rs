@@ -79,6 +79,9 @@ fn listener() -> io::Result<Socket> {
     sockets::prepare_accepted(&socket)?;
     bind(&socket, ipv6)?;
     socket.listen(BACKLOG)?;
+    // Accepted sockets have the port that the client has asked for, which an application of the pod may want to listen on:
+    // those that share a port let it where both sides say so. After `bind`, which must find a port that nobody listens on.
+    socket.set_reuse_address(true)?;
     Ok(socket)
 }
 

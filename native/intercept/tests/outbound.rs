@@ -147,6 +147,18 @@ fn one_source_port_reaches_two_destinations() {
 }
 
 #[test]
+fn a_port_that_was_connected_to_can_be_listened_on() {
+    captured_pod!(rig, pod, interception);
+    let script = format!(
+        "s=create_connection(('{FAR_V4}',8080))\nsay(s)\nl=socket(AF_INET6)\nl.setsockopt(SOL_SOCKET,SO_REUSEADDR,1)\n\
+         l.bind(('::',8080))\nl.listen()\nprint('listens')"
+    );
+    let text = python(&pod.name, &script);
+    assert!(text.ends_with("listens"), "{text}");
+    drop(interception);
+}
+
+#[test]
 fn a_socket_dissolved_by_af_unspec_is_judged_anew() {
     captured_pod!(rig, pod, interception);
     let application = Application::start(&pod.netns, "0.0.0.0:0", "application");
