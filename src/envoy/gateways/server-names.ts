@@ -19,8 +19,13 @@ export class ServerNames<Server> {
     return this.#servers.get('*');
   }
 
-  entries(): readonly (readonly [name: string, server: Server])[] {
-    return [...this.#servers];
+  get count(): number {
+    return this.#servers.size;
+  }
+
+  /** Names that other servers have. */
+  othersThan(server: Server): readonly string[] {
+    return [...this.#servers].flatMap(([name, owner]) => (owner === server ? [] : [name]));
   }
 }
 

@@ -57,7 +57,7 @@ function managed({ name, security }: HttpSite, context: SiteContext, otherwise: 
     telemetry,
     routes: name,
     grpc: true,
-    security: requestFilters(security, policies),
+    security: requestFilters(security, policies, 'address'),
     watched: security.policies,
   };
   return httpChain(name, settings, { ...edge(http), ...otherwise });
@@ -120,7 +120,7 @@ export function connectionChains(site: ConnectionSite, tls: ServerTls | null, co
     ...tcpChain(name, tcpTargets(targets), {
       ...settings,
       policies: targets.flatMap(({ destination }) => policies(destination) ?? []),
-      security: connectionFilters(security.policies, { statPrefix: base, destinations: policies }),
+      security: connectionFilters(security.policies, { statPrefix: base, destinations: policies, clients: 'address' }),
       watched: security.policies,
     }),
     ...(tls === null ? {} : secured(tlsSocket(tls, 'bytes'))),

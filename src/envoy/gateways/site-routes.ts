@@ -117,17 +117,21 @@ function tableOverTls(
     const own = host.domains.filter((domain) => names.ownerOf(domain.toLowerCase()) === server);
     table.add(own, hostRoutes(host, site, policies));
   }
-  const entries = names.entries();
-  const all = entries.length <= mostToldApart;
-  const others = entries.flatMap(([name, owner]) => (owner === server ? [] : [name]));
-  const inside = (name: string): boolean => server.serverNames.some((wildcard) => isWithin(name, wildcard));
   table.add(
     server.serverNames.filter((name) => names.ownerOf(name) === server),
     [none],
   );
-  table.add(all ? others : others.filter(inside), [misdirected]);
-  table.add(['*'], [all ? none : misdirected]);
+  const areAllTold = names.count <= mostToldApart;
+  table.add(areAllTold ? names.othersThan(server) : namesWithin(server, names), [misdirected]);
+  table.add(['*'], [areAllTold ? none : misdirected]);
   return table;
+}
+
+/** Names of other servers that this one would have without them. */
+function namesWithin(server: TlsServer, names: ServerNames<TlsServer>): readonly string[] {
+  const wildcards = server.serverNames.filter((name) => name.startsWith('*'));
+  if (wildcards.length === 0) return [];
+  return names.othersThan(server).filter((name) => wildcards.some((wildcard) => isWithin(name, wildcard)));
 }
 
 /** Each domain once, or Envoy refuses the whole: the first has it. */

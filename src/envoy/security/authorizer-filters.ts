@@ -13,6 +13,7 @@ import type { Init } from '../values.ts';
 import { askedFilter, askedPrefix, authorizerFilter } from './filter-names.ts';
 import { findingsOf, policyFinding } from './findings.ts';
 import type { Carried } from './findings.ts';
+import type { ClientsBy } from './clients.ts';
 import type { ExternalAuthorizer } from './model.ts';
 
 /**
@@ -24,21 +25,29 @@ const whoAsks = {
   value: `URI=%FILTER_STATE(${peerPrincipal.filterState}:PLAIN)%`,
 };
 
+/** Where TLS ends here the request itself says it, by Envoy's own word. */
+function saidOf(clients: ClientsBy): readonly (typeof whoAsks)[] {
+  return clients === 'identity' ? [whoAsks] : [];
+}
+
 type Filter = Init<typeof HttpFilterSchema>;
 type Config = Init<typeof ExtAuthzSchema>;
 
 /** Finds out whether the request has to be asked about, which its route says, and asks. */
-export function authorizerFilters(authorizer: ExternalAuthorizer): readonly Filter[] {
+export function authorizerFilters(authorizer: ExternalAuthorizer, clients: ClientsBy): readonly Filter[] {
   return [
     typed(askedFilter(authorizer.name), RBACSchema),
-    typed(authorizerFilter(authorizer.name), ExtAuthzSchema, config(authorizer)),
+    typed(authorizerFilter(authorizer.name), ExtAuthzSchema, config(authorizer, clients)),
   ];
 }
 
-function config(authorizer: ExternalAuthorizer): Config {
+function config(authorizer: ExternalAuthorizer, clients: ClientsBy): Config {
   const { protocol, failOpen, choosesRouteAnew, statusOnError, includedHeaders } = authorizer;
   return {
-    services: protocol === 'grpc' ? { case: 'grpcService', value: grpcServiceOf(authorizer) } : httpService(authorizer),
+    services:
+      protocol === 'grpc'
+        ? { case: 'grpcService', value: grpcServiceOf(authorizer, clients) }
+        : httpService(authorizer, clients),
     transportApiVersion: ApiVersion.V3,
     failureModeAllow: failOpen,
     clearRouteCache: choosesRouteAnew,
@@ -59,16 +68,19 @@ export function toBeAsked({ name }: ExternalAuthorizer, carried: Carried): Init<
   };
 }
 
-export function grpcServiceOf({ destination, timeout }: ExternalAuthorizer): Init<typeof GrpcServiceSchema> {
+export function grpcServiceOf(
+  { destination, timeout }: ExternalAuthorizer,
+  clients: ClientsBy,
+): Init<typeof GrpcServiceSchema> {
   const value = { clusterName: clusterName(destination), authority: destination.hostname };
   return {
     targetSpecifier: { case: 'envoyGrpc', value },
     timeout: duration(timeout),
-    initialMetadata: [whoAsks],
+    initialMetadata: [...saidOf(clients)],
   };
 }
 
-function httpService(authorizer: ExternalAuthorizer): NonNullable<Config['services']> {
+function httpService(authorizer: ExternalAuthorizer, clients: ClientsBy): NonNullable<Config['services']> {
   const { destination, timeout } = authorizer;
   return {
     case: 'httpService',
@@ -83,7 +95,7 @@ function httpService(authorizer: ExternalAuthorizer): NonNullable<Config['servic
         // Envoy would take a % in them for an operator.
         headersToAdd: [
           ...authorizer.additionalHeaders.map(({ name, value }) => ({ key: name, value: formatLiteral(value) })),
-          whoAsks,
+          ...saidOf(clients),
         ],
       },
       authorizationResponse: {

@@ -9,6 +9,7 @@ import { accessRules, rulesOfFilter, shadowPrefixes } from './access-rules.ts';
 import type { Action } from './access-rules.ts';
 import { asking, authorizersOf, reachable } from './asked-policies.ts';
 import { grpcServiceOf, toBeAsked } from './authorizer-filters.ts';
+import type { ClientsBy } from './clients.ts';
 import { askedPrefix } from './filter-names.ts';
 import { mentions } from './mentions.ts';
 import { always } from './model.ts';
@@ -23,22 +24,26 @@ export interface ConnectionSecurity {
   /** Before the statistics of the filters. */
   readonly statPrefix: string;
   readonly destinations: PolicyLookup;
+  readonly clients?: ClientsBy;
 }
 
 /** Filters for connections that are no HTTP, in their order. What asks for HTTP fails closed. */
 export function connectionFilters(
   policies: readonly AccessPolicy[],
-  { statPrefix, destinations }: ConnectionSecurity,
+  { statPrefix, destinations, clients = 'identity' }: ConnectionSecurity,
 ): Filter[] {
   const seen = reachable(policies, destinations).map(ofConnections);
   return [
-    ...authorizersOf(seen).flatMap((authorizer) => authorizerFilters(authorizer, asking(authorizer, seen), statPrefix)),
+    ...authorizersOf(seen).flatMap((authorizer) =>
+      authorizerFilters(grpcServiceOf(authorizer, clients), authorizer, asking(authorizer, seen), statPrefix),
+    ),
     ...(['deny', 'audit', 'allow'] as const).flatMap((action) => connectionFilter(action, seen, statPrefix)),
   ];
 }
 
 /** Finds out whether the authorizer has to be asked about the connection, and asks. */
 function authorizerFilters(
+  grpcService: ReturnType<typeof grpcServiceOf>,
   authorizer: ExternalAuthorizer,
   policies: readonly AccessPolicy[],
   statPrefix: string,
@@ -50,7 +55,7 @@ function authorizerFilters(
     typed('envoy.filters.network.rbac', RBACSchema, { shadowRules: accessRules('deny', policies), ...prefixes }),
     typed('envoy.filters.network.ext_authz', ExtAuthzSchema, {
       statPrefix: `${statPrefix}_${prefix}`,
-      grpcService: grpcServiceOf(authorizer),
+      grpcService,
       transportApiVersion: ApiVersion.V3,
       failureModeAllow: authorizer.failOpen,
       filterEnabledMetadata: toBeAsked(authorizer, 'connections'),

@@ -7,6 +7,7 @@ import { LocalRateLimitSchema } from '../../proto/gen/envoy-api/envoy/extensions
 import { peerPrincipal } from '../peer.ts';
 import { duration, packed, runtimeFraction } from '../values.ts';
 import type { Init } from '../values.ts';
+import type { ClientsBy } from './clients.ts';
 import type { RateLimit } from './model.ts';
 
 /** Where routes keep their name, by which limits of a route know its requests. */
@@ -16,9 +17,6 @@ export const routeMetadata = { namespace: 'ambit', key: 'route' } as const;
 const plenty = 4_294_967_295;
 /** Buckets of clients that are kept for one place; the one that was used longest ago goes first. */
 const rememberedClients = 10_000;
-
-/** What tells clients apart: whom the mesh vouches for, or, where it vouches for nobody, the address that trusted proxies say. */
-export type ClientsBy = 'identity' | 'address';
 
 /**
  * A client has a whole /64 of IPv6 for itself: a bucket for each of its addresses would be no limit. Envoy writes the block as a value

@@ -12,10 +12,10 @@ import { accessRules, rulesOfFilter, shadowPrefixes } from './access-rules.ts';
 import type { RulesOfFilter } from './access-rules.ts';
 import { asking, authorizersOf, reachable } from './asked-policies.ts';
 import { authorizerFilters } from './authorizer-filters.ts';
+import type { ClientsBy } from './clients.ts';
 import { allowFilter, askedFilter, askedPrefix, auditFilter, denyFilter, limitFilter } from './filter-names.ts';
 import { findingsOf } from './findings.ts';
 import { limitRules } from './limit-rules.ts';
-import type { ClientsBy } from './limit-rules.ts';
 import type { AccessPolicy, ExternalAuthorizer, Security } from './model.ts';
 import { tokenFilterOf } from './token-filter.ts';
 
@@ -28,11 +28,17 @@ type Filter = Init<typeof HttpFilterSchema>;
  *
  * @param destinations what exists; who has to be asked and is not there makes Envoy refuse the whole listener
  */
-export function requestFilters(security: Security, destinations: PolicyLookup): readonly Filter[] {
+export function requestFilters(
+  security: Security,
+  destinations: PolicyLookup,
+  clients: ClientsBy = 'identity',
+): readonly Filter[] {
   const { issuers } = security;
   return [
     ...(issuers.length === 0 ? [] : [tokenFilterOf(issuers)]),
-    ...authorizersOf(reachable(security.policies, destinations)).flatMap(authorizerFilters),
+    ...authorizersOf(reachable(security.policies, destinations)).flatMap((authorizer) =>
+      authorizerFilters(authorizer, clients),
+    ),
     typed(denyFilter, RBACSchema),
     typed(auditFilter, RBACSchema),
     typed(allowFilter, RBACSchema),

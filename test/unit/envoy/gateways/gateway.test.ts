@@ -3,6 +3,9 @@ import { describe, test } from 'node:test';
 
 import { buildGateway } from '../../../../src/envoy/gateways/build.ts';
 import type { GatewayInput } from '../../../../src/envoy/gateways/model.ts';
+import { buildPortRoutes } from '../../../../src/envoy/gateways/site-routes.ts';
+import { joinedRoutes } from '../../../../src/envoy/stand-in-routes.ts';
+import { routesResource } from '../../../../src/control/envoy/routes-resource.ts';
 import { buildGatewaySecret } from '../../../../src/envoy/gateways/secrets.ts';
 import { cipherSuites, tlsProblem } from '../../../../src/envoy/gateways/tls-problem.ts';
 import {
@@ -190,6 +193,36 @@ void describe('the hosts of a server of TLS', () => {
     const input = port(...many, https('wild', '*.example.com'));
     assert.deepEqual(tableOf(input, 's0'), { 's0.example.com': null, '*': 421 });
     assert.equal(Object.keys(tableOf(input, 'wild')).length, 302);
+  });
+});
+
+void describe('routes that Envoy refuses', () => {
+  const tableWith = (security: ReturnType<typeof securityOfWeb>, ...domains: readonly string[]) => {
+    const serves = { kind: 'http', site: httpSite('http.80', [hostTo('web', domains)], { security }) } as const;
+    const [routes] = buildPortRoutes(gatewayPort(80, serves), { destinations: [web] });
+    assert.ok(routes);
+    return routes;
+  };
+  const denying = securityOfWeb([policy({ action: 'DENY', rules: [{}] })]);
+  const before = tableWith(securityOfWeb([]), 'old.example.com');
+  const wanted = tableWith(denying, 'new.example.com');
+
+  test('keep no host without the policies that came with them', () => {
+    const joined = joinedRoutes(before, wanted);
+    assert.deepEqual(joined.typedPerFilterConfig, wanted.typedPerFilterConfig);
+    assert.ok(Object.keys(joined.typedPerFilterConfig).length > 0);
+    assert.deepEqual(
+      joined.virtualHosts.map(({ name }) => name),
+      ['old.example.com', '*'],
+    );
+  });
+
+  test('are known by their policies to be others', () => {
+    const versions = [before, tableWith(denying, 'old.example.com'), wanted].map(
+      (routes) => routesResource(routes, []).version.split('.')[1],
+    );
+    assert.notEqual(versions[0], versions[1]);
+    assert.equal(versions[1], versions[2]);
   });
 });
 
