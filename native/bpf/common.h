@@ -73,6 +73,7 @@ static __always_inline void set_ipv4(struct amb_address *address, __u32 ip4)
 	do {                                                    \
 		struct amb_address six = { { (ip6)[0], (ip6)[1], (ip6)[2], (ip6)[3] } }; \
 		__u32 four = (ip4);                             \
+		barrier_var(four);                              \
 		*(address) = six;                               \
 		if ((family) == AF_INET)                        \
 			set_ipv4(address, four);                \

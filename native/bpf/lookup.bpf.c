@@ -124,6 +124,12 @@ static __always_inline int assign_dns(struct bpf_sk_lookup *ctx)
 	read_tuple(ctx, &tuple);
 	if (is_loopback(&tuple.destination) || is_own(&tuple.destination))
 		return SK_PASS;
+	/*
+	 * To an address of the namespace that is not one of the pod's, as the kernel sends it: also the engine's own query, where the
+	 * resolver that the pod asks sits there.
+	 */
+	if (same_address(&tuple.source, &tuple.destination))
+		return SK_PASS;
 	sk = bpf_map_lookup_elem(&amb_dns, &cookie);
 	if (!sk) {
 		count(AMB_DROPPED_NO_DNS);

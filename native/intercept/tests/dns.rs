@@ -336,6 +336,33 @@ fn the_engines_own_queries_go_to_the_resolver() {
 }
 
 #[test]
+fn a_name_server_at_another_address_of_the_namespace_is_reached() {
+    captured!(it);
+    let name = &it.pod.name;
+    run(&format!(
+        "ip -n {name} addr add 10.255.255.53/32 dev lo && ip -n {name} addr add fd53::53/128 dev lo nodad"
+    ));
+    let _four = Resolver::start(&it.pod.netns, "10.255.255.53:53");
+    let _six = Resolver::start(&it.pod.netns, "[fd53::53]:53");
+    // As the engine does, to which the pod's own queries for it go.
+    for peer in ["10.255.255.53:53", "[fd53::53]:53"] {
+        let socket = connected(&it.pod.netns, peer.parse().unwrap()).unwrap();
+        socket.set_nonblocking(false).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.send(b"q").unwrap();
+        let mut buffer = [0; 99];
+        let length = socket.recv(&mut buffer).unwrap();
+        assert!(buffer[..length].starts_with(b"resolver q"), "{peer}");
+    }
+    it.interception.release_dns(&it.pod.network.uid).unwrap();
+    let text = it.python(
+        "for f,d in ((AF_INET,'10.255.255.53'),(AF_INET6,'fd53::53')):\n  s=socket(f,SOCK_DGRAM)\n  s.settimeout(5)\n  s.sendto(b'u',(d,53))\n  print(s.recv(99)[:8])",
+    );
+    assert_eq!(text, "b'resolver'\nb'resolver'");
+    assert_eq!(it.counter("dropped_no_dns"), 0);
+}
+
+#[test]
 fn without_an_engine_queries_go_to_the_resolver_at_once() {
     captured!(it);
     let _resolvers = it.resolver();
