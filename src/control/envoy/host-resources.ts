@@ -16,6 +16,7 @@ import { emptyWaypoint } from './empty-waypoint.ts';
 import { refusalsOf } from './endpoint-guard.ts';
 import type { EndpointGuard } from './endpoint-guard.ts';
 import type { EndpointSource } from './endpoint-source.ts';
+import type { BackendPolicies } from './gateways/backend-policies.ts';
 import type { GatewayGroup } from './gateways/gateway-groups.ts';
 import type { IngressWaypoints } from './gateways/ingress-waypoints.ts';
 import { resourceTypes } from './resource-types.ts';
@@ -29,6 +30,7 @@ export interface HostResourceInputs {
   readonly tenants: WaypointTenants;
   readonly gateways: Collection<GatewayGroup>;
   readonly ingress: IngressWaypoints;
+  readonly backends: BackendPolicies;
   /** Namespaces whose workloads a gateway sends to. */
   readonly sentTo: (gateway: string, read: Read) => readonly string[];
 }
@@ -41,6 +43,12 @@ interface Ends {
   readonly conditions: readonly Condition[];
 }
 
+interface UsedDestinations {
+  readonly destinations: readonly Destination[];
+  /** Manifests besides those of the host. */
+  readonly more: readonly string[];
+}
+
 /** Clusters and endpoints of hosts. */
 export class HostResources {
   readonly #inputs: HostResourceInputs;
@@ -50,8 +58,8 @@ export class HostResources {
   }
 
   get collections(): readonly AnyCollection[] {
-    const { endpoints, guard, tenants, gateways, ingress } = this.#inputs;
-    return [gateways, ...[endpoints, guard, tenants, ingress].flatMap(({ collections }) => collections)];
+    const { endpoints, guard, tenants, gateways, ingress, backends } = this.#inputs;
+    return [gateways, ...[endpoints, guard, tenants, ingress, backends].flatMap(({ collections }) => collections)];
   }
 
   of(host: HostAtWaypoint, read: Read): WaypointResources {
@@ -64,10 +72,18 @@ export class HostResources {
     const others = () => (isGateway ? sentTo(waypoint, read) : tenants.of(waypoint, read));
     const refused = guard.refused({ waypoint, source, addresses, pods: ends.pods, tenants: others }, read);
     const forbiddenAddresses = new Set(refused.map((endpoint) => endpoint.address));
-    const destinations = isGateway ? gatewayDestinations(ends.destinations) : ends.destinations;
+    const { destinations, more } = this.#used(host, ends, isGateway, read);
     const input = { ...emptyWaypoint, destinations, locality, forbiddenAddresses };
-    const resources = [...clustersOf(input, origins), ...endpointsOf(input, origins)];
+    const all = [...origins, ...more];
+    const resources = [...clustersOf(input, all), ...endpointsOf(input, all)];
     return { waypoint, resources, conditions: [...refusalsOf(source, refused), ...ends.conditions] };
+  }
+
+  /** With the policies that say more of how a gateway uses them. */
+  #used({ source }: HostAtWaypoint, { destinations }: Ends, isGateway: boolean, read: Read): UsedDestinations {
+    if (!isGateway) return { destinations, more: [] };
+    const secured = this.#inputs.backends.secured(source, gatewayDestinations(destinations), read);
+    return { destinations: secured.destinations, more: secured.origins };
   }
 
   #straight({ source, destinations, waypoint }: HostAtWaypoint, isGateway: boolean, read: Read): Ends {

@@ -23,6 +23,7 @@ import type { WaypointResources } from './destinations.ts';
 import { emptyWaypoint } from './empty-waypoint.ts';
 import { EndpointGuard } from './endpoint-guard.ts';
 import { EndpointSource } from './endpoint-source.ts';
+import { BackendPolicies } from './gateways/backend-policies.ts';
 import { GatewayDerivation } from './gateways/gateway-derivation.ts';
 import { GatewayGroups } from './gateways/gateway-groups.ts';
 import { IngressWaypoints } from './gateways/ingress-waypoints.ts';
@@ -90,11 +91,13 @@ export class WaypointDerivation implements DerivationExtension {
     });
     const tenants = new WaypointTenants(parts);
     const guard = new EndpointGuard(parts, { owners, grants });
+    const backends = new BackendPolicies(parts, now);
     const destinations = new Destinations(parts, {
       ...{ choice, hosted, places, endpoints, guard, tenants },
       named: [bound.index(hostKeys), gateways.sites.index(hostKeys)],
       gateways: groups,
       ingress: new IngressWaypoints(parts, places),
+      backends,
     });
     const http = new WaypointHttp(parts);
     const listeners = createListeners(parts.graph, { connected, workloads, own });
@@ -117,10 +120,11 @@ export class WaypointDerivation implements DerivationExtension {
       conditionsOf(listeners),
       ...hosted.remarks(parts.graph, bound, destinations.hosts).map(conditionsOf),
       ...gateways.conditions,
+      backends.conditions,
     ];
     this.#reports = new StagedMap([gateways.reports]);
     this.#accepted = new StagedMap(gateways.accepted);
-    this.#references = new StagedMap([gateways.references]);
+    this.#references = new StagedMap([gateways.references, backends.references]);
   }
 
   *stage(): Generator<undefined, void> {

@@ -8,7 +8,7 @@ import type { GatewayRoutes } from '../../../envoy/gateways/routes/attachments.t
 import type { GatewayLookups } from '../../../envoy/gateways/routes/lookups.ts';
 import { gatewaysOf } from '../../../envoy/gateways/routes/virtual-services.ts';
 import type { GatewayServer } from '../../../envoy/gateways/server.ts';
-import { gatewayGroup } from '../../../envoy/routes/groups.ts';
+import { experimentalGroup, gatewayGroup } from '../../../envoy/routes/groups.ts';
 import type { AttachedRoutes, ParentService } from '../attached-routes.ts';
 import type { MeshLookups } from '../mesh-lookups.ts';
 import { selectsNamespace } from './namespace-selection.ts';
@@ -81,7 +81,7 @@ function isParent({ kind }: Owner): boolean {
 }
 
 function parentOf({ kind, namespace, name }: Owner): ParentService {
-  return { group: gatewayGroup, kind, namespace, name };
+  return { group: kind === 'XListenerSet' ? experimentalGroup : gatewayGroup, kind, namespace, name };
 }
 
 function distinct<Item>(items: readonly Item[]): readonly Item[] {

@@ -24,7 +24,6 @@ export interface BackendTls {
   readonly tls: ClientTls | 'refused' | null;
   /** The policy in force; null: none. */
   readonly origin: string | null;
-  readonly conditions: readonly Condition[];
 }
 
 /** Which policies are for a port: those that name it before those for the whole Service, then the oldest. The first is in force. */
@@ -52,18 +51,25 @@ export function backendTls(
   port: BackendPort,
   lookups: RootsLookup,
 ): BackendTls {
-  const [first, ...others] = policiesFor(policies, port);
-  if (first === undefined) return { tls: null, origin: null, conditions: [] };
-  const origin = resourceOf(kind, first);
-  const at = `${port.namespace}/${port.name}${port.portName === null ? '' : `, port ${port.portName}`}`;
-  const conditions = others.map((other) => ({
-    resource: resourceOf(kind, other),
-    type: 'Accepted',
-    reason: 'Conflicted',
-    message: `is not used for Service ${at}: ${origin} is in force there`,
-  }));
-  const read = clientTls(first, lookups);
-  return { tls: read.tls ?? 'refused', origin, conditions: [...conditions, ...read.conditions] };
+  const [first] = policiesFor(policies, port);
+  if (first === undefined) return { tls: null, origin: null };
+  return { tls: clientTls(first, lookups).tls ?? 'refused', origin: resourceOf(kind, first) };
+}
+
+/** What is said of a policy where another one is in force. @param rivals all that are for one of its targets, itself among them */
+export function conflictsOf(
+  document: BackendTlsPolicyDocument,
+  rivals: readonly BackendTlsPolicyDocument[],
+): readonly Condition[] {
+  const { namespace } = document.metadata;
+  return document.spec.targetRefs.flatMap(({ name, sectionName }) => {
+    const [first] = policiesFor(rivals, { namespace, name, portName: sectionName });
+    if (first === undefined || first === document) return [];
+    const at = `Service ${namespace}/${name}${sectionName === null ? '' : `, port ${sectionName}`}`;
+    return [
+      told(document, 'Accepted', 'Conflicted', `is not used for ${at}: ${resourceOf(kind, first)} is in force there`),
+    ];
+  });
 }
 
 /** What a policy asks for, and what of it is not there. null: it cannot be honoured. */
