@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { attachedRoutes, parentOutcomes, serverKey } from '../../../../../src/envoy/gateways/routes/parent-outcomes.ts';
+import { routedPort } from '../../../../../src/envoy/gateways/routes/routed-port.ts';
 import { Door, listener, terminated, to, under } from '../../../../support/envoy/gateway-doors.ts';
 import type { Manifests, Surroundings } from '../../../../support/envoy/gateway-doors.ts';
 
@@ -416,6 +417,26 @@ void describe('the Gateway API at gateways', () => {
       [1, 2],
     );
   });
+
+  for (const [kind, group] of [
+    ['ListenerSet', 'gateway.networking.k8s.io'],
+    ['XListenerSet', 'gateway.networking.x-k8s.io'],
+  ] as const)
+    test(`a route is attached to a ${kind} by its own name alone, not by that of the Gateway`, () => {
+      const named = (name: string, parent: Readonly<Record<string, unknown>>) => ({
+        name,
+        spec: { parentRefs: [parent], rules: [to('web', under(`/${name}`))] },
+      });
+      const HTTPRoute = [named('gateway', { name: 'gateway' }), named('set', { group, kind, name: 'gateway' })];
+      const { servers, routes, lookups } = new Door({ ...plain, HTTPRoute });
+      const [server] = servers;
+      assert.ok(server !== undefined);
+      const ofSet = { ...server, kind, resource: `${kind} default/gateway` };
+      const port = { number: 80, serves: { kind: 'http' as const, servers: [ofSet] } };
+      const { serves } = routedPort({ port, routes, namespace: 'default' }, lookups);
+      assert.ok(serves.kind === 'http');
+      assert.deepEqual(serves.origins, ['HTTPRoute default/set']);
+    });
 
   test('of gateways that are not ours nothing is said', () => {
     const door = new Door({
