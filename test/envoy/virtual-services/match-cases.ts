@@ -95,6 +95,7 @@ const cases: readonly EchoCase[] = [
       virtualService(space, { gateways: ['default/public'], http: [{ directResponse: { status: 418 } }] }),
     ],
     checks: [check({}, { status: 200 })],
+    conditions: ['Accepted/NoMatchingParent'],
   },
   {
     name: 'exportTo the own namespace',
