@@ -15,9 +15,14 @@ import type { WaypointResource } from './waypoint-resource.ts';
 export function chainResource(
   chain: FilterChain,
   origins: readonly string[],
-  mark = securityMark(chain.filters.map(securityOf)),
+  mark = securityMark(securityOfChain(chain)),
 ): WaypointResource {
   return waypointResource(resourceTypes.filterChains, FilterChainSchema, chain.name, chain, origins, mark);
+}
+
+/** What a chain asks of those who come by it, but for TLS. */
+export function securityOfChain({ filters }: FilterChain): readonly Uint8Array[] {
+  return filters.map(securityOf);
 }
 
 const nothing = new Uint8Array();

@@ -192,7 +192,8 @@ export class EnvoyLane {
     this.#held.set(name, version);
     this.#doubted.delete(name);
     if (this.#refused.taken(resource)) return;
-    if (this.type === resourceTypes.routes) this.#store.accept(this.#waypoint, resource);
+    const { routes, listeners } = resourceTypes;
+    if (this.type === routes || this.type === listeners) this.#store.accept(this.#waypoint, resource);
   }
 
   #rejectedBy({ sent, absent }: InFlight, text: string): Answer {
@@ -219,7 +220,7 @@ export class EnvoyLane {
     // Another version of it was in a response of which nobody knows what was taken.
     if (doubted !== undefined && doubted !== version) this.#held.set(name, unknownVersion);
     this.#doubted.delete(name);
-    const accepted = this.#store.accepted(this.#waypoint, name);
+    const accepted = this.#store.accepted(this.#waypoint, this.type, name);
     const standIns = () => standInsFor(resource, this.#held.get(name), accepted);
     if (this.#refused.add(resource, message, standIns)) this.#suspects.accuseAlone(name);
   }

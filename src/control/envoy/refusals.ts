@@ -20,7 +20,7 @@ export function refusedBy({ refused }: Pick<EnvoyLane, 'refused'>, waypoint: str
 
 function textOf({ message, consequence }: Refusal, waypoint: string): string {
   const instead = consequence ?? 'what was in force before stays so';
-  return `the waypoint ${waypoint} refuses it, and ${instead}: ${message}`;
+  return `the proxy of ${waypoint} refuses it, and ${instead}: ${message}`;
 }
 
 function condition(resource: string, message: string): Condition {

@@ -1,10 +1,13 @@
 import { closedChain } from '../../envoy/closed-chain.ts';
 import { withClosedGates } from '../../envoy/gated-listener.ts';
+import { withKnownChains } from '../../envoy/gateways/stand-in-listener.ts';
 import { closedRoutes, joinedRoutes } from '../../envoy/stand-in-routes.ts';
 import { FilterChainSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_components_pb.ts';
 import { ListenerSchema } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
+import type { Listener } from '../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import { RouteConfigurationSchema } from '../../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import { chainResource } from './chain-resource.ts';
+import { gatewayListener } from './gateways/gateway-listener.ts';
 import { listenerResource } from './listener-resource.ts';
 import { resourceTypes } from './resource-types.ts';
 import { routesResource } from './routes-resource.ts';
@@ -23,7 +26,7 @@ export interface StandIn {
  * these must not stay as they were: what can be sent without what is refused is, and if Envoy refuses even that, nothing is let through.
  *
  * @param inForce version; undefined where nothing is, so that nothing is let through
- * @param accepted routes that were taken last; null: nobody knows any
+ * @param accepted the same as it was taken last, of routes and of listeners; null: nobody knows any
  * @returns what is to be tried, the first first
  */
 export function standInsFor(
@@ -41,8 +44,10 @@ export function standInsFor(
       return [{ resource, consequence: 'connections there are closed' }];
     }
     case resourceTypes.listeners: {
-      const closed = withClosedGates(messageOf(refused, ListenerSchema));
-      const resource = listenerResource(closed, refused.origins, closedMark);
+      const wanted = messageOf(refused, ListenerSchema);
+      // A waypoint's asks for its chains one by one.
+      if (wanted.filterChains.length > 0) return ofGateway(refused, wanted, accepted);
+      const resource = listenerResource(withClosedGates(wanted), refused.origins, closedMark);
       return [
         { resource, consequence: 'connections that are no requests are refused wherever policies ask who comes' },
       ];
@@ -50,6 +55,13 @@ export function standInsFor(
     default:
       return [];
   }
+}
+
+/** On one port of a gateway are many who know nothing of each other. */
+function ofGateway(refused: WaypointResource, wanted: Listener, accepted: WaypointResource | null): readonly StandIn[] {
+  const before = accepted === null ? null : messageOf(accepted, ListenerSchema);
+  const resource = gatewayListener(withKnownChains(wanted, before), refused.origins, closedMark);
+  return [{ resource, consequence: 'what has changed of its servers is closed, and what has not is as it was' }];
 }
 
 /** Policies and limits come into force with the routes that were taken last. */

@@ -1,5 +1,4 @@
 import type { Change } from '../../model/state-difference.ts';
-import { resourceTypes } from './resource-types.ts';
 import type { ResourceType } from './resource-types.ts';
 import type { WaypointPods } from './waypoint-places.ts';
 import type { WaypointResource } from './waypoint-resource.ts';
@@ -14,7 +13,7 @@ export type WaypointListener = (changes: readonly WaypointChange[]) => void;
 
 interface Holding {
   readonly resources: Map<ResourceType, Map<string, WaypointResource>>;
-  /** Routes as an Envoy has taken them last, by name. */
+  /** Routes and listeners as an Envoy has taken them last. */
   readonly accepted: Map<string, WaypointResource>;
   readonly listeners: Set<WaypointListener>;
 }
@@ -45,15 +44,15 @@ export class WaypointStore {
     return [...(this.#holdings.get(waypoint)?.resources.get(type)?.values() ?? [])];
   }
 
-  /** Routes that one of the waypoint's Envoys has taken, for as long as there are some of that name. */
-  accept(waypoint: string, routes: WaypointResource): void {
-    if (this.get(waypoint, routes.type, routes.name) !== null)
-      this.#holding(waypoint).accepted.set(routes.name, routes);
+  /** Routes or a listener that one of the waypoint's Envoys has taken, for as long as there are some of that name. */
+  accept(waypoint: string, resource: WaypointResource): void {
+    if (this.get(waypoint, resource.type, resource.name) !== null)
+      this.#holding(waypoint).accepted.set(acceptedKey(resource), resource);
   }
 
-  /** Routes that were taken last; null: nobody has taken any. */
-  accepted(waypoint: string, name: string): WaypointResource | null {
-    return this.#holdings.get(waypoint)?.accepted.get(name) ?? null;
+  /** What was taken last; null: nobody has taken any. */
+  accepted(waypoint: string, type: ResourceType, name: string): WaypointResource | null {
+    return this.#holdings.get(waypoint)?.accepted.get(acceptedKey({ type, name })) ?? null;
   }
 
   /** @returns what ends it */
@@ -91,7 +90,7 @@ export class WaypointStore {
     if (resource === null) return null;
     const { type, name } = resource;
     const { resources, accepted } = this.#holding(waypointIn(key));
-    if (after === null && type === resourceTypes.routes) accepted.delete(name);
+    if (after === null) accepted.delete(acceptedKey(resource));
     const named = resources.get(type) ?? new Map<string, WaypointResource>();
     resources.set(type, named);
     if (after === null) named.delete(name);
@@ -112,6 +111,10 @@ export class WaypointStore {
     if (holding === undefined || holding.listeners.size > 0) return;
     if ([...holding.resources.values()].every(({ size }) => size === 0)) this.#holdings.delete(waypoint);
   }
+}
+
+function acceptedKey({ type, name }: Pick<WaypointResource, 'type' | 'name'>): string {
+  return `${type} ${name}`;
 }
 
 /** Of a `resourceKey`, which begins with it. */

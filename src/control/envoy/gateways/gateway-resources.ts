@@ -3,13 +3,12 @@ import type { DerivedCollection, Read } from '../../../derive/collections/derive
 import { buildPortListeners } from '../../../envoy/gateways/listeners.ts';
 import { buildPortRoutes } from '../../../envoy/gateways/site-routes.ts';
 import type { Destination } from '../../../envoy/model.ts';
-import { ListenerSchema } from '../../../proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
 import type { Destinations, WaypointResources } from '../destinations.ts';
-import { resourceTypes } from '../resource-types.ts';
+
 import { routesResource } from '../routes-resource.ts';
 import type { WaypointHttp } from '../waypoint-http.ts';
-import { waypointResource } from '../waypoint-resource.ts';
 import type { GatewayGroup } from './gateway-groups.ts';
+import { gatewayListener } from './gateway-listener.ts';
 import type { GatewaySite } from './gateway-sites.ts';
 
 export interface GatewayResourceInputs {
@@ -36,9 +35,7 @@ export function createGatewayResources(
       const built = buildPortListeners(site.port, surroundings);
       return {
         waypoint: site.waypoint,
-        resources: built.map((listener) =>
-          waypointResource(resourceTypes.listeners, ListenerSchema, listener.name, listener, site.documents),
-        ),
+        resources: built.map((listener) => gatewayListener(listener, site.documents)),
         conditions: [],
       };
     },
