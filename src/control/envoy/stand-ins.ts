@@ -46,7 +46,7 @@ export function standInsFor(
     case resourceTypes.listeners: {
       const wanted = messageOf(refused, ListenerSchema);
       // A waypoint's asks for its chains one by one.
-      if (wanted.filterChains.length > 0) return ofGateway(refused, wanted, accepted);
+      if (wanted.fcdsConfig === undefined) return ofGateway(refused, wanted, accepted);
       const resource = listenerResource(withClosedGates(wanted), refused.origins, closedMark);
       return [
         { resource, consequence: 'connections that are no requests are refused wherever policies ask who comes' },
