@@ -5,6 +5,7 @@ import type {
 } from '../../config/manifests/schemas/virtual-service.ts';
 import { delegatedMatches } from './delegated-matches.ts';
 import { isExportedTo } from './exports.ts';
+import { istioGroup } from './groups.ts';
 import type { RouteLookups } from './lookups.ts';
 import { fullGateways } from './mesh-gateway.ts';
 
@@ -28,11 +29,11 @@ export interface OmittedRule {
   readonly reason: string;
 }
 
+/** What delegates are found and let by. */
+type DelegateLookups = Pick<RouteLookups, 'virtualService' | 'granted'>;
+
 /** All rules of a VirtualService for requests, those of its delegates where it leads to them: one level, as in Istio. */
-export function writtenRules(
-  document: VirtualServiceDocument,
-  lookups: Pick<RouteLookups, 'virtualService'>,
-): readonly WrittenRule[] {
+export function writtenRules(document: VirtualServiceDocument, lookups: DelegateLookups): readonly WrittenRule[] {
   const { namespace, name } = document.metadata;
   return document.spec.http.flatMap((rule, index) => {
     const own = plain(document, rule, `spec.http[${index}]`, `${namespace}/${name}/${rule.name ?? index}`);
@@ -44,7 +45,7 @@ function plain(document: VirtualServiceDocument, rule: VirtualHttpRoute, field: 
   return { document, rule, field, name, problem: null, omitted: [] };
 }
 
-function delegated(root: WrittenRule, lookups: Pick<RouteLookups, 'virtualService'>): readonly WrittenRule[] {
+function delegated(root: WrittenRule, lookups: DelegateLookups): readonly WrittenRule[] {
   const own = root.document.metadata.namespace;
   const { name, namespace } = root.rule.delegate ?? { name: null, namespace: null };
   const [asked, at] = [name ?? '', namespace ?? own];
@@ -52,9 +53,26 @@ function delegated(root: WrittenRule, lookups: Pick<RouteLookups, 'virtualServic
   // What is kept from a namespace is not there for it: it is told no more of it.
   if (delegate === undefined || !isExportedTo(own, delegate.spec.exportTo, at))
     return [{ ...root, problem: `there is no VirtualService ${at}/${asked} for the namespace ${own}` }];
+  if (!isLent(delegate, own, lookups)) return [{ ...root, problem: notLent(delegate, own) }];
   if (delegate.spec.hosts.length > 0 || delegate.spec.gateways.length > 0)
     return [{ ...root, problem: `VirtualService ${at}/${asked} has hosts or gateways, so it is no delegate` }];
   return merged(root, delegate);
+}
+
+/**
+ * Its rules lead where its own namespace may, whoever comes by them: that another namespace's clients do has to be its own word, and
+ * that it says nothing is none.
+ */
+function isLent({ metadata, spec }: VirtualServiceDocument, own: string, { granted }: DelegateLookups): boolean {
+  const { namespace, name } = metadata;
+  if (namespace === own || spec.exportTo.length > 0) return true;
+  const kind = { group: istioGroup, kind: 'VirtualService' };
+  return granted({ ...kind, namespace: own }, { ...kind, namespace, name });
+}
+
+function notLent(delegate: VirtualServiceDocument, own: string): string {
+  const word = `${own} or * in its exportTo, or a ReferenceGrant there for VirtualServices of ${own}, would`;
+  return `${textOf(delegate)} does not let the namespace ${own} delegate to it: ${word}`;
 }
 
 function merged(root: WrittenRule, delegate: VirtualServiceDocument): readonly WrittenRule[] {

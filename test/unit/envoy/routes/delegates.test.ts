@@ -5,18 +5,20 @@ import { virtualServiceSchema } from '../../../../src/config/manifests/schemas/v
 import type { VirtualServiceDocument } from '../../../../src/config/manifests/schemas/virtual-service.ts';
 import { convertVirtualService } from '../../../../src/envoy/routes/virtual-service.ts';
 import type { ConvertedVirtualService } from '../../../../src/envoy/routes/virtual-service.ts';
+import type { RouteLookups } from '../../../../src/envoy/routes/lookups.ts';
 import { lookups, read } from '../../../support/envoy/documents.ts';
 
 const known = lookups({ web: [80], 'team/cart': [80] });
 const toCart = [{ destination: { host: 'cart' } }];
 
 function delegate(spec: Readonly<Record<string, unknown>>): VirtualServiceDocument {
-  return read(virtualServiceSchema, spec, { name: 'cart', namespace: 'team' });
+  return read(virtualServiceSchema, { exportTo: ['*'], ...spec }, { name: 'cart', namespace: 'team' });
 }
 
 function convert(
   rule: Readonly<Record<string, unknown>>,
   delegates: readonly VirtualServiceDocument[],
+  granted: RouteLookups['granted'] = () => false,
 ): ConvertedVirtualService {
   const http = [{ delegate: { name: 'cart', namespace: 'team' }, ...rule }];
   const virtualService = (namespace: string, name: string): VirtualServiceDocument | undefined =>
@@ -24,7 +26,7 @@ function convert(
   return convertVirtualService(
     read(virtualServiceSchema, { hosts: ['web'], http }),
     { number: 80 },
-    { ...known, virtualService },
+    { ...known, granted, virtualService },
   );
 }
 
@@ -112,6 +114,7 @@ void describe('a VirtualService that delegates', () => {
   for (const [what, delegates] of [
     ['is not there', []],
     ['is not exported', [delegate({ exportTo: ['.'], http: [{ route: toCart }] })]],
+    ['lets nobody by name', [delegate({ exportTo: [], http: [{ route: toCart }] })]],
     ['has hosts of its own', [delegate({ hosts: ['cart'], http: [{ route: toCart }] })]],
     ['has gateways', [delegate({ gateways: ['front'], http: [{ route: toCart }] })]],
     ['has no rule that is within', [delegate({ http: [{ match: [{ uri: { prefix: '/b' } }], route: toCart }] })]],
@@ -129,6 +132,36 @@ void describe('a VirtualService that delegates', () => {
         ),
       );
     });
+
+  test('is led by the delegate of another namespace that names it in its exportTo', () => {
+    const { rules } = convert({}, [delegate({ exportTo: ['default'], http: [{ route: toCart }] })]);
+    assert.equal(rules?.[0]?.action.kind, 'forward');
+  });
+
+  test('is led by the delegate of another namespace that a ReferenceGrant there lends it', () => {
+    const virtualService = { group: 'networking.istio.io', kind: 'VirtualService' };
+    const granted: RouteLookups['granted'] = (from, to) => {
+      assert.deepEqual(from, { ...virtualService, namespace: 'default' });
+      assert.deepEqual(to, { ...virtualService, namespace: 'team', name: 'cart' });
+      return true;
+    };
+    const { rules } = convert({}, [delegate({ exportTo: [], http: [{ redirect: { uri: '/' } }] })], granted);
+    assert.equal(rules?.[0]?.action.kind, 'redirect');
+  });
+
+  test('needs nobody’s word for a delegate of its own namespace', () => {
+    const own = read(virtualServiceSchema, { http: [{ route: [{ destination: { host: 'web' } }] }] }, { name: 'cart' });
+    const { rules } = convert({ delegate: { name: 'cart' } }, [own]);
+    assert.equal(rules?.[0]?.action.kind, 'forward');
+  });
+
+  test('says whose word is missing', () => {
+    const { conditions } = convert({}, [delegate({ exportTo: [], http: [{ route: toCart }] })]);
+    assert.match(
+      conditions[0]?.message ?? '',
+      /VirtualService team\/cart does not let the namespace default delegate to it: default or \* in its exportTo, or a ReferenceGrant there/,
+    );
+  });
 
   test('tells no other namespace whether a VirtualService is there that it keeps for itself', () => {
     const kept = convert({}, [delegate({ exportTo: ['.'], http: [{ route: toCart }] })]);
