@@ -5,6 +5,7 @@ import type { Condition, MeshState } from '../model/workload.ts';
 import type { TokenVerifier } from './certificates/authenticator.ts';
 import type { LivePods } from './certificates/live-pods.ts';
 import type { GatewayReports } from './gateway-report.ts';
+import type { NamedReference } from './named-reference.ts';
 import type { Presence } from './presence.ts';
 import type { ServingCertificate } from './serving-certificate.ts';
 
@@ -17,10 +18,10 @@ export interface ControlSite {
   /** Wants to know who is connected; null: the cluster says by itself which pods are ready. */
   readonly presence: Presence | null;
   /**
-   * For documents that are read one by one, by their names: has these followed and no others, `Secret shop/certificate`,
-   * `ConfigMap shop/roots`. Each comes as a document, or as an `UnreadableObject`. null: all documents come by themselves.
+   * For documents that are read one by one, by their names: has these followed and no others. Each comes as a document, or as an
+   * `UnreadableObject`. null: all documents come by themselves.
    */
-  readonly follow: ((references: ReadonlySet<string>) => void) | null;
+  readonly follow: ((references: readonly NamedReference[]) => void) | null;
   /** Resolves when each of those that are followed now has come, or after a while that is enough where somebody answers; null likewise. */
   readonly followed: ((signal: AbortSignal) => Promise<void>) | null;
   /** What cannot be read at all, beside what derivations say of what can be. */

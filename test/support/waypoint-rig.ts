@@ -10,6 +10,7 @@ import type { ResourceType } from '../../src/control/envoy/resource-types.ts';
 import { WaypointDerivation } from '../../src/control/envoy/waypoint-derivation.ts';
 import { WaypointStore } from '../../src/control/envoy/waypoint-store.ts';
 import type { GatewayReport, GatewayReports } from '../../src/control/gateway-report.ts';
+import type { NamedReference } from '../../src/control/named-reference.ts';
 import { MeshDerivation } from '../../src/derive/mesh-derivation.ts';
 import type { Manifest } from './manifests.ts';
 
@@ -19,12 +20,15 @@ export class WaypointRig {
   #derivation: WaypointDerivation | null = null;
   /** Names of Secrets and ConfigMaps that gateways need. */
   followed: readonly string[] = [];
+  /** Likewise, `namespace: Secret shop/certificate`: with whose documents name them. */
+  namedBy: readonly string[] = [];
   readonly #mesh = new MeshDerivation({
     node: null,
     now: () => 0,
     extend: (parts) => {
-      const follow = (references: ReadonlySet<string>): void => {
-        this.followed = [...references].sort();
+      const follow = (references: readonly NamedReference[]): void => {
+        this.followed = [...new Set(references.map(({ object }) => object))].sort();
+        this.namedBy = references.map(({ object, by }) => `${by}: ${object}`).sort();
       };
       return (this.#derivation = new WaypointDerivation(parts, { store: this.store, now: () => Date.now(), follow }));
     },

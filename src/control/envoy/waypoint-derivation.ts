@@ -11,6 +11,7 @@ import { buildRoutes } from '../../envoy/routes.ts';
 import type { Condition } from '../../model/workload.ts';
 import { ClusterSchema } from '../../proto/gen/envoy-api/envoy/config/cluster/v3/cluster_pb.ts';
 import type { GatewayReport, GatewayReports } from '../gateway-report.ts';
+import type { NamedReference } from '../named-reference.ts';
 import { AddressOwners } from './address-owners.ts';
 import { AttachedRoutes } from './attached-routes.ts';
 import { BoundServices } from './bound-services.ts';
@@ -24,6 +25,7 @@ import { emptyWaypoint } from './empty-waypoint.ts';
 import { EndpointGuard } from './endpoint-guard.ts';
 import { EndpointSource } from './endpoint-source.ts';
 import { BackendPolicies } from './gateways/backend-policies.ts';
+import { createBackendRemarks, referencesOf } from './gateways/backend-remarks.ts';
 import { GatewayDerivation } from './gateways/gateway-derivation.ts';
 import { GatewayGroups } from './gateways/gateway-groups.ts';
 import { IngressWaypoints } from './gateways/ingress-waypoints.ts';
@@ -50,8 +52,8 @@ export interface WaypointDerivationOptions {
   readonly store: WaypointStore;
   /** Milliseconds since the epoch, by which certificates of gateways begin and end. */
   readonly now: () => number;
-  /** Told which Secrets and ConfigMaps are needed, `Secret shop/certificate`; null: all documents come by themselves. */
-  readonly follow: ((references: ReadonlySet<string>) => void) | null;
+  /** Told which Secrets and ConfigMaps are needed; null: all documents come by themselves. */
+  readonly follow: ((references: readonly NamedReference[]) => void) | null;
 }
 
 /**
@@ -65,9 +67,9 @@ export class WaypointDerivation implements DerivationExtension {
   readonly #reports: StagedMap<GatewayReport>;
   readonly #accepted: StagedMap<Condition>;
   /** Secrets and ConfigMaps that gateways need. */
-  readonly #references: StagedMap<string>;
+  readonly #references: StagedMap<NamedReference>;
   readonly #store: WaypointStore;
-  readonly #follow: (references: ReadonlySet<string>) => void;
+  readonly #follow: (references: readonly NamedReference[]) => void;
 
   constructor(parts: DerivationParts, { store, now, follow }: WaypointDerivationOptions) {
     this.#store = store;
@@ -99,6 +101,7 @@ export class WaypointDerivation implements DerivationExtension {
       ingress: new IngressWaypoints(parts, places),
       backends,
     });
+    const policies = createBackendRemarks(parts, { backends, hosts: destinations.hosts, gateways: groups });
     const http = new WaypointHttp(parts);
     const listeners = createListeners(parts.graph, { connected, workloads, own });
     const made = [
@@ -120,11 +123,11 @@ export class WaypointDerivation implements DerivationExtension {
       conditionsOf(listeners),
       ...hosted.remarks(parts.graph, bound, destinations.hosts).map(conditionsOf),
       ...gateways.conditions,
-      backends.conditions,
+      conditionsOf(policies),
     ];
     this.#reports = new StagedMap([gateways.reports]);
     this.#accepted = new StagedMap(gateways.accepted);
-    this.#references = new StagedMap([gateways.references, backends.references]);
+    this.#references = new StagedMap([gateways.references, referencesOf(policies)]);
   }
 
   *stage(): Generator<undefined, void> {
@@ -135,7 +138,7 @@ export class WaypointDerivation implements DerivationExtension {
   commit(): void {
     this.#store.commit(this.#resources.commit(), this.#pods.commit());
     for (const map of [this.#reports, this.#accepted]) map.commit();
-    if (this.#references.commit().length > 0) this.#follow(new Set(this.#references.live.values()));
+    if (this.#references.commit().length > 0) this.#follow([...this.#references.live.values()]);
   }
 
   /** What has become of gateways, by the resource of each document. */

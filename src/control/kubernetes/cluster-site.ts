@@ -11,6 +11,7 @@ import { errorFields } from '../../telemetry/error-fields.ts';
 import type { Logging } from '../../telemetry/logger.ts';
 import { pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
+import type { NamedReference } from '../named-reference.ts';
 import type { ControlSite, SiteParts } from '../site.ts';
 import { deployWaypoints } from '../waypoints/deploy-waypoints.ts';
 import { deploymentTerms } from '../waypoints/deployment-terms.ts';
@@ -76,7 +77,7 @@ export class ClusterSite implements ControlSite {
     });
   }
 
-  readonly follow = (references: ReadonlySet<string>): void => {
+  readonly follow = (references: readonly NamedReference[]): void => {
     this.input.follow(references);
   };
 

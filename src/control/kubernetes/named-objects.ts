@@ -6,7 +6,9 @@ import type { ReflectorObserver } from '../../kube/reflector.ts';
 import { linkedController, pause } from '../../timing/pause.ts';
 import type { Random, Timers } from '../../timing/timers.ts';
 import { NamedObject } from './named-object.ts';
-import { parseReference } from './object-reference.ts';
+import type { NamedReference } from '../named-reference.ts';
+import { withinBounds } from './object-quota.ts';
+import type { Bounds } from './object-quota.ts';
 import type { ObjectReference } from './object-reference.ts';
 
 export interface NamedObjectsDependencies {
@@ -19,11 +21,6 @@ export interface NamedObjectsDependencies {
   /** Where whoever is to let the control plane read an object finds its account. */
   readonly controlNamespace: string;
   readonly bounds?: Bounds;
-}
-
-export interface Bounds {
-  readonly inAll: number;
-  readonly ofNamespace: number;
 }
 
 /** Each is a connection to the API server, so no namespace may have all of them. */
@@ -43,7 +40,7 @@ export class NamedObjects implements MeshInput {
   readonly #starting = new Set<string>();
   readonly #running = new Set<Promise<void>>();
   #beyond: ReadonlySet<string> = new Set();
-  #wanted: ReadonlySet<string> = new Set();
+  #wanted: readonly NamedReference[] = [];
   #site: Site | null = null;
 
   constructor(dependencies: NamedObjectsDependencies) {
@@ -64,12 +61,8 @@ export class NamedObjects implements MeshInput {
     return this.#followed.size;
   }
 
-  /**
-   * From now on these are followed, and no others.
-   *
-   * @param references `Secret shop/certificate`, `ConfigMap shop/roots`
-   */
-  follow(references: ReadonlySet<string>): void {
+  /** From now on these are followed, and no others. */
+  follow(references: readonly NamedReference[]): void {
     this.#wanted = references;
     this.#review();
   }
@@ -96,7 +89,7 @@ export class NamedObjects implements MeshInput {
   #review(): void {
     const { bounds = usual } = this.#dependencies;
     if (this.#site === null || this.#site.signal.aborted) return;
-    const { within, beyond } = bounded(this.#wanted, this.#followed, bounds);
+    const { within, beyond } = withinBounds(this.#wanted, bounds);
     const { deliver } = this.#site;
     const changes = [...this.#followed].flatMap(([text, { stop, release, object }]): DocumentChanges => {
       if (within.has(text)) return [];
@@ -114,7 +107,7 @@ export class NamedObjects implements MeshInput {
   }
 
   #tellBeyond(beyond: ReadonlySet<string>, { inAll, ofNamespace }: Bounds): DocumentChanges {
-    const message = `the control plane follows ${inAll} Secrets and ConfigMaps at most, ${ofNamespace} of one namespace: this one is not read`;
+    const message = `the control plane follows ${inAll} Secrets and as many ConfigMaps at most, ${ofNamespace} that documents of one namespace name: this one is not read`;
     const former = this.#beyond;
     this.#beyond = beyond;
     const tell = (key: string, document: UnreadableObject | null): DocumentChange => ({
@@ -172,28 +165,4 @@ interface Followed {
   readonly stop: AbortController;
   /** To be called at its end. */
   readonly release: () => void;
-}
-
-/** Those that are followed already keep their place; what is no reference is nobody's. */
-function bounded(
-  wanted: ReadonlySet<string>,
-  followed: ReadonlyMap<string, unknown>,
-  { inAll, ofNamespace }: Bounds,
-): { readonly within: ReadonlyMap<string, ObjectReference>; readonly beyond: ReadonlySet<string> } {
-  const within = new Map<string, ObjectReference>();
-  const beyond = new Set<string>();
-  const counts = new Map<string, number>();
-  const kept = [...wanted].filter((text) => followed.has(text));
-  const others = [...wanted].filter((text) => !followed.has(text)).toSorted();
-  for (const text of [...kept, ...others]) {
-    const reference = parseReference(text);
-    if (reference === null) continue;
-    const count = counts.get(reference.namespace) ?? 0;
-    if (within.size >= inAll || count >= ofNamespace) beyond.add(text);
-    else {
-      within.set(text, reference);
-      counts.set(reference.namespace, count + 1);
-    }
-  }
-  return { within, beyond };
 }

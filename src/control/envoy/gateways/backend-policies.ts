@@ -1,50 +1,26 @@
 import type { BackendTlsPolicyDocument } from '../../../config/manifests/schemas/backend-tls-policy.ts';
 import type { CollectionIndex } from '../../../derive/collections/collection-index.ts';
 import type { AnyCollection } from '../../../derive/collections/collection.ts';
-import type { DerivedCollection, Read } from '../../../derive/collections/derived-collection.ts';
-import type { Conditions } from '../../../derive/conflict-collections.ts';
+import type { Read } from '../../../derive/collections/derived-collection.ts';
 import type { DerivationParts } from '../../../derive/extension.ts';
-import { limited } from '../../../derive/limited.ts';
-import { conditionsOf } from '../../../derive/mesh-outputs.ts';
 import type { ServiceSource } from '../../../derive/service-sources.ts';
-import { contribution } from '../../../derive/staged-map.ts';
-import type { Part } from '../../../derive/staged-map.ts';
 import { backendTls, clientTls, conflictsOf, withBackendTls } from '../../../envoy/gateways/routes/backend-tls.ts';
 import type { RootsLookup } from '../../../envoy/gateways/routes/backend-tls.ts';
 import { readRootsMap } from '../../../envoy/gateways/secret-reading.ts';
 import type { Destination } from '../../../envoy/model.ts';
 import type { Condition } from '../../../model/workload.ts';
 
-interface PolicyOfBackends extends Conditions {
-  /** ConfigMaps that it names: `ConfigMap shop/roots`. */
-  readonly references: readonly string[];
-}
-
 /** BackendTLSPolicies: how gateways speak TLS with the endpoints of Services. */
 export class BackendPolicies {
   readonly #parts: DerivationParts;
   readonly #now: () => number;
   readonly #byService: CollectionIndex<BackendTlsPolicyDocument>;
-  readonly #policies: DerivedCollection<PolicyOfBackends>;
 
   /** @param now milliseconds since the epoch: roots end */
   constructor(parts: DerivationParts, now: () => number) {
     this.#parts = parts;
     this.#now = now;
     this.#byService = parts.sources.BackendTLSPolicy.index(servicesOf);
-    this.#policies = parts.graph.derive<BackendTlsPolicyDocument, PolicyOfBackends>({
-      name: 'policies of backends',
-      from: parts.sources.BackendTLSPolicy,
-      reads: this.collections,
-      compute: (document, read) => {
-        const rivals = servicesOf(document).flatMap((service) => read.byIndex(this.#byService, service));
-        const { conditions } = clientTls(document, this.#lookups(read));
-        return {
-          conditions: limited([...conditions, ...conflictsOf(document, rivals)]),
-          references: referencesOf(document),
-        };
-      },
-    });
   }
 
   get collections(): readonly AnyCollection[] {
@@ -52,15 +28,11 @@ export class BackendPolicies {
     return [BackendTLSPolicy, ConfigMap];
   }
 
-  get conditions(): Part<Condition> {
-    return conditionsOf(this.#policies);
-  }
-
-  /** What is to be followed by its name. */
-  get references(): Part<string> {
-    return contribution(this.#policies, ({ references }, key) =>
-      references.map((text) => [`${key} ${text}`, text] as const),
-    );
+  /** What is to be said of a policy. @param isUsed a gateway sends to one of its Services: roots are looked at for these alone */
+  remarksOf(document: BackendTlsPolicyDocument, isUsed: boolean, read: Read): readonly Condition[] {
+    const rivals = servicesOf(document).flatMap((service) => read.byIndex(this.#byService, service));
+    const { conditions } = clientTls(document, isUsed ? this.#lookups(read) : { roots: () => '' });
+    return [...conditions, ...conflictsOf(document, rivals)];
   }
 
   /** The destinations of one Service as gateways use them, with the policies that say so. */
@@ -97,11 +69,7 @@ export interface SecuredDestinations {
   readonly origins: readonly string[];
 }
 
-function servicesOf({ metadata, spec }: BackendTlsPolicyDocument): readonly string[] {
+/** `namespace/name`. */
+export function servicesOf({ metadata, spec }: BackendTlsPolicyDocument): readonly string[] {
   return [...new Set(spec.targetRefs.map(({ name }) => `${metadata.namespace}/${name}`))];
-}
-
-function referencesOf({ metadata, spec }: BackendTlsPolicyDocument): readonly string[] {
-  const maps = spec.validation.caCertificateRefs.filter(({ kind }) => kind === 'ConfigMap');
-  return [...new Set(maps.map(({ name }) => `ConfigMap ${metadata.namespace}/${name}`))];
 }

@@ -6,8 +6,10 @@ import type { ServerConflict } from '../../../envoy/gateways/servers/claims.ts';
 import { reservedPorts } from '../../../envoy/gateways/servers/owner.ts';
 import { settlePorts } from '../../../envoy/gateways/servers/settle-ports.ts';
 import type { SettledPort } from '../../../envoy/gateways/servers/settle-ports.ts';
+import type { NamedReference } from '../../named-reference.ts';
 import type { GatewayGroup } from './gateway-groups.ts';
 import type { AskedServers, GatewayServers } from './gateway-servers.ts';
+import { namedBy, referencesOf } from './named-secrets.ts';
 
 /** What documents ask of one gateway, and which of it is granted, before Secrets and routes are looked at. */
 export interface GatewayClaims {
@@ -20,6 +22,8 @@ export interface GatewayClaims {
   readonly unavailable: readonly UnavailablePort[];
   /** By the name that Envoy asks by. */
   readonly secrets: ReadonlyMap<string, SecretReference>;
+  /** Where these may be, and on whose behalf they are looked for. */
+  readonly named: readonly NamedReference[];
 }
 
 export interface ClaimedPort {
@@ -47,6 +51,7 @@ export function createClaims(
     compute: (group, read) => {
       const asked = servers.of(group, read);
       const { ports, conflicts } = settlePorts(asked.flatMap((document) => document.servers));
+      const granted = ports.flatMap(serversOfPort);
       const { claimed, unavailable } = listening(ports, group);
       return {
         gateway: group.waypoint,
@@ -55,7 +60,8 @@ export function createClaims(
         ports: claimed,
         conflicts,
         unavailable,
-        secrets: secretsOf(ports, group.namespace),
+        secrets: secretsOf(granted, group.namespace),
+        named: namedBy(granted, group.namespace),
       };
     },
   });
@@ -103,13 +109,7 @@ function problemOf(number: number, other: SettledPort | undefined): string | nul
   return other === undefined ? null : `and so does port ${other.number}, which has it`;
 }
 
-function secretsOf(ports: readonly SettledPort[], namespace: string): GatewayClaims['secrets'] {
-  const references = ports.flatMap(serversOfPort).flatMap(referencesOf);
+function secretsOf(servers: readonly GatewayServer[], namespace: string): GatewayClaims['secrets'] {
+  const references = servers.flatMap(referencesOf);
   return new Map(references.map((reference) => [secretResourceName(reference, namespace), reference]));
-}
-
-/** Of its certificates and its roots. */
-export function referencesOf({ tls }: GatewayServer): readonly SecretReference[] {
-  if (tls === null || tls === 'passthrough') return [];
-  return [...tls.certificates, ...(tls.clients === null ? [] : [tls.clients.roots])];
 }

@@ -4,9 +4,9 @@ import type { DerivationParts } from '../../../derive/extension.ts';
 import { conditionsOf } from '../../../derive/mesh-outputs.ts';
 import { contribution } from '../../../derive/staged-map.ts';
 import type { Part } from '../../../derive/staged-map.ts';
-import { placesOf } from '../../../envoy/gateways/secret-names.ts';
 import type { Condition } from '../../../model/workload.ts';
 import type { GatewayReport } from '../../gateway-report.ts';
+import type { NamedReference } from '../../named-reference.ts';
 import type { AttachedRoutes } from '../attached-routes.ts';
 import type { Destinations, WaypointResources } from '../destinations.ts';
 import type { Grants } from '../grants.ts';
@@ -21,7 +21,7 @@ import { createReports } from './gateway-reports.ts';
 import type { ReportsOfGateway } from './gateway-reports.ts';
 import { createGatewayResources } from './gateway-resources.ts';
 import { RoutesOfGateways } from './gateway-routes.ts';
-import { GatewaySecrets, placeText } from './gateway-secrets.ts';
+import { GatewaySecrets } from './gateway-secrets.ts';
 import { GatewayServers } from './gateway-servers.ts';
 import { GatewaySites } from './gateway-sites.ts';
 import type { GatewaySite } from './gateway-sites.ts';
@@ -96,14 +96,10 @@ export class GatewayDerivation {
     return contribution(this.#reports, ({ reports }) => reports);
   }
 
-  /** Secrets and ConfigMaps that servers name, each by its name and who names it: `Secret shop/certificate`. */
-  get references(): Part<string> {
-    return contribution(this.#claims, ({ gateway, namespace, secrets }) =>
-      [...secrets.values()].flatMap((reference) =>
-        placesOf(reference, namespace)
-          .map(placeText)
-          .map((text) => [`${gateway} ${text}`, text] as const),
-      ),
+  /** Secrets and ConfigMaps that servers name, each by the gateway, its own name and who names it. */
+  get references(): Part<NamedReference> {
+    return contribution(this.#claims, ({ gateway, named }) =>
+      named.map((reference) => [`${gateway} ${reference.object} ${reference.by}`, reference] as const),
     );
   }
 

@@ -1,8 +1,8 @@
 import type { ListenerProblem } from '../../../envoy/gateways/servers/findings.ts';
 import type { GatewayServer, SecretReference } from '../../../envoy/gateways/server.ts';
 import type { GatewayClaims } from './gateway-claims.ts';
-import { referencesOf } from './gateway-claims.ts';
 import type { AskedServers } from './gateway-servers.ts';
+import { referencesOf } from './named-secrets.ts';
 import type { SecretState } from './secrets-of-gateways.ts';
 
 /** All that is wrong with one server of a document: by its document, by others that are before it, by its Secrets. */

@@ -9,9 +9,9 @@ import { SecretSchema } from '../../../proto/gen/envoy-api/envoy/extensions/tran
 import type { WaypointResources } from '../destinations.ts';
 import { resourceTypes } from '../resource-types.ts';
 import { waypointResource } from '../waypoint-resource.ts';
-import { referencesOf } from './gateway-claims.ts';
 import type { GatewayClaims } from './gateway-claims.ts';
 import type { GatewaySecrets } from './gateway-secrets.ts';
+import { referencesOf } from './named-secrets.ts';
 
 /** What is to be known of a secret without what is in it. */
 export interface SecretState {

@@ -72,6 +72,16 @@ describe('a BackendTLSPolicy', () => {
     assert.deepEqual(rig.conditions, []);
   });
 
+  test('of a Service that no gateway sends to has nothing read', () => {
+    const rig = new WaypointRig(...mesh.slice(0, -1), named);
+    assert.deepEqual(rig.followed, []);
+    assert.deepEqual(rig.conditions, []);
+    rig.set(...mesh.slice(-1));
+    assert.deepEqual(rig.namedBy, ['shop: ConfigMap shop/roots']);
+    rig.remove(...mesh.slice(-1));
+    assert.deepEqual(rig.followed, []);
+  });
+
   test('holds as long as it is there', () => {
     const rig = new WaypointRig(...mesh, named);
     rig.remove(named);

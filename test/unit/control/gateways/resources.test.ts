@@ -225,6 +225,7 @@ describe('an Istio Gateway', () => {
     const rig = new WaypointRig(...mesh, istioGateway('shop', 'shop-gateway', [secure]), virtual, secret('edge'));
     assert.deepEqual(rig.names(chart, 'secrets'), ['kubernetes://edge/cert']);
     assert.match(JSON.stringify(rig.json(chart, 'listeners', '0.0.0.0_443')), /https\.443\.https\.shop-gateway\.shop/);
+    assert.deepEqual(rig.namedBy, ['shop: Secret edge/cert'], 'on behalf of whoever has written the Gateway');
   });
 
   test('asks clients for certificates by roots of the Secret, or of that beside it', () => {
