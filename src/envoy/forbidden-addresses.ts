@@ -15,7 +15,10 @@ const blocks: readonly Cidr[] = [
   'ff00::/8',
 ].flatMap((text) => parseCidr(text) ?? []);
 
-/** No endpoint may have it. What a waypoint sends to its control plane goes there with the waypoint's own certificate. */
+/**
+ * No endpoint may have it, whoever it is of; which others a proxy does not send to, such as metadata services of clouds, is told to it
+ * with its endpoints, for settings may allow those. What a waypoint sends to its control plane goes there with the waypoint's own certificate.
+ */
 export function isForbiddenAddress(address: IpAddress): boolean {
   return isControlAddress(address) || blocks.some((block) => cidrContains(block, address));
 }

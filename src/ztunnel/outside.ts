@@ -12,7 +12,7 @@ import { isPodOf, mayGoPast, waypointsBefore } from './waypoints.ts';
 export type OutsideReason =
   /** Nobody in the mesh has the address, and `outboundTrafficPolicy` is REGISTRY_ONLY for the source. */
   | 'not_in_registry'
-  /** The address is among those that `outboundTrafficPolicy` refuses, or one that a waypoint never sends to. */
+  /** The address is among those that `outboundTrafficPolicy` refuses, or one that waypoints and gateways never send to. */
   | 'refused_address'
   /** Only a waypoint may send there, and the source is none of its pods. */
   | 'waypoint_required';
@@ -70,7 +70,8 @@ export function whyNotStraight(
 /**
  * Why nothing of the source may go to an address outside of the mesh by itself; null: it may. There is no node proxy that could ask who
  * comes, so the source's has to: what shall be reached through the waypoint of its service is not reached past it, by whichever other
- * name somebody has written down for the address. And nobody who chooses endpoints leads a waypoint to whoever takes it for the node.
+ * name somebody has written down for the address. And nobody who chooses endpoints leads a waypoint or gateway to whoever takes it for the
+ * node.
  *
  * @param workload by which the address was found; null: by none
  */
@@ -81,7 +82,8 @@ export function whyNotInClear(
   address: IpAddress,
 ): OutsideReason | null {
   const policy = policyOf(view);
-  if (isWaypoint(source)) return isOfTheNode(address) && !policy.allows(address) ? 'refused_address' : null;
+  if (runsProxy(source) && isOfTheNode(address) && !policy.allows(address)) return 'refused_address';
+  if (isWaypoint(source)) return null;
   const registryOnly = policy.isRegistryOnly(source.namespace);
   const others = view.workloadsAt(address).filter((other) => isOutside(other) && isOurs(view, source, other));
   const there = workload === null ? others : [workload, ...others.filter(({ uid }) => uid !== workload.uid)];

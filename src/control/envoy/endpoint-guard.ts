@@ -10,7 +10,8 @@ import type { ServiceSource } from '../../derive/service-sources.ts';
 import { gatewayGroup, istioGroup } from '../../envoy/routes/groups.ts';
 import { groupOfService } from '../../envoy/routes/lookups.ts';
 import type { GrantedTo } from '../../envoy/routes/lookups.ts';
-import { canonicalAddress } from '../../model/address.ts';
+import { canonicalAddress, cidrContains, parseAddress, parseCidr } from '../../model/address.ts';
+import { isOfTheNode } from '../../model/special-address.ts';
 import type { Condition, Workload } from '../../model/workload.ts';
 import type { AddressOwners } from './address-owners.ts';
 import type { Grants } from './grants.ts';
@@ -43,21 +44,23 @@ export interface EndpointGuardInputs {
 
 /**
  * A waypoint dials what somebody has written down, and those whom it dials see the waypoint: whoever may write endpoints could
- * borrow its name. So it dials nothing that is a node's, nothing that is another namespace's, and no names that lead who knows where
- * while it stands before others who let it in.
+ * borrow its name. So it dials nothing that is a node's or takes it for the node, nothing that is another namespace's, and no names
+ * that lead who knows where while it stands before others who let it in.
  */
 export class EndpointGuard {
   readonly #inputs: EndpointGuardInputs;
   readonly #ofNodes: AnyPresence;
+  readonly #contexts: DerivationParts['contexts'];
 
-  constructor({ sources }: DerivationParts, inputs: EndpointGuardInputs) {
+  constructor({ sources, contexts }: DerivationParts, inputs: EndpointGuardInputs) {
     this.#inputs = inputs;
+    this.#contexts = contexts;
     this.#ofNodes = sources.Pod.presence(nodeAddresses);
   }
 
   get collections(): readonly AnyCollection[] {
     const { owners, grants } = this.#inputs;
-    return [this.#ofNodes.collection, ...owners.collections, ...grants.collections];
+    return [this.#ofNodes.collection, this.#contexts.settings, ...owners.collections, ...grants.collections];
   }
 
   refused(guarded: GuardedEndpoints, read: Read): readonly RefusedEndpoint[] {
@@ -68,13 +71,28 @@ export class EndpointGuard {
         ? this.#reasonOfNode(address, read)
         : canonicalAddress(address) === null
           ? this.#reasonOfName(guarded, read)
-          : (this.#reasonOfNode(address, read) ?? this.#reasonOfOwner(waypoint, source, address, read));
+          : (this.#reasonOfPlace(address, read) ?? this.#reasonOfOwner(waypoint, source, address, read));
       return why === null ? [] : [{ address, why }];
     });
   }
 
+  #reasonOfPlace(address: string, read: Read): string | null {
+    return this.#reasonOfNode(address, read) ?? this.#reasonOfMetadata(address, read);
+  }
+
   #reasonOfNode(address: string, read: Read): string | null {
     return read.has(this.#ofNodes, address) ? 'an address of a node is no endpoint for a proxy' : null;
+  }
+
+  /** A pod may have such an address, where a cloud has none of its own there: only what is written down is looked at. */
+  #reasonOfMetadata(text: string, read: Read): string | null {
+    const address = parseAddress(text);
+    if (address === null || !isOfTheNode(address)) return null;
+    const { allow } = this.#contexts.settingsFor(read).outboundTrafficPolicy;
+    const isAllowed = allow.flatMap((block) => parseCidr(block) ?? []).some((block) => cidrContains(block, address));
+    return isAllowed
+      ? null
+      : 'nodes and clouds answer there, and outboundTrafficPolicy.allow of the MeshSettings has it not';
   }
 
   #reasonOfOwner(waypoint: string, source: ServiceSource, address: string, read: Read): string | null {

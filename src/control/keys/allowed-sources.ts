@@ -1,6 +1,7 @@
 import { isForbiddenAddress } from '../../envoy/forbidden-addresses.ts';
 import { cidrContains, parseCidr } from '../../model/address.ts';
 import type { Cidr, IpAddress } from '../../model/address.ts';
+import { isOfTheNode } from '../../model/special-address.ts';
 
 /** Nobody on the internet has these: they lead into this cluster, this machine or its cloud. */
 const privateBlocks: readonly Cidr[] = [
@@ -30,7 +31,7 @@ export class AllowedSources {
   /** @param address one that the host has */
   allows(host: string, address: IpAddress): boolean {
     if (this.#blocks.some((block) => cidrContains(block, address))) return true;
-    if (isForbiddenAddress(address)) return false;
+    if (isForbiddenAddress(address) || isOfTheNode(address)) return false;
     if (this.#hosts.some((pattern) => matches(pattern, host.toLowerCase()))) return true;
     return this.#internet && !privateBlocks.some((block) => cidrContains(block, address));
   }

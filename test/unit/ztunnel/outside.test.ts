@@ -144,6 +144,19 @@ suite('what REGISTRY_ONLY leaves open', () => {
     assert.equal(refusal(await outbound(metadata, { source })), 'refused_address');
   });
 
+  for (const address of ['169.254.169.254', '100.100.100.200', '168.63.129.16', 'fd00:ec2::254', 'fd00:c1::a9fe:a9fe'])
+    test(`is for waypoints and gateways not ${address}, whatever somebody has written there`, async () => {
+      const written = external('evil', { addresses: [address], namespace: 'other' });
+      const open = service('open', { vips: [address], namespace: 'other', loadBalancing: passthrough });
+      const door = { ...client, applicationTunnel: { ...proxy, gateway: true } as const };
+      for (const source of [door, { ...envoy, node: NODE }])
+        for (const given of [{ workloads: [written] }, { services: [open] }]) {
+          assert.equal(refusal(await outbound(address, { ...given, source })), 'refused_address');
+          const allowed = await outbound(address, { ...given, source, policy: { allow: [address] } });
+          assert.equal(allowed.action, 'passthrough');
+        }
+    });
+
   test('is for a waypoint not what is refused to all, but always its control plane', async () => {
     const source = { ...envoy, node: NODE };
     const decision = await outbound('240.240.255.253', { source, policy: { refuse: ['240.0.0.0/4'] } });

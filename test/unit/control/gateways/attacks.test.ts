@@ -12,7 +12,7 @@ import {
   istioGateway,
   tlsSecret,
 } from '../../../support/gateway-mesh.ts';
-import { namespace } from '../../../support/manifests.ts';
+import { meshSettings, namespace } from '../../../support/manifests.ts';
 import type { Manifest } from '../../../support/manifests.ts';
 import { appPod, document, httpService } from '../../../support/waypoint-mesh.ts';
 import { WaypointRig } from '../../../support/waypoint-rig.ts';
@@ -200,6 +200,35 @@ describe('a tenant’s route', () => {
     );
     assert.ok(!isSent(rig, front, 'web.shop'));
     assert.ok(rig.conditions.includes('HTTPRoute shop/r: Accepted/NotAllowedByListeners'), rig.conditions.join());
+  });
+
+  describe('leads to no address where clouds answer to nodes', () => {
+    const toEntry = document('gateway.networking.k8s.io/v1', 'HTTPRoute', 'shop', 'cloud', {
+      parentRefs: [{ name: 'front', namespace: 'edge' }],
+      rules: [{ backendRefs: [{ group: 'networking.istio.io', kind: 'Hostname', name: 'cloud.example', port: 80 }] }],
+    });
+    const entryOf = (...addresses: readonly string[]): Manifest =>
+      document('networking.istio.io/v1', 'ServiceEntry', 'shop', 'cloud', {
+        hosts: ['cloud.example'],
+        ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+        resolution: 'STATIC',
+        endpoints: addresses.map((address) => ({ address })),
+      });
+    const addresses = ['100.100.100.200', '168.63.129.16', 'fd00:ec2::254', '192.0.0.192'];
+
+    for (const address of addresses)
+      test(`such as ${address}, and it is said`, () => {
+        const rig = new WaypointRig(...mesh, entryOf(address, '192.0.2.7'), toEntry);
+        assert.ok(isSent(rig, front, '192.0.2.7'));
+        assert.ok(!isSent(rig, front, address));
+        assert.match(rig.messageOf('ServiceEntry shop/cloud'), /nodes and clouds answer there/);
+      });
+
+    test('unless the mesh’s settings allow it', () => {
+      const rig = new WaypointRig(...mesh, entryOf('168.63.129.16'), toEntry);
+      rig.set(meshSettings({ outboundTrafficPolicy: { allow: ['168.63.129.16/32'] } }));
+      assert.ok(isSent(rig, front, '168.63.129.16'));
+    });
   });
 
   test('leads by a name of DNS into no workloads of others that a gateway sends to', () => {

@@ -61,6 +61,12 @@ void describe('keys of tokens', () => {
     await assert.rejects(fetched, /idp\.test \(127\.0\.0\.1\) is not allowed by jwksSources/);
   });
 
+  test('are not fetched from where a cloud answers to machines, by whichever name', async () => {
+    const allowed = new AllowedSources(['public', 'idp.test']);
+    for (const address of ['168.63.129.16', '100.100.100.200', 'fd00:ec2::254'])
+      await assert.rejects(named([address], allowed), /is not allowed by jwksSources/);
+  });
+
   test('are fetched from that address of a name that was looked at, and no other', async () => {
     const allowed = new AllowedSources(['127.0.0.1/32']);
     assert.equal(await named(['127.0.0.2', '127.0.0.1'], allowed), keys);
