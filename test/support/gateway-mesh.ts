@@ -1,4 +1,4 @@
-import { pod, service } from './manifests.ts';
+import { meshSettings, pod, service } from './manifests.ts';
 import type { Manifest } from './manifests.ts';
 import { document } from './waypoint-mesh.ts';
 
@@ -74,6 +74,11 @@ export function istioGateway(
   selector: Fields = { istio: 'ingressgateway' },
 ): Manifest {
   return document('networking.istio.io/v1', 'Gateway', space, name, { selector, servers });
+}
+
+/** Settings by which gateways of a namespace serve Ingresses. */
+export function ingressesAt(ingressGatewayNamespace: string): Manifest {
+  return meshSettings({ ingressGatewayNamespace });
 }
 
 /** A route that sends everything to port 80 of a Service. */

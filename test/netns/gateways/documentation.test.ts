@@ -4,7 +4,14 @@ import { join } from 'node:path';
 import { after, before, it } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 
-import { edge as space, gateway, gatewayRoute, httpsListener, tlsSecret } from '../../support/gateways/documents.ts';
+import {
+  edge as space,
+  gateway,
+  gatewayRoute,
+  httpsListener,
+  ingressesAtEdge,
+  tlsSecret,
+} from '../../support/gateways/documents.ts';
 import { Edge } from '../../support/gateways/edge.ts';
 import type { Manifest } from '../../support/manifests.ts';
 import { root } from '../../support/paths.ts';
@@ -77,7 +84,7 @@ rootSuite('the examples of docs/gateways.md', () => {
     });
     const certificate = await edge.certificate(host);
     const secrets = [space, shop, others].map((name) => tlsSecret('shop-certificate', certificate, { space: name }));
-    await edge.mesh.apply('secrets', secrets);
+    await edge.mesh.apply('secrets', [...secrets, ingressesAtEdge]);
   });
   after(() => edge.close());
 

@@ -7,6 +7,7 @@ import {
   httpListener,
   httpsListener,
   ingress,
+  ingressesAtEdge,
   tlsSecret,
 } from '../../support/gateways/documents.ts';
 import { Edge, fingerprintOf, startTlsServer } from '../../support/gateways/edge.ts';
@@ -55,7 +56,7 @@ rootSuite('what a gateway takes from outside of the mesh', () => {
     edge = await Edge.open({
       pods: { vault: 1 },
       members: { vault: { namespace: shop, labels: { [appLabel]: 'vault' } } },
-      documents: [gateway(listeners), vault, ingress('open', 'ingress.example.com', 'web'), ...routes],
+      documents: [ingressesAtEdge, gateway(listeners), vault, ingress('open', 'ingress.example.com', 'web'), ...routes],
     });
     await edge.untilStatus('200', 'one.example.com');
   });

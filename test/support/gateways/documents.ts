@@ -1,4 +1,4 @@
-import { service } from '../manifests.ts';
+import { meshSettings, service } from '../manifests.ts';
 import type { Manifest } from '../manifests.ts';
 import { shop } from '../waypoints/documents.ts';
 import { edgePorts } from './ports.ts';
@@ -96,6 +96,9 @@ export function gatewayRoute(
     rules,
   });
 }
+
+/** Settings by which the gateway serves Ingresses, though it is not of the root namespace. */
+export const ingressesAtEdge = meshSettings({ ingressGatewayNamespace: edge });
 
 export function ingress(name: string, host: string, backend: string, spec: Fields = {}): Manifest {
   const toBackend = { service: { name: backend, port: { number: 80 } } };

@@ -84,6 +84,14 @@ const fields = closed({
     .boolean()
     .default(false)
     .describe('Selectors of Istio Gateways choose among gateways of their own namespace alone.'),
+  ingressGatewayNamespace: text
+    .refine((value) => value === '' || namespaceName.safeParse(value).success, {
+      error: 'must be a namespace name, or empty for that of `rootNamespace`',
+    })
+    .default('')
+    .describe(
+      'The only namespace whose gateways serve Ingresses, and are given their keys; empty: the `rootNamespace`. Its pods of gateways need the label `istio: ingressgateway`.',
+    ),
   excludedNamespaces: z
     .array(namespaceName)
     .default(['kube-system'])
@@ -128,7 +136,8 @@ export type MeshSettingsFields = z.output<typeof meshSettingsSpec>;
 export type MeshSettingsDocument = z.output<typeof meshSettingsSchema>;
 
 /** What holds where no document says otherwise. */
-export const defaultMeshSettings: MeshSettings = meshSettingsSpec.parse({});
+export const defaultMeshFields: MeshSettingsFields = meshSettingsSpec.parse({});
+export const defaultMeshSettings: MeshSettings = defaultMeshFields;
 
 /** A cluster's id is the first part of every uid, so it may hold no slash. */
 function clusterIdentifier() {

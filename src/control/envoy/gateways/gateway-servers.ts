@@ -1,5 +1,7 @@
 import type { IngressDocument } from '../../../config/manifests/schemas/ingress.ts';
 import type { IstioGatewayDocument } from '../../../config/manifests/schemas/istio-gateway.ts';
+import { defaultMeshFields } from '../../../config/manifests/schemas/mesh-settings.ts';
+import type { MeshSettingsFields } from '../../../config/manifests/schemas/mesh-settings.ts';
 import type { ListenerSetDocument } from '../../../config/manifests/schemas/listener-set.ts';
 import { settingsKey } from '../../../derive/sources.ts';
 import type { CollectionIndex } from '../../../derive/collections/collection-index.ts';
@@ -127,8 +129,7 @@ export class GatewayServers {
       from: sources.IstioGateway,
       reads: [sources.MeshSettings],
       compute: (document: IstioGatewayDocument, read): AskedServers => {
-        const scoped = read.get(sources.MeshSettings, settingsKey)?.spec.scopeGatewayToNamespace === true;
-        const namespace = scoped ? document.metadata.namespace : null;
+        const namespace = this.#settings(read).scopeGatewayToNamespace ? document.metadata.namespace : null;
         return {
           ...istioGatewayServers(document),
           resource: `IstioGateway ${keyOfDocument(document)}`,
@@ -144,23 +145,37 @@ export class GatewayServers {
     return graph.derive({
       name: 'servers of Ingresses',
       from: sources.Ingress,
-      reads: [sources.IngressClass],
+      reads: [sources.IngressClass, sources.MeshSettings],
       compute: (document: IngressDocument, read): AskedServers | undefined => {
         const named = read.get(sources.IngressClass, document.spec.ingressClassName ?? '') ?? null;
         if (!isOurIngress(document, named)) return undefined;
         return {
           ...ingressServers(document),
           resource: `Ingress ${keyOfDocument(document)}`,
-          at: { kind: 'selected', namespace: null, labels: ingressGatewayLabels },
+          at: { kind: 'selected', namespace: ingressNamespace(this.#settings(read)), labels: ingressGatewayLabels },
           refusal: null,
         };
       },
     });
   }
 
+  #settings(read: Read): GatewaySettings {
+    return read.get(this.#parts.sources.MeshSettings, settingsKey)?.spec ?? defaultMeshFields;
+  }
+
   #lookups(read: Read): Parameters<typeof gatewayServers>[1] {
     return { granted: (from, to) => this.#grants.granted(from, to, read) };
   }
+}
+
+type GatewaySettings = Pick<
+  MeshSettingsFields,
+  'scopeGatewayToNamespace' | 'ingressGatewayNamespace' | 'rootNamespace'
+>;
+
+/** Keys of Ingresses are of all namespaces: they go to no gateway that a tenant may have made. */
+function ingressNamespace({ ingressGatewayNamespace, rootNamespace }: GatewaySettings): string {
+  return ingressGatewayNamespace === '' ? rootNamespace : ingressGatewayNamespace;
 }
 
 export function isMeant({ waypoint, namespace, labels }: GatewayGroup, at: AskedGateways): boolean {

@@ -80,7 +80,8 @@ export function createUnselected(
         if (at.kind === 'named') return undefined;
         if (read.byIndex(all, everything).some((group) => isMeant(group, at))) return undefined;
         const labels = Object.entries(at.labels).map((label) => label.join('='));
-        const message = `no gateway has a pod with the labels ${labels.join(', ')}: nobody serves it`;
+        const place = at.namespace === null ? '' : ` of ${at.namespace}`;
+        const message = `no gateway${place} has a pod with the labels ${labels.join(', ')}: nobody serves it`;
         return { conditions: [{ resource, type: 'Programmed', reason: 'NoMatchingGateway', message }] };
       },
     }),

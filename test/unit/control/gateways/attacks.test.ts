@@ -9,6 +9,7 @@ import {
   doorRoute,
   httpListener,
   httpsListener,
+  ingressesAt,
   istioGateway,
   tlsSecret,
 } from '../../../support/gateway-mesh.ts';
@@ -120,6 +121,36 @@ describe('a Secret', () => {
     const posing = istioGateway('shop', 'g', [server('shop', 'cert-cacert', 'SIMPLE')]);
     const rig = new WaypointRig(...mesh, asking, posing, secret('edge', 'cert'), secret('edge', 'cert-cacert'));
     assert.deepEqual(rig.names(chart, 'secrets'), ['kubernetes://edge/cert', 'kubernetes://edge/cert-cacert']);
+  });
+});
+
+describe('the key of an Ingress', () => {
+  const ingress = document('networking.k8s.io/v1', 'Ingress', 'bank', 'web', {
+    ingressClassName: 'istio',
+    tls: [{ hosts: ['bank.example'], secretName: 'cert' }],
+    rules: [{ host: 'bank.example' }],
+  });
+  const labels = { istio: 'ingressgateway', 'gateway.networking.k8s.io/gateway-name': 'door' };
+  const { metadata, ...pod } = doorPod('shop', 'door', '10.0.0.9');
+  const posing = [
+    chartPod('shop', '10.0.0.8'),
+    doorGateway('shop', 'door', [httpListener]),
+    { ...pod, metadata: { ...metadata, labels } },
+  ];
+  const sees = (rig: WaypointRig) => rig.store.waypoints.filter((gateway) => isSent(rig, gateway, key));
+
+  test('goes to gateways of the root namespace alone', () => {
+    const root = chartPod('istio-system', '10.0.8.1');
+    const rig = new WaypointRig(...mesh, namespace('istio-system'), root, ...posing, ingress, secret('bank'));
+    assert.deepEqual(sees(rig), ['istio-system/serviceaccount:istio-ingressgateway']);
+  });
+
+  test('goes to those of the namespace that the mesh’s settings name, and to no tenant’s', () => {
+    const rig = new WaypointRig(...mesh, ...posing, ingress, secret('bank'));
+    assert.deepEqual(sees(rig), []);
+    assert.ok(rig.conditions.includes('Ingress bank/web: Programmed/NoMatchingGateway'));
+    rig.set(ingressesAt('edge'));
+    assert.deepEqual(sees(rig), [chart]);
   });
 });
 

@@ -10,6 +10,7 @@ import {
   doorRoute,
   httpListener,
   httpsListener,
+  ingressesAt,
   istioGateway,
   tlsSecret,
 } from '../../../support/gateway-mesh.ts';
@@ -256,7 +257,7 @@ describe('an Ingress', () => {
         },
       ],
     });
-    const rig = new WaypointRig(...shop, namespace('edge'), chartPod('edge', '10.0.9.9'), ingress);
+    const rig = new WaypointRig(...shop, namespace('edge'), chartPod('edge', '10.0.9.9'), ingressesAt('edge'), ingress);
     assert.deepEqual(rig.names(chart, 'listeners'), ['0.0.0.0_80']);
     assert.match(JSON.stringify(rig.json(chart, 'routes', 'http.80')), /inbound-vip\|80\|http\|web/);
   });
