@@ -134,6 +134,14 @@ export function byRule(
   return nested({ matcherType: { case: 'matcherList', value: { matchers } }, ...fallback(otherwise) });
 }
 
+/** How much a rule asks, in single facts. */
+export function askedBy({ serverNames, from }: Asking): number {
+  if (from === null) return serverNames.length;
+  const { namespace, labels, block, destinations } = from;
+  const single = [namespace, block].filter((fact) => fact !== null);
+  return serverNames.length + single.length + labels.size + destinations.length;
+}
+
 /** @param gate a boolean where it is the same for everybody */
 export function guarded(gate: Predicate | boolean, branch: Branch, refused: Branch): Branch {
   if (typeof gate === 'boolean') return gate ? branch : refused;

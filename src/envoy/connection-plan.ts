@@ -1,4 +1,4 @@
-import { byRule, toChain } from './chain-matcher.ts';
+import { askedBy, byRule, toChain } from './chain-matcher.ts';
 import type { Branch } from './chain-matcher.ts';
 import type { ConnectionRule, ConnectionTarget } from './model.ts';
 import { clusterName, missingCluster } from './names.ts';
@@ -19,6 +19,8 @@ export interface ConnectionPlan {
   readonly branch: Branch;
   /** The name that a client of TLS asks for has to be read first. */
   readonly readsNames: boolean;
+  /** How much the branch asks, in single facts. */
+  readonly asked: number;
 }
 
 /**
@@ -32,10 +34,12 @@ export function choose(rules: readonly NamedRule[], otherwise?: Branch): Connect
   const asking = open < 0 ? rules : rules.slice(0, open);
   const unasked = rules[open];
   const last = unasked === undefined ? otherwise : toChain(unasked.name);
-  if (asking.length === 0 && last !== undefined) return { branch: last, readsNames: false };
+  if (asking.length === 0 && last !== undefined) return { branch: last, readsNames: false, asked: 0 };
   const branches = asking.map(({ rule, name }) => ({ rule, branch: toChain(name) }));
   // Reading a name takes the client's first bytes: a server that speaks first is not to wait for them without need.
-  return { branch: byRule(branches, last), readsNames: asking.some(({ rule }) => rule.serverNames.length > 0) };
+  const readsNames = asking.some(({ rule }) => rule.serverNames.length > 0);
+  const asked = asking.reduce((sum, { rule }) => sum + askedBy(rule), 0);
+  return { branch: byRule(branches, last), readsNames, asked };
 }
 
 /** Envoy wants weights above zero; with none left nothing is reached. */

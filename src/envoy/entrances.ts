@@ -23,7 +23,7 @@ export interface Entrance {
   readonly branch: BranchMessage;
   /** What `branch` is for those who may not connect: only what carries requests goes on. */
   readonly refusing: BranchMessage;
-  /** How much is asked of those who connect, in single facts. */
+  /** How much is asked of those who connect, by policies and by rules for connections, in single facts. */
   readonly asked: number;
   /** How much there is of a branch: that, and what is told apart behind it. */
   readonly size: number;
@@ -46,6 +46,7 @@ export function entranceOf(service: BoundService): Entrance {
     carriesBytes ? connectionGate(service.security.policies) : true,
     byPort(new Map(plans.map(({ port, plan }) => [String(port.number), plan.branch]))),
     byPort(new Map(plans.map(({ port, plan }) => [String(port.number), plan.refused]))),
+    plans.reduce((sum, { plan }) => sum + plan.asked, 0),
   );
   return {
     // Envoy refuses an empty map of ports.
@@ -93,13 +94,15 @@ function inspectionsOf({ security, workloads }: WorkloadGroup): Pick<Entrance, '
   };
 }
 
-/** @param gate a boolean where it is the same for everybody */
+/** @param gate a boolean where it is the same for everybody; @param askedOpen how much `open` asks of those who may connect */
 function gated(
   gate: ReturnType<typeof connectionGate>,
   open: Branch,
   refused: Branch,
+  askedOpen = 0,
 ): Pick<Entrance, 'branch' | 'refusing' | 'asked'> {
-  return { branch: message(guarded(gate, open, refused)), refusing: message(refused), asked: gateSize(gate) };
+  const asked = gate === false ? 0 : gateSize(gate) + askedOpen;
+  return { branch: message(guarded(gate, open, refused)), refusing: message(refused), asked };
 }
 
 /** Workloads with the same ports together, for most of them are alike. @param tcp where that goes which is no HTTP */

@@ -10,7 +10,7 @@ import { connectionFilters } from './security/connection-rules.ts';
 import type { Security } from './security/model.ts';
 import { requestFilters } from './security/request-filters.ts';
 import { asksForServerName } from './security/server-names.ts';
-import { refusingChains, tcpChain } from './tcp-chain.ts';
+import { refusingChain, refusingChains, tcpChain } from './tcp-chain.ts';
 import { serviceTelemetry } from './metrics/chain.ts';
 import type { Init } from './values.ts';
 
@@ -23,6 +23,8 @@ export interface PortPlan {
   /** The same for those who may not connect: rules for requests have their own answer. */
   readonly refused: Branch;
   readonly inspections: readonly Inspection[];
+  /** How much the branch asks of those who may connect, in single facts. */
+  readonly asked: number;
 }
 
 /** Whether a port speaks HTTP: said, or asked for by what only HTTP can honour. `unknown`: the first bytes tell. */
@@ -56,7 +58,7 @@ export function planPort(service: BoundService, port: BoundPort): PortPlan {
   const http = toChain(chainName(service, port, 'http'));
   switch (carriedBy(service, port)) {
     case 'http':
-      return { branch: http, refused: http, inspections: [] };
+      return { branch: http, refused: http, inspections: [], asked: 0 };
     case 'tcp':
       return planTcp(service, port);
     case 'unknown': {
@@ -65,6 +67,7 @@ export function planPort(service: BoundService, port: BoundPort): PortPlan {
         branch: byFirstBytes(http, tcp.branch),
         refused: byFirstBytes(http, tcp.refused),
         inspections: ['http', ...tcp.inspections],
+        asked: tcp.asked,
       };
     }
   }
@@ -80,9 +83,9 @@ type OpenPlan = Omit<PortPlan, 'refused'>;
 
 /** Of those who may connect. */
 function planConnections({ connections }: BoundPort, base: string, inspections: readonly Inspection[]): OpenPlan {
-  if (connections === null || connections.length === 0) return { branch: toChain(base), inspections };
-  const { branch, readsNames } = choose(named(connections, base));
-  return { branch, inspections: readsNames ? ['tls'] : inspections };
+  if (connections === null || connections.length === 0) return { branch: toChain(base), inspections, asked: 0 };
+  const { branch, readsNames, asked } = choose(named(connections, base));
+  return { branch, inspections: readsNames ? ['tls'] : inspections, asked };
 }
 
 /** The chains that the plan of the port leads to. */
@@ -129,6 +132,8 @@ function byteChains(
       watched: security.policies,
     });
   const chains = connectionChains(port, base, own).map(({ name, targets }) => chain(name, targets));
+  // Rules that ask more than there is room for are closed for everybody.
+  if (planConnections(port, base, []).asked > 0) return [...chains, refusingChain(base, settings)];
   return [...chains, ...refusingChains(base, security.policies, settings)];
 }
 

@@ -70,18 +70,21 @@ export function gateTcp(name: string, branch: Branch, policies: readonly AccessP
   return gate === true ? branch : guarded(gate, branch, toChain(refusedChain(name)));
 }
 
-/**
- * The chain of those who may not come; none where all may. It leads nowhere, so they are counted and ended before the server has said
- * a word.
- */
+type RefusalSettings = Omit<TcpChainSettings, 'security' | 'policies' | 'watched'>;
+
+/** The chain of those who may not come; none where all may. */
 export function refusingChains(
   name: string,
   policies: readonly AccessPolicy[],
-  settings: Omit<TcpChainSettings, 'security' | 'policies' | 'watched'>,
+  settings: RefusalSettings,
 ): readonly Init<typeof FilterChainSchema>[] {
-  if (connectionGate(policies) === true) return [];
+  return connectionGate(policies) === true ? [] : [refusingChain(name, settings)];
+}
+
+/** It leads nowhere, so those who come are counted and ended before the server has said a word. */
+export function refusingChain(name: string, settings: RefusalSettings): Init<typeof FilterChainSchema> {
   const nowhere = [{ cluster: missingCluster, weight: 1 }];
-  return [tcpChain(refusedChain(name), nowhere, { ...settings, security: [], policies: [], watched: [] })];
+  return tcpChain(refusedChain(name), nowhere, { ...settings, security: [], policies: [], watched: [] });
 }
 
 /** Istio says them of the destination, Envoy of the chain: of several the shortest holds. */

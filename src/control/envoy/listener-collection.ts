@@ -69,6 +69,6 @@ function listenerOf(waypoint: string, all: readonly EntranceAtWaypoint[]): Waypo
 
 function tooMuch({ waypoint, entrance, resource }: EntranceAtWaypoint): Condition {
   const { each, all } = entranceLimits;
-  const message = `its policies ask ${entrance.asked} things of those who connect, and the waypoint ${waypoint} has room for ${each} of each and ${all} in all: connections there that carry no requests are refused`;
+  const message = `its policies and rules for connections ask ${entrance.asked} things of those who connect, and the waypoint ${waypoint} has room for ${each} of each and ${all} in all: connections there that carry no requests are refused`;
   return condition(resource, 'Accepted', 'TooManyRules', message);
 }

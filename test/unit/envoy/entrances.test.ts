@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { toBinary } from '@bufbuild/protobuf';
+import { toBinary, toJson } from '@bufbuild/protobuf';
 
+import { buildWaypoint } from '../../../src/envoy/build.ts';
 import { withinLimits } from '../../../src/envoy/entrance-limits.ts';
 import { entranceOf, workloadEntrances } from '../../../src/envoy/entrances.ts';
 import { gatesOf, withClosedGates } from '../../../src/envoy/gated-listener.ts';
 import { buildListener } from '../../../src/envoy/listener.ts';
 import type { BoundService, BoundWorkload } from '../../../src/envoy/model.ts';
+import { envoyTypes } from '../../../src/envoy/registry.ts';
 import { noSecurity } from '../../../src/envoy/security/model.ts';
 import type { Security } from '../../../src/envoy/security/model.ts';
 import { ListenerSchema } from '../../../src/proto/gen/envoy-api/envoy/config/listener/v3/listener_pb.ts';
-import { port, service } from '../../support/envoy/inputs.ts';
+import { input, port, service } from '../../support/envoy/inputs.ts';
+import { connectionTo } from '../../support/envoy/gateway-inputs.ts';
 import { policy, securityOfWeb } from '../../support/envoy/security.ts';
 
 function allowing(principals: number): Security {
@@ -86,6 +89,53 @@ describe('who may connect', () => {
     assert.equal(gatesOf(closed).length, 0);
     const expected = buildListener([{ ...entranceOf(mixed), branch: entranceOf(mixed).refusing }, entranceOf(open)]);
     assert.deepEqual(closed, expected);
+  });
+});
+
+describe('which rule takes a connection', () => {
+  const ruled = (addresses: number, names: number): BoundService => {
+    const connections = Array.from({ length: names }, (_, index) =>
+      connectionTo('database', { serverNames: [`name-${index}.example.com`] }),
+    );
+    return { ...database(addresses, 0, 1), ports: [port(443, 'tls', { connections })], security: noSecurity };
+  };
+
+  test('is written once for all addresses of a service', () => {
+    assert.ok(sizeOf(entranceOf(ruled(250, 500))) < sizeOf(entranceOf(ruled(1, 500))) + 250 * 100);
+  });
+
+  test('is asked within the same limits as who may connect', () => {
+    const from = {
+      namespace: 'shop',
+      labels: new Map([
+        ['app', 'web'],
+        ['tier', 'front'],
+      ]),
+      block: '10.0.0.0/8',
+      destinations: ['10.96.0.0/16', '10.97.0.0/16'],
+    };
+    const rule = connectionTo('database', { serverNames: ['a.example.com', 'b.example.com'], from });
+    const open = connectionTo('database');
+    const asking: BoundService = { ...database(1, 0, 3), ports: [port(443, 'tls', { connections: [rule, open] })] };
+    const entrance = entranceOf(asking);
+    assert.equal(entrance.asked, 3 + 8);
+    assert.deepEqual([...withinLimits([entrance], { each: 10, all: 100 }).closed], [entrance]);
+  });
+
+  test('is none once they ask too much, and whoever comes is refused by a chain that is there', () => {
+    const large = ruled(1, 5_000);
+    const { listeners, filterChains } = buildWaypoint(input({ services: [large] }));
+    const text = JSON.stringify(
+      listeners.map((listener) => toJson(ListenerSchema, listener, { registry: envoyTypes })),
+    );
+    const { hostname } = large;
+    assert.match(text, /\|refused/);
+    assert.doesNotMatch(text, /name-0/);
+    const used = filterChains.filter(({ name }) => text.includes(JSON.stringify(name)));
+    assert.deepEqual(
+      used.map(({ name }) => name),
+      [`inbound-vip|443|tcp|${hostname}|refused`],
+    );
   });
 });
 
