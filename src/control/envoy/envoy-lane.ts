@@ -191,7 +191,11 @@ export class EnvoyLane {
     const { name, version } = resource;
     this.#held.set(name, version);
     this.#doubted.delete(name);
-    if (this.#refused.taken(resource)) return;
+    if (!this.#refused.taken(resource)) this.#accepted(resource);
+  }
+
+  /** What stands in for others that are refused later may be made of it. */
+  #accepted(resource: WaypointResource): void {
     const { routes, listeners } = resourceTypes;
     if (this.type === routes || this.type === listeners) this.#store.accept(this.#waypoint, resource);
   }
@@ -267,7 +271,10 @@ export class EnvoyLane {
   }
 
   /** @param again it is sent even if the client has it */
-  #lookAt({ name, version }: WaypointResource, held: string | undefined, again: boolean): void {
+  #lookAt(resource: WaypointResource, held: string | undefined, again: boolean): void {
+    const { name, version } = resource;
+    // Of what a client brought with it no answer ever comes.
+    if (version === this.#held.get(name) && !this.#doubted.has(name)) this.#accepted(resource);
     // It goes as it is then.
     if (this.#suspects.has(name)) return;
     const refused = this.#refused.versionOf(name);

@@ -206,6 +206,17 @@ describe('routes that an Envoy refuses', () => {
     assert.equal(readRoutes(harness.sent.at(-1)), 'closed ');
   });
 
+  test('have the routes of before also where the Envoy came with them', async () => {
+    const harness = new StreamHarness(...a, listener);
+    const initialResourceVersions = { a: a[2].version };
+    await harness.say({ typeUrl: routes, resourceNamesSubscribe: ['a'], initialResourceVersions });
+    await harness.answer(routes);
+    harness.set(routesOf('a', 'bad', 'strict'));
+    await harness.news();
+    await harness.answer(routes, 'bad');
+    assert.equal(readRoutes(harness.sent.at(-1)), 'one strict');
+  });
+
   test('are not stood in for where nothing is in force', async () => {
     const harness = new StreamHarness(a[0], a[1], routesOf('a', 'bad', 'strict'), listener);
     await harness.say({ typeUrl: routes, resourceNamesSubscribe: ['a'] });

@@ -57,6 +57,18 @@ describe('a listener of a gateway that its Envoy refuses', () => {
     assert.deepEqual(await harness.news(), []);
   });
 
+  test('is as closed at an Envoy that came with what was in force, and was sent nothing', async () => {
+    const before = listenerOf({ bank: 'nobody', shop: 'anybody' });
+    const harness = new StreamHarness(before);
+    await harness.say({ typeUrl: listeners, initialResourceVersions: { [name]: before.version } });
+    assert.deepEqual(await harness.news(), ['listeners']);
+    await harness.answer(listeners);
+    harness.set(listenerOf({ bank: 'nobody', shop: 'somebody' }));
+    await harness.news();
+    await harness.answer(listeners, 'no');
+    assert.deepEqual(lastSent(harness), { bank: 'nobody', shop: 'closed' });
+  });
+
   test('comes into force once it is mended', async () => {
     const harness = await refusing(listenerOf({ bank: 'nobody', shop: 'somebody' }));
     await harness.answer(listeners);
