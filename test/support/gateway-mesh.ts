@@ -24,13 +24,13 @@ export function doorGateway(space: string, name: string, listeners: readonly Fie
 }
 
 /** A pod of a Gateway. */
-export function doorPod(space: string, name: string, address: string): Manifest {
+export function doorPod(space: string, name: string, ...addresses: readonly string[]): Manifest {
   return pod({
     name: `${name}-1`,
     namespace: space,
     nodeName: 'node-1',
     netns: `${space}-${name}`,
-    addresses: [address],
+    addresses,
     serviceAccount: `${name}-istio`,
     labels: { 'gateway.networking.k8s.io/gateway-name': name },
   });

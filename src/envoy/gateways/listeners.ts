@@ -170,10 +170,11 @@ function quicListener(port: GatewayPort, { chains, tree }: Omit<ListenerPlan, 'i
   });
 }
 
-function common({ number }: GatewayPort, protocol: Protocol): ListenerInit {
+function common({ number, hasIpv6 }: GatewayPort, protocol: Protocol): ListenerInit {
   const portSpecifier = { case: 'portValue' as const, value: number };
-  // One socket for both families: clients of IPv4 keep their own addresses.
-  const value = { protocol, address: '::', ipv4Compat: true, portSpecifier };
+  // One socket for both families: clients of IPv4 keep their own addresses. A kernel without IPv6 has no such socket to give.
+  const everywhere = hasIpv6 ? { address: '::', ipv4Compat: true } : { address: '0.0.0.0' };
+  const value = { protocol, ...everywhere, portSpecifier };
   return { address: { address: { case: 'socketAddress', value } }, trafficDirection: TrafficDirection.OUTBOUND };
 }
 

@@ -21,6 +21,8 @@ export interface GatewayInput {
 export interface GatewayPort {
   /** That Envoy listens on, on every address of the pod. */
   readonly number: number;
+  /** A pod of the gateway has an address of IPv6. Where none has, their machines may not know that family at all. */
+  readonly hasIpv6: boolean;
   /** Each connection begins with a header of PROXY protocol, v1 or v2, which says who the client is. */
   readonly proxyProtocol: boolean;
   /**

@@ -30,7 +30,7 @@ export function gateway(ports: readonly GatewayPort[], given: Partial<GatewayInp
 }
 
 export function gatewayPort(number: number, serves: PortService, given: Partial<GatewayPort> = {}): GatewayPort {
-  return { number, proxyProtocol: false, http3: null, serves, ...given };
+  return { number, hasIpv6: true, proxyProtocol: false, http3: null, serves, ...given };
 }
 
 export function httpSite(name: string, hosts: readonly VirtualHost[], given: Partial<HttpSite> = {}): HttpSite {

@@ -9,6 +9,7 @@ import type { DerivationParts } from '../../../derive/extension.ts';
 import { gatewayRunBy, possibleGateways } from '../../../derive/gateways/proxies.ts';
 import { isGatewayProxy } from '../../../derive/membership.ts';
 import type { Labels } from '../../../derive/selectors.ts';
+import { parseAddress } from '../../../model/address.ts';
 import { formatSpiffeId } from '../../../model/identity.ts';
 import type { WorkloadLabels } from '../../../envoy/model.ts';
 import { commonLocality } from '../waypoint-places.ts';
@@ -22,6 +23,8 @@ export interface GatewayGroup extends WaypointPods {
   readonly isDeclared: boolean;
   /** Of its pods, each set once. */
   readonly labels: readonly Labels[];
+  /** At least one of its pods has an address of IPv6. */
+  readonly hasIpv6: boolean;
   /** What metrics say of its pods; null: it has none. */
   readonly workload: WorkloadLabels | null;
   /** Port of a Service that selects its pods → ports of the pods that it leads to. */
@@ -70,6 +73,9 @@ export class GatewayGroups {
       identities: [...new Set(identities)].sort(),
       locality: commonLocality(localities),
       labels: distinct(pods.map(({ metadata }) => metadata.labels)),
+      hasIpv6: pods.some(({ status: { addresses } }) =>
+        addresses.some((address) => parseAddress(address)?.family === 6),
+      ),
       workload: this.#workload(pods, read),
       targets: this.#targets(pods, read),
     };

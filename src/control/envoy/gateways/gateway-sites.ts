@@ -93,6 +93,7 @@ export class GatewaySites {
       hostnames: assembly.hostnames,
       port: {
         number: claimed.number,
+        hasIpv6: group.hasIpv6,
         proxyProtocol,
         http3: topology.hasHttp3(claimed.settled, read) ? { clientPort: claimed.settled.number } : null,
         serves,

@@ -67,6 +67,14 @@ describe('a Gateway', () => {
     assert.match(rig.accepted.join(), /HTTPRoute shop\/r: attached to http/);
   });
 
+  test('listens in the families that its pods have', () => {
+    const rig = new WaypointRig(...plain);
+    const listening = (): string => JSON.stringify(rig.json(door, 'listeners', '0.0.0.0_80'));
+    assert.match(listening(), /"address":"0\.0\.0\.0","port_value":80/);
+    rig.set(doorPod('shop', 'door', '10.0.0.9', '2001:db8::9'));
+    assert.match(listening(), /"address":"::","port_value":80/);
+  });
+
   test('listens where its Service leads', () => {
     const ports = [{ name: 'http', port: 80, targetPort: 8080 }];
     const selector = { 'gateway.networking.k8s.io/gateway-name': 'door' };

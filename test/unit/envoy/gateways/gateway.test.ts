@@ -124,6 +124,23 @@ void describe('the resources of a gateway', () => {
     );
   });
 
+  for (const [hasIpv6, address] of [
+    [true, '::'],
+    [false, '0.0.0.0'],
+  ] as const)
+    test(`listen on ${address} where pods have ${hasIpv6 ? 'IPv6' : 'none of it, by TCP and by UDP'}`, () => {
+      const serves = { kind: 'tls' as const, servers: [https('https.443', 'web.example.com')] };
+      const port = gatewayPort(443, serves, { hasIpv6, http3: { clientPort: 443 } });
+      const bound = listenersOf(gateway([port], { destinations: [web] })).map((listener) => listener.address?.address);
+      assert.deepEqual(
+        bound.map((place) => place?.case === 'socketAddress' && [place.value.address, place.value.ipv4Compat]),
+        [
+          [address, hasIpv6],
+          [address, hasIpv6],
+        ],
+      );
+    });
+
   test('have no listener where nothing is served', () => {
     const ports = [
       gatewayPort(1, { kind: 'tls', servers: [] }),
