@@ -144,7 +144,8 @@ export class Control {
   #deriveProxies(parts: DerivationParts): WaypointDerivation {
     const { follow } = this.#site;
     const { timers } = this.#dependencies;
-    this.#proxies = new WaypointDerivation(parts, { store: this.#waypoints, now: () => timers.now(), follow });
+    const awaits = (): boolean => follow !== null;
+    this.#proxies = new WaypointDerivation(parts, { store: this.#waypoints, now: () => timers.now(), follow, awaits });
     return this.#proxies;
   }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { JsonValue } from '@bufbuild/protobuf';
 
 import { readRaw } from '../../src/config/manifests/parse.ts';
+import type { UnreadableObject } from '../../src/config/manifests/resources.ts';
 import { changesBetween } from '../../src/config/manifests/store.ts';
 import type { DocumentChange } from '../../src/config/mesh-input.ts';
 import { describeWaypoint } from '../../src/control/envoy/describe-waypoint.ts';
@@ -22,6 +23,8 @@ export class WaypointRig {
   followed: readonly string[] = [];
   /** Likewise, `namespace: Secret shop/certificate`: with whose documents name them. */
   namedBy: readonly string[] = [];
+  /** As in a cluster: what has neither come nor been told to be missing may still come. */
+  awaits = false;
   readonly #mesh = new MeshDerivation({
     node: null,
     now: () => 0,
@@ -30,7 +33,12 @@ export class WaypointRig {
         this.followed = [...new Set(references.map(({ object }) => object))].sort();
         this.namedBy = references.map(({ object, by }) => `${by}: ${object}`).sort();
       };
-      return (this.#derivation = new WaypointDerivation(parts, { store: this.store, now: () => Date.now(), follow }));
+      return (this.#derivation = new WaypointDerivation(parts, {
+        store: this.store,
+        now: () => Date.now(),
+        follow,
+        awaits: () => this.awaits,
+      }));
     },
   });
 
@@ -40,6 +48,11 @@ export class WaypointRig {
 
   set(...manifests: readonly Manifest[]): void {
     this.#update(manifests.map(documentChange));
+  }
+
+  /** What is said of an object that is followed. @param object `Secret shop/certificate` */
+  tell(object: string, document: UnreadableObject | null): void {
+    this.#update([{ kind: 'UnreadableObject', key: object, document }]);
   }
 
   remove(...manifests: readonly Manifest[]): void {

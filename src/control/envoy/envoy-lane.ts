@@ -41,6 +41,8 @@ export class EnvoyLane {
   readonly #gone = new Set<string>();
   /** Asked for and not there: said at once, for the client waits. */
   readonly #absent = new Set<string>();
+  /** Asked for, and nobody knows yet whether they are there: the client keeps what it has of them, or waits, which it does not do for long. */
+  readonly #awaited = new Set<string>();
   readonly #suspects = new Suspects();
   /** Versions that were in a response that was refused whole, and of which some may be in force. */
   readonly #doubted = new Map<string, string>();
@@ -139,7 +141,7 @@ export class EnvoyLane {
       if (name === wildcard) this.#all = false;
       this.#names.delete(name);
       if (this.isSubscribed(name)) continue;
-      for (const set of [this.#changed, this.#gone, this.#absent]) set.delete(name);
+      for (const set of [this.#changed, this.#gone, this.#absent, this.#awaited]) set.delete(name);
       this.#forget(name);
     }
   }
@@ -232,7 +234,7 @@ export class EnvoyLane {
   /** What is to be sent under a name. */
   #wanted(name: string): WaypointResource | null {
     const resource = this.#store.get(this.#waypoint, this.type, name);
-    return resource === null ? null : (this.#refused.standInFor(resource) ?? resource);
+    return resource === null || resource.awaited === true ? null : (this.#refused.standInFor(resource) ?? resource);
   }
 
   #forget(name: string): void {
@@ -258,7 +260,13 @@ export class EnvoyLane {
     const held = this.#inFlight?.sent.get(name)?.version ?? this.#held.get(name);
     this.#changed.delete(name);
     this.#gone.delete(name);
+    const wasAwaited = this.#awaited.delete(name);
+    if (resource?.awaited === true) {
+      this.#awaited.add(name);
+      return;
+    }
     if (resource === null) {
+      if (wasAwaited) this.#absent.add(name);
       const isThere = held !== undefined || this.#doubted.has(name);
       this.#suspects.drop(name);
       this.#refused.delete(name);

@@ -54,6 +54,8 @@ export interface WaypointDerivationOptions {
   readonly now: () => number;
   /** Told which Secrets and ConfigMaps are needed; null: all documents come by themselves. */
   readonly follow: ((references: readonly NamedReference[]) => void) | null;
+  /** Whether what is followed, and has neither come nor been told to be missing, may still come. */
+  readonly awaits: () => boolean;
 }
 
 /**
@@ -71,7 +73,7 @@ export class WaypointDerivation implements DerivationExtension {
   readonly #store: WaypointStore;
   readonly #follow: (references: readonly NamedReference[]) => void;
 
-  constructor(parts: DerivationParts, { store, now, follow }: WaypointDerivationOptions) {
+  constructor(parts: DerivationParts, { store, now, follow, awaits }: WaypointDerivationOptions) {
     this.#store = store;
     this.#follow = follow ?? (() => undefined);
     const owners = new AddressOwners(parts);
@@ -89,7 +91,7 @@ export class WaypointDerivation implements DerivationExtension {
     const own = new OwnAddresses(parts, owners, connected);
     const workloads = createBoundWorkloads(parts, { lookups, choice, places, security, own });
     const gateways = new GatewayDerivation(parts, {
-      ...{ groups, grants, lookups, attached: routes, security, choice, now },
+      ...{ groups, grants, lookups, attached: routes, security, choice, now, awaits },
     });
     const tenants = new WaypointTenants(parts);
     const guard = new EndpointGuard(parts, { owners, grants });

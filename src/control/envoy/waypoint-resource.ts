@@ -11,6 +11,8 @@ export interface WaypointResource extends EncodedResource {
   readonly name: string;
   /** The manifests that it is made of, as conditions name them: whoever hears that Envoy refuses it has to mend one of them. */
   readonly origins: readonly string[];
+  /** Nobody knows yet whether there is one: nothing is sent, and nobody is told that there is none. */
+  readonly awaited?: true;
 }
 
 export function waypointResource<Schema extends DescMessage>(

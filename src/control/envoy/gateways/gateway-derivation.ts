@@ -40,6 +40,8 @@ export interface GatewayDerivationInputs {
   readonly choice: HostChoice;
   /** Milliseconds since the epoch: certificates end. */
   readonly now: () => number;
+  /** Whether Secrets that have neither come nor been told to be missing may still come. */
+  readonly awaits: () => boolean;
 }
 
 /** What the Envoys of gateways are told, and what is said of the documents that ask for it. */
@@ -56,12 +58,12 @@ export class GatewayDerivation {
 
   constructor(parts: DerivationParts, inputs: GatewayDerivationInputs) {
     const { graph } = parts;
-    const { groups, grants, lookups, attached, security, choice, now } = inputs;
+    const { groups, grants, lookups, attached, security, choice, now, awaits } = inputs;
     this.#parts = parts;
     this.#inputs = inputs;
     this.#servers = new GatewayServers(parts, grants);
     this.#claims = createClaims(graph, groups, this.#servers);
-    this.#secrets = new SecretsOfGateways(graph, this.#claims, new GatewaySecrets(parts, now));
+    this.#secrets = new SecretsOfGateways(graph, this.#claims, new GatewaySecrets(parts, now, awaits));
     const routes = new RoutesOfGateways(parts, attached, lookups);
     const topology = new GatewayTopology(parts);
     const common = { claims: this.#claims, topology, secrets: this.#secrets, routes };

@@ -56,7 +56,9 @@ function secretProblems(server: GatewayServer, stateOf: StateOf): readonly Liste
   });
   const [first] = wrong;
   if (first === undefined || !isClosed(server, stateOf)) return wrong;
-  return [...wrong, { type: 'Programmed', reason: 'Invalid', message: `it is closed: ${first.message}` }];
+  const isAwaited = referencesOf(server).some((reference) => stateOf(reference).awaited);
+  const state = isAwaited ? 'it is closed but at proxies that have had what it names' : 'it is closed';
+  return [...wrong, { type: 'Programmed', reason: 'Invalid', message: `${state}: ${first.message}` }];
 }
 
 /** None of its certificates can be used, or nothing by which those of its clients could be measured. */

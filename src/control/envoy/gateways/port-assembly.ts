@@ -95,7 +95,7 @@ export class PortAssembly {
     };
   }
 
-  /** Of several with one kind of key Envoy would refuse the whole port. */
+  /** Of several with one kind of key Envoy would refuse the whole port. Where none is good, those that may be are named. */
   #certificates(references: readonly SecretReference[]): readonly string[] {
     const byType = new Map<string, string>();
     for (const reference of references) {
@@ -103,12 +103,13 @@ export class PortAssembly {
       const type = state?.keyType ?? null;
       if (state !== null && type !== null && !byType.has(type)) byType.set(type, this.#nameOf(reference));
     }
-    return [...byType.values()];
+    const awaited = references.filter((reference) => this.#inputs.tlsOf(reference).awaited);
+    return byType.size > 0 ? [...byType.values()] : awaited.map((reference) => this.#nameOf(reference));
   }
 
   #usable(reference: SecretReference): SecretState | null {
     const state = this.#inputs.tlsOf(reference);
-    return state.problem === null ? state : null;
+    return state.problem === null || state.awaited ? state : null;
   }
 
   #nameOf(reference: SecretReference): string {

@@ -9,6 +9,7 @@ import { SecretSchema } from '../../../proto/gen/envoy-api/envoy/extensions/tran
 import type { WaypointResources } from '../destinations.ts';
 import { resourceTypes } from '../resource-types.ts';
 import { waypointResource } from '../waypoint-resource.ts';
+import type { WaypointResource } from '../waypoint-resource.ts';
 import type { GatewayClaims } from './gateway-claims.ts';
 import type { GatewaySecrets } from './gateway-secrets.ts';
 import { referencesOf } from './named-secrets.ts';
@@ -19,6 +20,8 @@ export interface SecretState {
   readonly resource: string;
   /** To be read after the resource; null: it can be used. */
   readonly problem: string | null;
+  /** Whether it may be there for all that: what names it stays, and proxies keep what they have of it. */
+  readonly awaited: boolean;
   /** Of a certificate that can be used; null: unknown, or of roots. */
   readonly keyType: string | null;
   readonly remarks: readonly string[];
@@ -62,6 +65,7 @@ export class SecretsOfGateways {
       read.get(this.#states, secretKey(gateway, name)) ?? {
         resource: name,
         problem: 'is not there',
+        awaited: false,
         keyType: null,
         remarks: [],
       }
@@ -83,13 +87,13 @@ function secretOf(
   const [claims] = read.byIndex(named, key);
   const reference = claims?.secrets.get(key.slice(key.indexOf(' ') + 1));
   if (claims === undefined || reference === undefined) return undefined;
-  const { name, resource, reading } = secrets.find(reference, claims.namespace, read);
+  const { name, resource, reading, awaited } = secrets.find(reference, claims.namespace, read);
   const origins = [resource, ...originsOf(claims, name)];
   return {
     waypoint: claims.gateway,
-    resources: reading.ok ? [encoded(name, reading, origins)] : [],
+    resources: reading.ok ? [encoded(name, reading, origins)] : awaited ? [awaitedResource(name, origins)] : [],
     conditions: [],
-    state: stateOf(resource, reading),
+    state: stateOf(resource, reading, awaited),
   };
 }
 
@@ -97,9 +101,14 @@ function encoded(name: string, { secret }: Extract<SecretReading, { readonly ok:
   return waypointResource(resourceTypes.secrets, SecretSchema, name, buildGatewaySecret(secret), origins);
 }
 
-function stateOf(resource: string, reading: SecretReading): SecretState {
-  if (!reading.ok) return { resource, problem: reading.problem, keyType: null, remarks: [] };
-  return { resource, problem: null, keyType: reading.keyType, remarks: reading.remarks };
+/** Takes the place of what may still come, so that nobody is told that there is nothing. */
+function awaitedResource(name: string, origins: readonly string[]): WaypointResource {
+  return { type: resourceTypes.secrets, name, version: '', entry: '', origins, awaited: true };
+}
+
+function stateOf(resource: string, reading: SecretReading, awaited: boolean): SecretState {
+  if (!reading.ok) return { resource, problem: reading.problem, awaited, keyType: null, remarks: [] };
+  return { resource, problem: null, awaited, keyType: reading.keyType, remarks: reading.remarks };
 }
 
 /** Documents whose servers name it. */

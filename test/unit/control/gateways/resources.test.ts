@@ -14,6 +14,7 @@ import {
   istioGateway,
   tlsSecret,
 } from '../../../support/gateway-mesh.ts';
+import { resourceTypes } from '../../../../src/control/envoy/resource-types.ts';
 import { authorizationPolicy, namespace, service } from '../../../support/manifests.ts';
 import type { Manifest } from '../../../support/manifests.ts';
 import {
@@ -192,6 +193,54 @@ describe('a Secret of a listener', () => {
       assert.match(rig.messageOf('Gateway shop/door#https'), message);
     });
   }
+
+  describe('of which nobody has said yet whether it is there', () => {
+    const listeners = (rig: WaypointRig): string => JSON.stringify(rig.json(door, 'listeners', '0.0.0.0_443'));
+    const waiting = (): WaypointRig => {
+      const rig = new WaypointRig(...shop);
+      rig.awaits = true;
+      rig.set(secure, route);
+      return rig;
+    };
+
+    test('leaves everything as it was that names it, and is told of', () => {
+      const rig = waiting();
+      const before = listeners(rig);
+      assert.match(before, /kubernetes:\/\/shop\/cert/);
+      assert.equal(rig.store.get(door, resourceTypes.secrets, name)?.awaited, true);
+      assert.match(rig.messageOf('Gateway shop/door#https'), /has not been read yet/);
+      rig.set(secret());
+      assert.equal(listeners(rig), before);
+      assert.deepEqual(rig.conditions, []);
+    });
+
+    test('closes its listener once it is said to be missing', () => {
+      const rig = waiting();
+      rig.tell('Secret shop/cert', { reason: 'NotFound', message: 'Secret shop/cert is not there' });
+      assert.deepEqual(rig.names(door, 'secrets'), []);
+      assert.doesNotMatch(listeners(rig), /kubernetes:/);
+    });
+
+    test('takes nothing away where it may not be read, as while an API server starts', () => {
+      const rig = waiting();
+      const before = listeners(rig);
+      rig.tell('Secret shop/cert', { reason: 'Forbidden', message: 'the control plane may not read it' });
+      assert.equal(listeners(rig), before);
+      assert.equal(rig.store.get(door, resourceTypes.secrets, name)?.awaited, true);
+      assert.match(rig.messageOf('Gateway shop/door#https'), /may not read it/);
+    });
+
+    test('takes no place beside a certificate that is good', () => {
+      const rig = waiting();
+      const certificateRefs = [{ name: 'cert' }, { name: 'other' }];
+      rig.set(
+        secret(),
+        doorGateway('shop', 'door', [{ ...httpsListener('https', 'web.example', 'cert'), tls: { certificateRefs } }]),
+      );
+      assert.match(listeners(rig), /kubernetes:\/\/shop\/cert/);
+      assert.doesNotMatch(listeners(rig), /kubernetes:\/\/shop\/other/);
+    });
+  });
 
   test('that comes opens it', () => {
     const rig = new WaypointRig(...shop, secure, route);

@@ -49,6 +49,31 @@ describe('secrets on the stream of an Envoy', () => {
     assert.deepEqual(await harness.news(), [`secrets +${name}`]);
   });
 
+  test('of which nobody knows yet are not said to be missing, and those that an Envoy has are left to it', async () => {
+    const unknown = { ...resource(secrets, name), version: '', entry: '', awaited: true } as const;
+    const harness = new StreamHarness(listener, unknown);
+    await harness.begin();
+    await harness.say({ typeUrl: secrets, resourceNamesSubscribe: [name], initialResourceVersions: { [name]: 'old' } });
+    assert.deepEqual(await harness.news(), ['secrets']);
+    await harness.answer(secrets);
+    harness.set(one);
+    assert.deepEqual(await harness.news(), [`secrets +${name}`]);
+    await harness.answer(secrets);
+    harness.set(unknown);
+    assert.deepEqual(await harness.news(), []);
+  });
+
+  test('that turn out to be missing are said to be so to whoever waits', async () => {
+    const unknown = { ...resource(secrets, name), version: '', entry: '', awaited: true } as const;
+    const harness = new StreamHarness(listener, unknown);
+    await harness.begin();
+    await harness.say({ typeUrl: secrets, resourceNamesSubscribe: [name] });
+    await harness.answer(secrets);
+    await harness.news();
+    harness.remove(unknown);
+    assert.deepEqual(await harness.news(), [`secrets -${name}`]);
+  });
+
   test('that are refused are told of, and nothing of what is in them', async () => {
     const harness = await begun();
     const line = 'MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg';
