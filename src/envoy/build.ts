@@ -5,7 +5,7 @@ import type { Listener } from '../proto/gen/envoy-api/envoy/config/listener/v3/l
 import type { RouteConfiguration } from '../proto/gen/envoy-api/envoy/config/route/v3/route_pb.ts';
 import { buildClusters } from './clusters.ts';
 import { buildEndpoints } from './endpoints.ts';
-import { withinLimits } from './entrance-limits.ts';
+import { beyondLimits, withClosed } from './entrance-limits.ts';
 import { entranceOf, workloadEntrances } from './entrances.ts';
 import { buildFilterChains } from './filter-chains.ts';
 import { buildListener } from './listener.ts';
@@ -23,8 +23,8 @@ export interface EnvoyResources {
 
 /** Pure: equal inputs give equal resources, whatever their order of making. */
 export function buildWaypoint(input: WaypointInput): EnvoyResources {
-  const { entrances } = withinLimits([...input.services.map(entranceOf), ...workloadEntrances(input.workloads)]);
-  const listener = buildListener(entrances);
+  const entrances = [...input.services.map(entranceOf), ...workloadEntrances(input.workloads)];
+  const listener = buildListener(withClosed(entrances, beyondLimits(entrances, null)));
   return {
     listeners: listener === null ? [] : [listener],
     filterChains: buildFilterChains(input),

@@ -17,6 +17,8 @@ type BranchMessage = MessageShape<typeof Matcher_OnMatchSchema>;
 
 /** How connections to some addresses find their chains. Who may connect is asked once for all of their ports. */
 export interface Entrance {
+  /** Whose services or workloads these are; null: nobody says. */
+  readonly namespace: string | null;
   /** Canonical texts; none: nothing leads there. */
   readonly addresses: readonly string[];
   /** As a message, so that a listener of many makes each once only. */
@@ -49,6 +51,7 @@ export function entranceOf(service: BoundService): Entrance {
     plans.reduce((sum, { plan }) => sum + plan.asked, 0),
   );
   return {
+    namespace: service.namespace,
     // Envoy refuses an empty map of ports.
     addresses: plans.length === 0 ? [] : service.addresses,
     ...parts,
@@ -68,18 +71,24 @@ export function workloadEntrances(workloads: readonly BoundWorkload[]): readonly
 }
 
 function entrancesOfGroup(group: WorkloadGroup): readonly Entrance[] {
-  const { names, security, workloads } = group;
+  const { names, labels, security, workloads } = group;
+  const namespace = labels?.namespace ?? null;
   const gate = connectionGate(security.policies);
   const read = inspectionsOf(group);
   const open = placesOf(group, toChain(names.tcp));
   if (gate === true) {
     const told = (index: number) => (index === 0 ? read : { ports: [], anyPort: null });
-    return open.map((place, index) => ({ ...place, ...gated(gate, place.branch, place.branch), ...told(index) }));
+    return open.map((place, index) => ({
+      namespace,
+      ...place,
+      ...gated(gate, place.branch, place.branch),
+      ...told(index),
+    }));
   }
   const addresses = workloads.flatMap((workload) => workload.addresses);
   const refused = placesOf(group, toChain(refusedChain(names.tcp)));
   const parts = gated(gate, within(open), within(refused));
-  return [{ addresses, ...parts, size: parts.asked + open.length * addresses.length, ...read }];
+  return [{ namespace, addresses, ...parts, size: parts.asked + open.length * addresses.length, ...read }];
 }
 
 function inspectionsOf({ security, workloads }: WorkloadGroup): Pick<Entrance, 'ports' | 'anyPort'> {

@@ -1,8 +1,9 @@
+import { ageOrder } from '../../config/manifests/age.ts';
 import type { CollectionGraph } from '../../derive/collections/collection-graph.ts';
 import type { DerivedCollection } from '../../derive/collections/derived-collection.ts';
 import { condition } from '../../derive/context.ts';
 import { limited } from '../../derive/limited.ts';
-import { entranceLimits, withinLimits } from '../../envoy/entrance-limits.ts';
+import { beyondLimits, entranceLimits, withClosed } from '../../envoy/entrance-limits.ts';
 import { entranceOf, workloadEntrances } from '../../envoy/entrances.ts';
 import type { Entrance } from '../../envoy/entrances.ts';
 import { buildListener } from '../../envoy/listener.ts';
@@ -23,6 +24,8 @@ interface EntranceAtWaypoint {
   readonly entrance: Entrance;
   /** Whose it is, as conditions name it. */
   readonly resource: string;
+  /** Of those of one namespace the lesser comes first. */
+  readonly order: string;
 }
 
 /** One for each waypoint, made anew for services and workloads that come and go. */
@@ -34,10 +37,10 @@ export function createListeners(
     name: 'services of listeners',
     from: connected,
     reads: own.collections,
-    compute: ({ waypoint, service, origins }, read) => {
+    compute: ({ waypoint, service, claim, origins }, read) => {
       const addresses = own.ofService(waypoint, service, read);
       const [resource = ''] = origins;
-      return { waypoint, entrance: entranceOf({ ...service, addresses }), resource };
+      return { waypoint, entrance: entranceOf({ ...service, addresses }), resource, order: ageOrder(claim) };
     },
   });
   const servicesAt = services.index(({ waypoint }) => [waypoint]);
@@ -50,15 +53,22 @@ export function createListeners(
       const direct = workloadEntrances(read.byIndex(workloadsAt, waypoint).flatMap((item) => item.workloads));
       return listenerOf(waypoint, [
         ...read.byIndex(servicesAt, waypoint),
-        ...direct.map((entrance) => ({ waypoint, entrance, resource: `Gateway ${waypoint}` })),
+        ...direct.map((entrance) => directAt(waypoint, entrance)),
       ]);
     },
   });
 }
 
+/** Workloads come and go: what asks about them comes after the services of their namespace. */
+function directAt(waypoint: string, entrance: Entrance): EntranceAtWaypoint {
+  return { waypoint, entrance, resource: `Gateway ${waypoint}`, order: `~~/${entrance.addresses[0] ?? ''}` };
+}
+
 function listenerOf(waypoint: string, all: readonly EntranceAtWaypoint[]): WaypointResources | undefined {
-  const { entrances, closed } = withinLimits(all.map(({ entrance }) => entrance));
-  const listener = buildListener(entrances);
+  const [own = ''] = waypoint.split('/');
+  const asking = all.filter(({ entrance }) => entrance.asked > 0).toSorted(inOrder);
+  const closed = beyondLimits(asking.map(entranceIn), own);
+  const listener = buildListener(withClosed(all.map(entranceIn), closed));
   if (listener === null) return undefined;
   return {
     waypoint,
@@ -67,8 +77,16 @@ function listenerOf(waypoint: string, all: readonly EntranceAtWaypoint[]): Waypo
   };
 }
 
+function entranceIn({ entrance }: EntranceAtWaypoint): Entrance {
+  return entrance;
+}
+
+function inOrder(left: EntranceAtWaypoint, right: EntranceAtWaypoint): number {
+  return left.order < right.order ? -1 : 1;
+}
+
 function tooMuch({ waypoint, entrance, resource }: EntranceAtWaypoint): Condition {
   const { each, all } = entranceLimits;
-  const message = `its policies and rules for connections ask ${entrance.asked} things of those who connect, and the waypoint ${waypoint} has room for ${each} of each and ${all} in all: connections there that carry no requests are refused`;
+  const message = `its policies and rules for connections ask ${entrance.asked} things of those who connect, and the waypoint ${waypoint} has room for ${each} of each and ${all} in all, for its own namespace first and then for each other one the same: connections there that carry no requests are refused`;
   return condition(resource, 'Accepted', 'TooManyRules', message);
 }

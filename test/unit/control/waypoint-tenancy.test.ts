@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
+import { authorizationPolicy } from '../../support/manifests.ts';
 import type { Manifest } from '../../support/manifests.ts';
 import {
   appPod,
@@ -426,3 +427,30 @@ function valuesOf(value: unknown, name: string): readonly unknown[] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => (key === name ? [inner] : valuesOf(inner, name)));
 }
+
+describe('the room of a shared waypoint', () => {
+  /** Services of bytes, and one policy that asks for that many accounts at each. */
+  const databases = (space: string, count: number, accounts: number): readonly Manifest[] => {
+    const names = Array.from({ length: count }, (_, index) => `db-${index}`);
+    const principals = Array.from({ length: accounts }, (_, index) => `cluster.local/ns/x/sa/account-${index}`);
+    const services = names.map((name, index) => {
+      const made = httpService(space, name, `10.${space === 'bank' ? 3 : 4}.0.${index + 1}`);
+      const ports = [{ name: 'tcp', port: 5432 }];
+      return { ...made, spec: { ...(made['spec'] as Readonly<Record<string, unknown>>), ports } };
+    });
+    const targetRefs = names.map((name) => ({ group: '', kind: 'Service', name }));
+    const rules = [{ from: [{ source: { principals } }] }];
+    return [...services, authorizationPolicy(space, 'accounts', { targetRefs, rules })];
+  };
+  const closedAt = (rig: WaypointRig): readonly string[] =>
+    rig.conditions
+      .filter((text) => text.endsWith('Accepted/TooManyRules'))
+      .map((text) => text.split(':')[0] ?? '')
+      .toSorted();
+
+  test('is not taken by the namespace that comes first', () => {
+    const greedy = [waypointNamespace('a', useShared), ...databases('a', 16, 4_090)];
+    const rig = new WaypointRig(...mesh, ...greedy, ...databases('bank', 2, 4_000));
+    assert.deepEqual(closedAt(rig), ['Service a/db-8', 'Service a/db-9']);
+  });
+});

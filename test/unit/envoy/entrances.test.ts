@@ -3,8 +3,9 @@ import { describe, test } from 'node:test';
 import { toBinary, toJson } from '@bufbuild/protobuf';
 
 import { buildWaypoint } from '../../../src/envoy/build.ts';
-import { withinLimits } from '../../../src/envoy/entrance-limits.ts';
+import { beyondLimits, withClosed } from '../../../src/envoy/entrance-limits.ts';
 import { entranceOf, workloadEntrances } from '../../../src/envoy/entrances.ts';
+import type { Entrance } from '../../../src/envoy/entrances.ts';
 import { gatesOf, withClosedGates } from '../../../src/envoy/gated-listener.ts';
 import { buildListener } from '../../../src/envoy/listener.ts';
 import type { BoundService, BoundWorkload } from '../../../src/envoy/model.ts';
@@ -67,11 +68,14 @@ describe('who may connect', () => {
     const [small, large, last] = [3, 8, 3].map((principals) => entranceOf(database(1, 1, principals)));
     assert.ok(small !== undefined && large !== undefined && last !== undefined);
     assert.deepEqual([small.asked, large.asked], [3, 8]);
-    const each = withinLimits([small, large, last], { each: 5, all: 100 });
-    assert.deepEqual([...each.closed], [large]);
-    assert.deepEqual(each.entrances[1]?.branch, large.refusing);
-    assert.deepEqual([...withinLimits([small, large, last], { each: 100, all: 5 }).closed], [large, last]);
-    assert.deepEqual(withinLimits([small, last], { each: 100, all: 6 }).closed.size, 0);
+    const closed = (entrances: readonly Entrance[], each: number, all: number) => [
+      ...beyondLimits(entrances, 'shop', { each, all }),
+    ];
+    assert.deepEqual(closed([small, large, last], 5, 100), [large]);
+    assert.deepEqual(closed([small, large, last], 100, 5), [large, last]);
+    assert.deepEqual(closed([small, last], 100, 6), []);
+    const [open, refused] = withClosed([small, large], new Set([large]));
+    assert.deepEqual([open?.branch, refused?.branch, refused?.asked], [small.branch, large.refusing, 0]);
   });
 
   test('costs nothing where only requests are carried, whose rules come with the routes', () => {
@@ -89,6 +93,34 @@ describe('who may connect', () => {
     assert.equal(gatesOf(closed).length, 0);
     const expected = buildListener([{ ...entranceOf(mixed), branch: entranceOf(mixed).refusing }, entranceOf(open)]);
     assert.deepEqual(closed, expected);
+  });
+});
+
+describe('the room for who may connect', () => {
+  const asking = (namespace: string, ...asked: readonly number[]): readonly Entrance[] =>
+    asked.map((size) => entranceOf({ ...database(1, 1, size), namespace }));
+  const closedOf = (entrances: readonly Entrance[], all: number): readonly string[] =>
+    [...beyondLimits(entrances, 'own', { each: 100, all })].map(
+      ({ namespace, asked }) => `${namespace ?? ''} ${asked}`,
+    );
+
+  test('is the same for each namespace, whichever comes first', () => {
+    const [greedy, modest] = [asking('a', 10, 11, 12, 13), asking('b', 9, 10)];
+    for (const entrances of [
+      [...greedy, ...modest],
+      [...modest, ...greedy],
+    ]) {
+      assert.deepEqual(closedOf(entrances, 41), ['a 12', 'a 13']);
+    }
+  });
+
+  test('is the waypoint’s own namespace’s first', () => {
+    assert.deepEqual(closedOf([...asking('a', 10, 11), ...asking('own', 12, 13)], 36), ['a 11']);
+  });
+
+  test('is the others’ where one needs less than its share', () => {
+    assert.deepEqual(closedOf([...asking('a', 40), ...asking('b', 2), ...asking('c', 41)], 82), ['c 41']);
+    assert.deepEqual(closedOf([...asking('a', 40), ...asking('b', 2), ...asking('c', 40)], 82), []);
   });
 });
 
@@ -119,7 +151,7 @@ describe('which rule takes a connection', () => {
     const asking: BoundService = { ...database(1, 0, 3), ports: [port(443, 'tls', { connections: [rule, open] })] };
     const entrance = entranceOf(asking);
     assert.equal(entrance.asked, 3 + 8);
-    assert.deepEqual([...withinLimits([entrance], { each: 10, all: 100 }).closed], [entrance]);
+    assert.deepEqual([...beyondLimits([entrance], null, { each: 10, all: 100 })], [entrance]);
   });
 
   test('is none once they ask too much, and whoever comes is refused by a chain that is there', () => {
