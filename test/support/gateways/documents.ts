@@ -27,6 +27,7 @@ export function gateway(listeners: readonly Fields[], name = edgeName): Manifest
   const allowedRoutes = { namespaces: { from: 'All' } };
   return document('gateway.networking.k8s.io/v1', 'Gateway', edge, name, {
     gatewayClassName: 'istio',
+    infrastructure: { labels: edgeLabels },
     listeners: listeners.map((listener) => ({ allowedRoutes, ...listener })),
   });
 }

@@ -1,12 +1,16 @@
 import type { CollectionGraph } from '../../../derive/collections/collection-graph.ts';
+import type { DerivationParts } from '../../../derive/extension.ts';
 import type { DerivedCollection } from '../../../derive/collections/derived-collection.ts';
 import { secretResourceName } from '../../../envoy/gateways/secret-names.ts';
+import type { NamespaceLookup } from '../../../envoy/gateways/routes/lookups.ts';
 import type { GatewayServer, SecretReference } from '../../../envoy/gateways/server.ts';
+import { admittedServers } from '../../../envoy/gateways/servers/admission.ts';
 import type { ServerConflict } from '../../../envoy/gateways/servers/claims.ts';
 import { reservedPorts } from '../../../envoy/gateways/servers/owner.ts';
 import { settlePorts } from '../../../envoy/gateways/servers/settle-ports.ts';
-import type { SettledPort } from '../../../envoy/gateways/servers/settle-ports.ts';
+import type { SettledPort, Settlement } from '../../../envoy/gateways/servers/settle-ports.ts';
 import type { NamedReference } from '../../named-reference.ts';
+import { selectsNamespace } from './namespace-selection.ts';
 import type { GatewayGroup } from './gateway-groups.ts';
 import type { AskedServers, GatewayServers } from './gateway-servers.ts';
 import { namedBy, referencesOf } from './named-secrets.ts';
@@ -43,14 +47,17 @@ export function createClaims(
   graph: CollectionGraph,
   groups: DerivedCollection<GatewayGroup>,
   servers: GatewayServers,
+  contexts: DerivationParts['contexts'],
 ): DerivedCollection<GatewayClaims> {
   return graph.derive<GatewayGroup, GatewayClaims>({
     name: 'claims on gateways',
     from: groups,
-    reads: servers.collections,
+    reads: [...servers.collections, ...contexts.collections],
     compute: (group, read) => {
       const asked = servers.of(group, read);
-      const { ports, conflicts } = settlePorts(asked.flatMap((document) => document.servers));
+      const { ports, conflicts } = settled(asked, group, {
+        selectsNamespace: (selector, namespace) => selectsNamespace(selector, namespace, contexts.contextFor(read)),
+      });
       const granted = ports.flatMap(serversOfPort);
       const { claimed, unavailable } = listening(ports, group);
       return {
@@ -65,6 +72,15 @@ export function createClaims(
       };
     },
   });
+}
+
+/** Conflicts are of servers as they were asked for. */
+function settled(asked: readonly AskedServers[], { namespace }: GatewayGroup, lookups: NamespaceLookup): Settlement {
+  const all = asked.flatMap((document) => document.servers);
+  const { servers, conflicts: refused, given } = admittedServers(all, namespace, lookups);
+  const { ports, conflicts } = settlePorts(servers);
+  const lost = conflicts.map((conflict) => ({ ...conflict, server: given.get(conflict.server) ?? conflict.server }));
+  return { ports, conflicts: [...refused, ...lost] };
 }
 
 /** All servers of a port. */

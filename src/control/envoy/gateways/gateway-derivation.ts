@@ -62,7 +62,7 @@ export class GatewayDerivation {
     this.#parts = parts;
     this.#inputs = inputs;
     this.#servers = new GatewayServers(parts, grants);
-    this.#claims = createClaims(graph, groups, this.#servers);
+    this.#claims = createClaims(graph, groups, this.#servers, parts.contexts);
     this.#secrets = new SecretsOfGateways(graph, this.#claims, new GatewaySecrets(parts, now, awaits));
     const routes = new RoutesOfGateways(parts, attached, lookups);
     const topology = new GatewayTopology(parts);

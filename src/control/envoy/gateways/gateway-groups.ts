@@ -21,6 +21,8 @@ export interface GatewayGroup extends WaypointPods {
   readonly namespace: string;
   /** There is a Gateway of the Gateway API for it; else its pods say by themselves what they are. */
   readonly isDeclared: boolean;
+  /** What the Gateway that declares it says of its own pods' labels: so far it lets Istio Gateways of other namespaces select it. */
+  readonly declaredLabels: Labels;
   /** Of its pods, each set once. */
   readonly labels: readonly Labels[];
   /** At least one of its pods has an address of IPv6. */
@@ -70,6 +72,7 @@ export class GatewayGroups {
       waypoint: gateway,
       namespace: gateway.slice(0, gateway.indexOf('/')),
       isDeclared,
+      declaredLabels: read.byIndex(this.#gateways, gateway)[0]?.spec.infrastructure?.labels ?? {},
       identities: [...new Set(identities)].sort(),
       locality: commonLocality(localities),
       labels: distinct(pods.map(({ metadata }) => metadata.labels)),

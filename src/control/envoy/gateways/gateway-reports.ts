@@ -107,9 +107,17 @@ function reportOf(
 
 const protocols = { http: 'http', tls: 'https', tcp: 'tcp' } as const;
 
-/** As servers ask for them. */
-function portsOf({ ports }: GatewayClaims, hasHttp3: (port: SettledPort) => boolean): readonly ReportedPort[] {
-  const settled = [...new Set(ports.map((port) => port.settled))];
+/**
+ * As servers ask for them. A load balancer is opened for those alone who may say what a gateway of that namespace does: for it and its
+ * ListenerSets, and for Istio Gateways beside it.
+ */
+function portsOf(
+  { asked, ports, namespace }: GatewayClaims,
+  hasHttp3: (port: SettledPort) => boolean,
+): readonly ReportedPort[] {
+  const own = asked.filter((document) => document.at.kind === 'named' || document.namespace === namespace);
+  const numbers = new Set(own.flatMap(({ servers }) => servers.map(({ port }) => port)));
+  const settled = [...new Set(ports.map((port) => port.settled))].filter(({ number }) => numbers.has(number));
   return settled
     .map((port) => ({ number: port.number, protocol: protocols[port.serves.kind], http3: hasHttp3(port) }))
     .sort((left, right) => left.number - right.number);

@@ -9,6 +9,7 @@ import type { DerivedCollection, Read } from '../../../derive/collections/derive
 import type { DerivationParts } from '../../../derive/extension.ts';
 import { matchesLabels } from '../../../derive/selectors.ts';
 import type { Labels } from '../../../derive/selectors.ts';
+import { gatewayNameLabel } from '../../../derive/waypoints/waypoint.ts';
 import type { GatewayServer } from '../../../envoy/gateways/server.ts';
 import type { ServersOf } from '../../../envoy/gateways/servers/findings.ts';
 import {
@@ -29,6 +30,8 @@ import { selectsNamespace } from './namespace-selection.ts';
 export interface AskedServers extends ServersOf {
   /** `Gateway shop/web`. */
   readonly resource: string;
+  /** Of the document. */
+  readonly namespace: string;
   readonly at: AskedGateways;
   /** Why a ListenerSet is not let in; null: it is, or is none. */
   readonly refusal: { readonly reason: string; readonly message: string } | null;
@@ -37,8 +40,13 @@ export interface AskedServers extends ServersOf {
 /** Which gateways are to have them. */
 export type AskedGateways =
   | { readonly kind: 'named'; readonly gateway: string }
-  /** Any whose pods have the labels. */
-  | { readonly kind: 'selected'; readonly namespace: string | null; readonly labels: Labels };
+  /** Any of the namespace (null: of all) whose pods have the labels, as far as it takes documents `from` that namespace. */
+  | {
+      readonly kind: 'selected';
+      readonly namespace: string | null;
+      readonly from: string;
+      readonly labels: Labels;
+    };
 
 /** What documents ask of gateways, each worked out once. */
 export class GatewayServers {
@@ -89,7 +97,9 @@ export class GatewayServers {
         if (contexts.contextFor(read).gateways.get(gateway) === undefined) return undefined;
         const found = gatewayServers(document, this.#lookups(read));
         const conditions = found.conditions.map(aside);
-        return { ...found, conditions, resource: `Gateway ${gateway}`, at: { kind: 'named', gateway }, refusal: null };
+        const { namespace } = document.metadata;
+        const at = { kind: 'named', gateway } as const;
+        return { ...found, conditions, resource: `Gateway ${gateway}`, namespace, at, refusal: null };
       },
     });
   }
@@ -110,11 +120,12 @@ export class GatewayServers {
     const parent = gateway === null ? undefined : read.get(sources.Gateway, gateway);
     const context = contexts.contextFor(read);
     if (gateway === null || parent === undefined || context.gateways.get(gateway) === undefined) return undefined;
+    const { namespace } = document.metadata;
     const common = {
       resource: `${kindOfSet(document)} ${keyOfDocument(document)}`,
+      namespace,
       at: { kind: 'named', gateway },
     } as const;
-    const { namespace } = document.metadata;
     if (letsIn(parent, document, (selector) => selectsNamespace(selector, namespace, context)))
       return { ...listenerSetServers(document, parent, this.#lookups(read)), ...common, refusal: null };
     const message = `Gateway ${gateway} lets no ListenerSet of ${namespace} in (spec.allowedListeners)`;
@@ -129,11 +140,13 @@ export class GatewayServers {
       from: sources.IstioGateway,
       reads: [sources.MeshSettings],
       compute: (document: IstioGatewayDocument, read): AskedServers => {
-        const namespace = this.#settings(read).scopeGatewayToNamespace ? document.metadata.namespace : null;
+        const { namespace: from } = document.metadata;
+        const namespace = this.#settings(read).scopeGatewayToNamespace ? from : null;
         return {
           ...istioGatewayServers(document),
           resource: `IstioGateway ${keyOfDocument(document)}`,
-          at: { kind: 'selected', namespace, labels: document.spec.selector },
+          namespace: from,
+          at: { kind: 'selected', namespace, from, labels: document.spec.selector },
           refusal: null,
         };
       },
@@ -149,10 +162,13 @@ export class GatewayServers {
       compute: (document: IngressDocument, read): AskedServers | undefined => {
         const named = read.get(sources.IngressClass, document.spec.ingressClassName ?? '') ?? null;
         if (!isOurIngress(document, named)) return undefined;
+        const { namespace: from } = document.metadata;
+        const namespace = ingressNamespace(this.#settings(read));
         return {
           ...ingressServers(document),
           resource: `Ingress ${keyOfDocument(document)}`,
-          at: { kind: 'selected', namespace: ingressNamespace(this.#settings(read)), labels: ingressGatewayLabels },
+          namespace: from,
+          at: { kind: 'selected', namespace, from, labels: ingressGatewayLabels },
           refusal: null,
         };
       },
@@ -178,10 +194,23 @@ function ingressNamespace({ ingressGatewayNamespace, rootNamespace }: GatewaySet
   return ingressGatewayNamespace === '' ? rootNamespace : ingressGatewayNamespace;
 }
 
-export function isMeant({ waypoint, namespace, labels }: GatewayGroup, at: AskedGateways): boolean {
-  if (at.kind === 'named') return at.gateway === waypoint;
-  return (at.namespace === null || at.namespace === namespace) && labels.some((set) => matchesLabels(at.labels, set));
+export function isMeant(gateway: GatewayGroup, at: AskedGateways): boolean {
+  if (at.kind === 'named') return at.gateway === gateway.waypoint;
+  const isInPlace = at.namespace === null || at.namespace === gateway.namespace;
+  return isInPlace && takesFrom(gateway, at) && gateway.labels.some((set) => matchesLabels(at.labels, set));
 }
+
+/** What its Gateway says of labels lets others in, not what a pod happens to have; nobody is let in by naming no label. */
+function takesFrom(
+  { namespace, isDeclared, declaredLabels }: GatewayGroup,
+  { from, labels }: SelectedGateways,
+): boolean {
+  if (from === namespace) return true;
+  if (Object.keys(labels).length === 0 || Object.hasOwn(labels, gatewayNameLabel)) return false;
+  return !isDeclared || matchesLabels(labels, declaredLabels);
+}
+
+type SelectedGateways = Extract<AskedGateways, { readonly kind: 'selected' }>;
 
 const anyKey = 'any';
 

@@ -26,7 +26,7 @@ export function problemsOf(asked: AskedServers, claims: GatewayClaims, stateOf: 
         ...problems,
         ...servers.flatMap((server) => conflictsOf(server, claims)),
         ...servers.flatMap((server) => unavailableFor(server, claims)),
-        ...servers.flatMap((server) => secretProblems(server, stateOf)),
+        ...servers.flatMap((server) => secretProblems(server, stateOf, asked.namespace === claims.namespace)),
       ],
     };
   });
@@ -47,12 +47,15 @@ function unavailableFor({ port }: GatewayServer, { unavailable }: GatewayClaims)
     .map(({ message }) => ({ type: 'Programmed', reason: 'Invalid', message }));
 }
 
-function secretProblems(server: GatewayServer, stateOf: StateOf): readonly ListenerProblem[] {
+/** @param isOwn whoever wrote it is of the gateway's namespace; others are not told what is in its Secrets, nor whether they are there */
+function secretProblems(server: GatewayServer, stateOf: StateOf, isOwn: boolean): readonly ListenerProblem[] {
   const wrong = referencesOf(server).flatMap((reference): ListenerProblem[] => {
     const { resource, problem } = stateOf(reference);
     if (problem === null) return [];
     const reason = reference.use === 'roots' ? 'InvalidCACertificateRef' : 'InvalidCertificateRef';
-    return [{ type: 'ResolvedRefs', reason, message: `${resource} ${problem}` }];
+    const isTold = isOwn || reference.namespace !== null;
+    const hidden = `${reference.kind} ${reference.name} of the gateway’s namespace cannot be used`;
+    return [{ type: 'ResolvedRefs', reason, message: isTold ? `${resource} ${problem}` : hidden }];
   });
   const [first] = wrong;
   if (first === undefined || !isClosed(server, stateOf)) return wrong;

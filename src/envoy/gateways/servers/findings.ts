@@ -27,11 +27,12 @@ export interface ListenerProblem {
   readonly message: string;
 }
 
-/** The Gateway API's own words. */
+/** The Gateway API's own words, but for `TooManyPorts`. */
 export type ListenerReason =
   | 'UnsupportedProtocol'
   | 'UnsupportedValue'
   | 'PortUnavailable'
+  | 'TooManyPorts'
   | 'ProtocolConflict'
   | 'HostnameConflict'
   | 'InvalidCertificateRef'

@@ -154,6 +154,95 @@ describe('the key of an Ingress', () => {
   });
 });
 
+describe('a gateway of a Gateway', () => {
+  const { metadata, ...pod } = doorPod('edge', 'front', '10.0.9.2');
+  const labelled = {
+    ...pod,
+    metadata: { ...metadata, labels: { 'gateway.networking.k8s.io/gateway-name': 'front', istio: 'ingressgateway' } },
+  };
+  const own = { from: 'Same' };
+  const listener = { ...httpsListener('https', '*.example', 'cert'), allowedRoutes: { namespaces: own } };
+  const opened = { infrastructure: { labels: { istio: 'ingressgateway' } } };
+  const tls = { mode: 'SIMPLE', credentialName: 'cert' };
+  const asking = (selector: Readonly<Record<string, string>>, port = 8443, host = 'shop.test') => {
+    const servers = [{ port: { number: port, name: 'https', protocol: 'HTTPS' }, hosts: [host], tls }];
+    return istioGateway('shop', 'g', servers, selector);
+  };
+  const labels = { istio: 'ingressgateway' };
+  const rigOf = (more: object, ...asked: readonly Manifest[]) =>
+    new WaypointRig(
+      ...[...mesh, labelled, secret('edge')],
+      doorGateway('edge', 'front', [listener], { ...more }),
+      ...asked,
+    );
+
+  test('takes no Istio Gateway of another namespace that it does not ask for', () => {
+    for (const selector of [{}, labels, { 'gateway.networking.k8s.io/gateway-name': 'front' }]) {
+      assert.deepEqual(
+        rigOf({}, asking(selector)).names(front, 'listeners'),
+        ['0.0.0.0_443'],
+        JSON.stringify(selector),
+      );
+    }
+  });
+
+  test('takes those that select it by labels which its Gateway says to be for that', () => {
+    assert.deepEqual(rigOf(opened, asking(labels)).names(front, 'listeners'), ['0.0.0.0_443', '0.0.0.0_8443']);
+    for (const selector of [{}, { ...labels, 'gateway.networking.k8s.io/gateway-name': 'front' }]) {
+      assert.deepEqual(rigOf(opened, asking(selector)).names(front, 'listeners'), ['0.0.0.0_443']);
+    }
+  });
+
+  test('takes those of its own namespace by the labels of its pods', () => {
+    const servers = [{ port: { number: 8080, name: 'http', protocol: 'HTTP' }, hosts: ['*'] }];
+    const rig = rigOf({}, istioGateway('edge', 'g', servers));
+    assert.deepEqual(rig.names(front, 'listeners'), ['0.0.0.0_443', '0.0.0.0_8080']);
+    assert.deepEqual(
+      rig.reports.get('Gateway edge/front')?.ports.map(({ number }) => number),
+      [443, 8080],
+    );
+  });
+
+  test('is opened at a load balancer for nobody of another namespace', () => {
+    const { ports = [] } = rigOf(opened, asking(labels)).reports.get('Gateway edge/front') ?? {};
+    assert.deepEqual(
+      ports.map(({ number }) => number),
+      [443],
+    );
+  });
+
+  test('gives no host under its own wildcard to a namespace that it takes no routes of, on whichever port', () => {
+    for (const port of [443, 8443]) {
+      const rig = rigOf(opened, asking(labels, port, 'pay.example'));
+      assert.ok(!isSent(rig, front, 'pay.example'), String(port));
+      assert.ok(
+        rig.conditions.includes('IstioGateway shop/g#https: Conflicted/HostnameConflict'),
+        rig.conditions.join(),
+      );
+    }
+  });
+
+  test('tells nobody of another namespace what is wrong with a Secret of its own', () => {
+    for (const given of [[], [tlsSecret('edge', 'broken', { chain: 'x', key: 'y' })]]) {
+      const servers = [
+        {
+          port: { number: 8443, name: 'https', protocol: 'HTTPS' },
+          hosts: ['shop.test'],
+          tls: { ...tls, credentialName: 'broken' },
+        },
+      ];
+      const rig = new WaypointRig(...mesh, ...given, istioGateway('shop', 'g', servers));
+      assert.equal(
+        rig.messageOf('IstioGateway shop/g#https'),
+        [
+          `at the gateway ${chart}: Secret broken of the gateway’s namespace cannot be used`,
+          `at the gateway ${chart}: it is closed: Secret broken of the gateway’s namespace cannot be used`,
+        ].join('\n'),
+      );
+    }
+  });
+});
+
 describe('somebody’s ordinary pods', () => {
   const servers = [{ port: { number: 8080, name: 'http', protocol: 'HTTP' }, hosts: ['*'] }];
 
