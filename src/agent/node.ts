@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type { AgentSettings } from '../config/settings.ts';
 import type { MeshState } from '../model/workload.ts';
 import type { EngineEvent, EngineOptions, FlowInfo, NativeEngine, NativeModule } from '../native/binding.ts';
@@ -216,7 +217,9 @@ function createProxies(
   const logger = logging.component('waypoints');
   const nameServers = settings.nameServers ?? [];
   const loopback = new PodLoopback(engine);
-  return new WaypointProxies({ program, loopback, timers, random, metrics, logger, nameServers });
+  // With `ipv6.disable=1` the kernel has no such file.
+  const hasIpv6 = existsSync('/proc/net/if_inet6');
+  return new WaypointProxies({ program, loopback, timers, random, metrics, logger, nameServers, hasIpv6 });
 }
 
 function createEndings({ timers, logging }: NodeDependencies, engine: NativeEngine): EndingProxies {

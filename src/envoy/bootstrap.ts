@@ -28,9 +28,16 @@ export interface BootstrapInput {
   readonly memoryLimit: number | null;
   /** Who is asked for names, ADDRESS or ADDRESS:PORT, an IPv6 one in brackets where there is a port; none: those of the pod. */
   readonly nameServers: readonly string[];
+  /** The machine's kernel knows IPv6: an Envoy that is told to listen there without it does not start. */
+  readonly hasIpv6: boolean;
 }
 
-export const defaultBootstrap: BootstrapInput = { maximumConnections: 50_000, memoryLimit: null, nameServers: [] };
+export const defaultBootstrap: BootstrapInput = {
+  maximumConnections: 50_000,
+  memoryLimit: null,
+  nameServers: [],
+  hasIpv6: true,
+};
 
 export interface EnvoyCall {
   /** Names the proxy in the control plane's pages: `NAMESPACE/POD`. It proves nothing. */
@@ -61,7 +68,7 @@ export function envoyBootstrap(input: BootstrapInput): JsonObject {
   return {
     admin: { address: socketAddress('127.0.0.1', adminPort) },
     dynamicResources: { adsConfig: aggregatedDiscovery(), cdsConfig: fromControl(), ldsConfig: fromControl() },
-    staticResources: { clusters: [control()], listeners: [readiness()] },
+    staticResources: { clusters: [control()], listeners: [readiness(input)] },
     // Counts of workloads that are gone make room for others.
     statsEvictionInterval: '3600s',
     overloadManager: overload(input),
@@ -147,10 +154,11 @@ function control(): JsonObject {
 }
 
 /** Envoy accepts connections of this listener when all that it waits for at its start is there. */
-function readiness(): JsonObject {
+function readiness({ hasIpv6 }: BootstrapInput): JsonObject {
+  const everywhere = hasIpv6 ? { address: '::', ipv4Compat: true } : { address: '0.0.0.0' };
   return {
     name: 'readiness',
-    address: { socketAddress: { address: '::', ipv4Compat: true, portValue: readinessPort } },
+    address: { socketAddress: { ...everywhere, portValue: readinessPort } },
     ignoreGlobalConnLimit: true,
     filterChains: [{ filters: [extension('envoy.filters.network.http_connection_manager', readinessManager())] }],
   };

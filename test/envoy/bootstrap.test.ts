@@ -12,6 +12,7 @@ const bootstraps: Readonly<Record<string, BootstrapInput>> = {
     ...defaultBootstrap,
     nameServers: ['192.0.2.53:5353', '[2001:db8::53]:5353', '::1'],
   },
+  'on a machine without IPv6': { ...defaultBootstrap, hasIpv6: false },
   'with a limit of memory': { ...defaultBootstrap, memoryLimit: 512 * 1024 * 1024 },
 };
 

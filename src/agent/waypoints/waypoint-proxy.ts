@@ -17,6 +17,8 @@ export interface ProxyDependencies {
   readonly logger: Logger;
   /** Whom proxies ask for names; none: those of the machine. */
   readonly nameServers: readonly string[];
+  /** Of the machine's kernel. */
+  readonly hasIpv6: boolean;
   readonly metrics: Pick<AgentMetrics, 'waypointProxyRestarts'>;
   /** `status` says something else now. */
   readonly onChange: () => void;
@@ -154,7 +156,8 @@ export class WaypointProxy {
 
   #arguments(): readonly string[] {
     const { name: nodeId, identity: cluster, kind } = this.pod;
-    const bootstrap = { ...bootstraps[kind], nameServers: this.#dependencies.nameServers };
+    const { nameServers, hasIpv6 } = this.#dependencies;
+    const bootstrap = { ...bootstraps[kind], nameServers, hasIpv6 };
     const call = { nodeId, cluster, bootstrap, concurrency: null, drainTime: DRAIN_SECONDS };
     return envoyArguments(call);
   }

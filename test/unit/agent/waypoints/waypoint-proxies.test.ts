@@ -33,7 +33,7 @@ class Program implements ProxyProgram {
   }
 }
 
-function rig() {
+function rig(hasIpv6 = true) {
   const program = new Program();
   const timers = new ManualTimers();
   const asked: string[] = [];
@@ -47,7 +47,7 @@ function rig() {
   const metrics = createAgentMetrics('test');
   const random = () => 0.5;
   const nameServers = ['192.0.2.53:5353', '[2001:db8::53]:53', '2001:db8::54'];
-  const parts = { program, loopback, timers, random, logger: silentLogger, metrics, nameServers };
+  const parts = { program, loopback, timers, random, logger: silentLogger, metrics, nameServers, hasIpv6 };
   const proxies = new WaypointProxies(parts);
   const states = () => proxies.status().map(({ state }) => state);
   return { program, timers, asked, answers, proxies, states, metrics };
@@ -76,6 +76,16 @@ describe('the proxy of a waypoint’s pod', () => {
       ['192.0.2.53 5353', '2001:db8::53 53', '2001:db8::54 53'],
     );
   });
+
+  for (const [hasIpv6, place] of [
+    [true, '"address":"::","ipv4Compat":true,"portValue":15021'],
+    [false, '"address":"0.0.0.0","portValue":15021'],
+  ] as const)
+    test(`says that it is ready ${hasIpv6 ? 'in both families' : 'by IPv4 where the machine has no other'}`, () => {
+      const { program, proxies } = rig(hasIpv6);
+      proxies.reconcile([pod]);
+      assert.ok(program.started[0]?.args.join(' ').includes(place));
+    });
 
   test('has low ports and a bound of memory where it is that of a gateway', () => {
     const { program, proxies } = rig();
