@@ -10,8 +10,10 @@ export type SecretReading<Kind extends GatewaySecret['kind'] = GatewaySecret['ki
   | {
       readonly ok: true;
       readonly secret: Extract<GatewaySecret, { kind: Kind }>;
-      /** Milliseconds since the epoch: from then on it is to be read again, for it cannot be used any more. */
+      /** Milliseconds since the epoch: from then on it, or one of the roots, is not good any more. */
       readonly expires: number;
+      /** Of a certificate that is not good any more, to be read after the Secret's name; else null. */
+      readonly expired: string | null;
       /** Of a certificate; null of roots. */
       readonly keyType: KeyType | null;
       /** What is not as it should be, and works all the same. */
@@ -32,13 +34,15 @@ export function readCertificate(document: SecretDocument, name: string, now: num
   const { leaf } = read;
   const from = Date.parse(leaf.validFrom);
   const to = Date.parse(leaf.validTo);
-  if (to <= now) return problem(`cannot be used: its certificate has expired at ${new Date(to).toISOString()}`);
   if (from > now) return problem(`cannot be used yet: its certificate is good from ${new Date(from).toISOString()} on`);
   const staple = stapleOf(document, read);
   return {
     ok: true,
     secret: { kind: 'certificate', name, chain: read.chain, key: read.key, staple: staple.bytes },
     expires: to,
+    // Clients refuse it by themselves. Who serves it already goes on with it, and so does everybody else.
+    expired:
+      to <= now ? `has a certificate that has expired at ${new Date(to).toISOString()}: clients refuse it` : null,
     keyType: read.keyType,
     remarks: [...read.remarks, ...staple.remarks],
   };
@@ -108,6 +112,7 @@ function rootsOf(roots: string, revoked: string | null, name: string, now: numbe
       revocationList: list,
     },
     expires: Math.min(...good.map(({ validTo }) => Date.parse(validTo))),
+    expired: null,
     keyType: null,
     remarks: expired === 0 ? [] : [`${expired} of its roots have expired, and are left out`],
   };

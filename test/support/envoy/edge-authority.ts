@@ -15,6 +15,8 @@ const day = 86_400_000;
 export interface IssuedNames {
   readonly hosts?: readonly string[];
   readonly uris?: readonly string[];
+  /** Milliseconds since the epoch; by default in a day. */
+  readonly until?: number;
 }
 
 /** PEM, and what is looked for in it. */
@@ -54,7 +56,7 @@ export class EdgeAuthority {
     return new EdgeAuthority(certificate, keys.privateKey);
   }
 
-  async issue({ hosts = [], uris = [] }: IssuedNames): Promise<Issued> {
+  async issue({ hosts = [], uris = [], until = Date.now() + day }: IssuedNames): Promise<Issued> {
     const keys = await webcrypto.subtle.generateKey(p256, true, ['sign', 'verify']);
     const names: JsonGeneralNames = [
       ...hosts.map((value) => ({ type: 'dns' as const, value })),
@@ -65,7 +67,7 @@ export class EdgeAuthority {
       subject: '',
       issuer: this.#certificate.subjectName,
       notBefore: new Date(Date.now() - 60_000),
-      notAfter: new Date(Date.now() + day),
+      notAfter: new Date(until),
       publicKey: keys.publicKey,
       signingKey: this.#key,
       signingAlgorithm: p256,

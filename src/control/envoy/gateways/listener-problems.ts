@@ -50,14 +50,16 @@ function unavailableFor({ port }: GatewayServer, { unavailable }: GatewayClaims)
 /** @param isOwn whoever wrote it is of the gateway's namespace; others are not told what is in its Secrets, nor whether they are there */
 function secretProblems(server: GatewayServer, stateOf: StateOf, isOwn: boolean): readonly ListenerProblem[] {
   const wrong = referencesOf(server).flatMap((reference): ListenerProblem[] => {
-    const { resource, problem } = stateOf(reference);
+    const { resource, problem, expired } = stateOf(reference);
+    const isTold = isOwn || reference.namespace !== null;
+    if (expired !== null && isTold)
+      return [{ type: 'ResolvedRefs', reason: 'CertificateExpired', message: `${resource} ${expired}` }];
     if (problem === null) return [];
     const reason = reference.use === 'roots' ? 'InvalidCACertificateRef' : 'InvalidCertificateRef';
-    const isTold = isOwn || reference.namespace !== null;
     const hidden = `${reference.kind} ${reference.name} of the gateway’s namespace cannot be used`;
     return [{ type: 'ResolvedRefs', reason, message: isTold ? `${resource} ${problem}` : hidden }];
   });
-  const [first] = wrong;
+  const first = wrong.find(({ reason }) => reason !== 'CertificateExpired');
   if (first === undefined || !isClosed(server, stateOf)) return wrong;
   const isAwaited = referencesOf(server).some((reference) => stateOf(reference).awaited);
   const state = isAwaited ? 'it is closed but at proxies that have had what it names' : 'it is closed';

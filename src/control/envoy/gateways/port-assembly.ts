@@ -98,7 +98,9 @@ export class PortAssembly {
   /** Of several with one kind of key Envoy would refuse the whole port. Where none is good, those that may be are named. */
   #certificates(references: readonly SecretReference[]): readonly string[] {
     const byType = new Map<string, string>();
-    for (const reference of references) {
+    const isExpired = (reference: SecretReference): boolean => this.#inputs.tlsOf(reference).expired !== null;
+    const goodFirst = references.toSorted((left, right) => Number(isExpired(left)) - Number(isExpired(right)));
+    for (const reference of goodFirst) {
       const state = this.#usable(reference);
       const type = state?.keyType ?? null;
       if (state !== null && type !== null && !byType.has(type)) byType.set(type, this.#nameOf(reference));

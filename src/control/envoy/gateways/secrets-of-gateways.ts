@@ -22,6 +22,8 @@ export interface SecretState {
   readonly problem: string | null;
   /** Whether it may be there for all that: what names it stays, and proxies keep what they have of it. */
   readonly awaited: boolean;
+  /** Of a certificate that is shown though it is not good any more, to be read likewise. */
+  readonly expired: string | null;
   /** Of a certificate that can be used; null: unknown, or of roots. */
   readonly keyType: string | null;
   readonly remarks: readonly string[];
@@ -66,6 +68,7 @@ export class SecretsOfGateways {
         resource: name,
         problem: 'is not there',
         awaited: false,
+        expired: null,
         keyType: null,
         remarks: [],
       }
@@ -107,8 +110,9 @@ function awaitedResource(name: string, origins: readonly string[]): WaypointReso
 }
 
 function stateOf(resource: string, reading: SecretReading, awaited: boolean): SecretState {
-  if (!reading.ok) return { resource, problem: reading.problem, awaited, keyType: null, remarks: [] };
-  return { resource, problem: null, awaited, keyType: reading.keyType, remarks: reading.remarks };
+  if (!reading.ok) return { resource, problem: reading.problem, awaited, expired: null, keyType: null, remarks: [] };
+  const { expired, keyType, remarks } = reading;
+  return { resource, problem: null, awaited, expired, keyType, remarks };
 }
 
 /** Documents whose servers name it. */

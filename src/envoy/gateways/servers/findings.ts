@@ -27,7 +27,7 @@ export interface ListenerProblem {
   readonly message: string;
 }
 
-/** The Gateway API's own words, but for `TooManyPorts`. */
+/** The Gateway API's own words, but for `TooManyPorts` and `CertificateExpired`. */
 export type ListenerReason =
   | 'UnsupportedProtocol'
   | 'UnsupportedValue'
@@ -35,6 +35,7 @@ export type ListenerReason =
   | 'TooManyPorts'
   | 'ProtocolConflict'
   | 'HostnameConflict'
+  | 'CertificateExpired'
   | 'InvalidCertificateRef'
   | 'InvalidCACertificateRef'
   | 'InvalidCACertificateKind'

@@ -194,6 +194,26 @@ describe('a Secret of a listener', () => {
     });
   }
 
+  test('that has expired closes nothing, and is told of', async () => {
+    const old = await authority.issue({ hosts: ['web.example'], until: Date.now() - 1000 });
+    const expired = tlsSecret('shop', 'cert', { chain: old.certificate, key: old.key });
+    const rig = new WaypointRig(...shop, secure, route, expired);
+    assert.deepEqual(rig.names(door, 'secrets'), [name]);
+    assert.match(JSON.stringify(rig.json(door, 'listeners', '0.0.0.0_443')), /kubernetes:\/\/shop\/cert/);
+    assert.deepEqual(rig.conditions, ['Gateway shop/door#https: ResolvedRefs/CertificateExpired']);
+  });
+
+  test('that has expired gives way to another one of its server that is good', async () => {
+    const old = await authority.issue({ hosts: ['web.example'], until: Date.now() - 1000 });
+    const expired = tlsSecret('shop', 'old', { chain: old.certificate, key: old.key });
+    const tls = { certificateRefs: [{ name: 'old' }, { name: 'cert' }] };
+    const listener = { ...httpsListener('https', 'web.example', 'cert'), tls };
+    const rig = new WaypointRig(...shop, doorGateway('shop', 'door', [listener]), route, expired, secret());
+    const text = JSON.stringify(rig.json(door, 'listeners', '0.0.0.0_443'));
+    assert.match(text, /kubernetes:\/\/shop\/cert/);
+    assert.doesNotMatch(text, /kubernetes:\/\/shop\/old/);
+  });
+
   describe('of which nobody has said yet whether it is there', () => {
     const listeners = (rig: WaypointRig): string => JSON.stringify(rig.json(door, 'listeners', '0.0.0.0_443'));
     const waiting = (): WaypointRig => {

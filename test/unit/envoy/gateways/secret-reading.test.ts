@@ -76,6 +76,12 @@ void describe('a certificate', () => {
     assert.ok(createPrivateKey(found.key).equals(server.privateKey));
   });
 
+  test('that has expired is shown all the same, which is told', async () => {
+    assert.equal(certificateOf(pair()).expired, null);
+    const old = await certify('old', { to: now - 1000 });
+    assert.match(certificateOf(pair(old.certificate, old.key)).expired ?? '', /has expired at 2026-05-31T23:59:59/);
+  });
+
   test('that does not stand first is put there, and those after it in order, and that is told', () => {
     const mixed = root.certificate + stranger.certificate + intermediate.certificate + server.certificate;
     const { secret: found, remarks } = certificateOf(pair(mixed));
@@ -150,9 +156,7 @@ void describe('a certificate that cannot be used', () => {
     assert.match(read(pair(server.certificate, key)), /its key is encrypted/);
   });
 
-  test('is one that has expired, or is not good yet', async () => {
-    const old = await certify('old', { to: now - 1000 });
-    assert.match(read(pair(old.certificate, old.key)), /has expired at 2026-05-31T23:59:59/);
+  test('is one that is not good yet', async () => {
     const young = await certify('young', { from: now + 1000 });
     assert.match(read(pair(young.certificate, young.key)), /is good from 2026-06-01T00:00:01/);
   });
