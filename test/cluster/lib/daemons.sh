@@ -13,6 +13,16 @@ run_daemon() { # N DAEMON CMD...
   ) </dev/null >>"$log" 2>&1
 }
 
+# As run_daemon, and again whenever it ends by itself, as an init system does: a kubelet gives up over a containerd that listens and
+# is not ready to answer yet.
+run_kept() { # N DAEMON CMD...
+  local n=$1 name=$2
+  shift 2
+  # shellcheck disable=SC2016 # expands on the node
+  run_daemon "$n" "$name" bash -c 'trap "kill \$child; wait \$child; exit" TERM
+    while :; do "$@" & child=$!; wait "$child"; sleep 0.3; done' "$name" "$@"
+}
+
 # Whoever does not end by itself within five seconds (an API server waits a minute for its watches) is ended.
 stop_daemon() { # N DAEMON
   # shellcheck disable=SC2016 # expands on the node
@@ -27,7 +37,7 @@ stop_daemon() { # N DAEMON
 start_daemon() { # N DAEMON
   case $2 in
     containerd) run_daemon "$1" containerd containerd ;;
-    kubelet) run_daemon "$1" kubelet "$kubernetes/kubelet" --config /etc/kubernetes/kubelet.yaml \
+    kubelet) run_kept "$1" kubelet "$kubernetes/kubelet" --config /etc/kubernetes/kubelet.yaml \
       --kubeconfig "$pki/node-$1.conf" --hostname-override "$(node_name "$1")" \
       --node-ip "$(node_address "$1"),$(node_address6 "$1")" \
       --node-labels "topology.kubernetes.io/region=test,topology.kubernetes.io/zone=zone-$1" ;;
