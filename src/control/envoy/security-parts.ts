@@ -22,6 +22,7 @@ import { convertRequestAuthentication } from '../../envoy/security/request-authe
 import type { Condition, Workload } from '../../model/workload.ts';
 import type { EndpointSource } from './endpoint-source.ts';
 import type { GatewayGroup } from './gateways/gateway-groups.ts';
+import { missingTargetsIn } from './missing-targets.ts';
 import { waypointKey } from './waypoint-places.ts';
 
 /** What is asked of those who come to a service, and by which manifests. */
@@ -50,7 +51,7 @@ export class SecurityParts {
   readonly #parts: DerivationParts;
   readonly #endpoints: EndpointSource;
   readonly #kinds: readonly SecurityKind[];
-  readonly #unselected: readonly DerivedCollection<Conditions>[];
+  readonly #remarks: readonly DerivedCollection<Conditions>[];
 
   constructor(parts: DerivationParts, endpoints: EndpointSource, gateways: DerivedCollection<GatewayGroup>) {
     this.#parts = parts;
@@ -75,7 +76,10 @@ export class SecurityParts {
         convertRateLimitPolicy(document, contexts.settingsFor(read).rootNamespace),
       ),
     ];
-    this.#unselected = this.#kinds.map(({ collection }) => unselectedIn(parts.graph, collection, gateways));
+    this.#remarks = this.#kinds.flatMap(({ collection }) => [
+      unselectedIn(parts.graph, collection, gateways),
+      missingTargetsIn(parts, collection),
+    ]);
   }
 
   /** What whoever asks has to name among what it reads. */
@@ -88,7 +92,7 @@ export class SecurityParts {
   }
 
   get conditions(): readonly Part<Condition>[] {
-    return [...this.#kinds.map(({ collection }) => conditionsOf(collection)), ...this.#unselected.map(conditionsOf)];
+    return [...this.#kinds.map(({ collection }) => conditionsOf(collection)), ...this.#remarks.map(conditionsOf)];
   }
 
   /** @param routes what is attached to the service, as conditions name it */
